@@ -1,0 +1,23 @@
+"""The sparse weight matrix: its arrays, its transposed companion and its MKL handles."""
+
+cimport numpy as cnp
+
+from .isa cimport nerva_csr
+from .mkl cimport sparse_matrix_t
+
+
+cdef class CSR:
+    cdef readonly Py_ssize_t rows, columns, nnz
+    cdef readonly object dtype
+    cdef int typenum
+    cdef cnp.ndarray _indptr, _indices, _values
+    cdef cnp.ndarray _transposed_indptr, _transposed_indices, _permutation, _transposed_values
+    cdef nerva_csr direct, transposed
+    cdef sparse_matrix_t _handle, _transposed_handle
+    cdef Py_ssize_t _expected_columns, _expected_calls
+
+    cdef nerva_csr *companion(self) except NULL
+    cdef sparse_matrix_t handle(self, bint transposed) except NULL
+    cdef sparse_matrix_t create_handle(self, cnp.ndarray indptr, cnp.ndarray indices, cnp.ndarray values,
+                                       Py_ssize_t rows, Py_ssize_t columns) except NULL
+    cdef int update_handle(self, sparse_matrix_t handle, cnp.ndarray values) except -1

@@ -1,0 +1,57 @@
+"""Bias and activation, forward and backward."""
+
+cimport numpy as cnp
+
+from .arrays cimport matrix, real_type, vector
+from .isa cimport (
+    NERVA_IDENTITY, NERVA_LEAKY_RELU, NERVA_RELU, NERVA_SIGMOID, NERVA_TANH, kernels, nerva_matrix, nerva_table,
+)
+from .mkl cimport threads
+
+cnp.import_array()
+
+ACTIVATIONS = {
+    "identity": NERVA_IDENTITY,
+    "relu": NERVA_RELU,
+    "leaky_relu": NERVA_LEAKY_RELU,
+    "tanh": NERVA_TANH,
+    "sigmoid": NERVA_SIGMOID,
+}
+
+
+cdef int check_activation(int activation) except -1:
+    if not 0 <= activation <= 4:
+        raise ValueError(f"activation is {activation}; it must be a code of elementwise.ACTIVATIONS")
+    return 0
+
+
+def bias_activation(bias, int activation, double alpha, out):
+    """out = f(out + b) in place.
+
+    Shapes: bias (K,) or None, out (K, N). `activation` is a code of ACTIVATIONS, `alpha` the leaky ReLU's slope.
+    """
+    cdef int typenum = real_type(out, "out")
+    cdef nerva_matrix y = matrix(out, "out", typenum, -1, -1, True)
+    cdef Py_ssize_t K = out.shape[0], N = out.shape[1]
+    cdef const void *b = NULL if bias is None else vector(bias, "bias", typenum, K)
+    cdef const nerva_table *kernel = kernels(typenum)
+    check_activation(activation)
+    with nogil:
+        kernel.bias_activation(K, N, b, activation, alpha, threads(), y)
+
+
+def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
+    """DZ = DY f'(Z), and Db = the sums of its rows; Y = f(Z) is all that is needed of Z.
+
+    Shapes: DY, Y, DZ (K, N), Db (K,) or None. DZ may be DY.
+    """
+    cdef int typenum = real_type(DY, "DY")
+    cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
+    cdef Py_ssize_t K = DY.shape[0], N = DY.shape[1]
+    cdef nerva_matrix y = matrix(Y, "Y", typenum, K, N)
+    cdef nerva_matrix dz = matrix(DZ, "DZ", typenum, K, N, True)
+    cdef void *db = NULL if Db is None else vector(Db, "Db", typenum, K, True)
+    cdef const nerva_table *kernel = kernels(typenum)
+    check_activation(activation)
+    with nogil:
+        kernel.activation_backward(K, N, dy, y, activation, alpha, threads(), dz, db)

@@ -1,0 +1,45 @@
+"""The native kernels' C interface, and the table of the instruction set in use."""
+
+from libc.stdint cimport int32_t, int64_t
+
+
+cdef extern from "table.h" nogil:
+    ctypedef struct nerva_csr:
+        int64_t rows, cols, nnz
+        const int32_t *indptr
+        const int32_t *indices
+        const int32_t *permutation
+        const void *values
+
+    ctypedef struct nerva_matrix:
+        void *data
+        int64_t ld
+
+    enum nerva_activation:
+        NERVA_IDENTITY, NERVA_RELU, NERVA_LEAKY_RELU, NERVA_TANH, NERVA_SIGMOID
+
+    enum nerva_source:
+        NERVA_UINT8, NERVA_FLOAT32, NERVA_FLOAT64
+
+    ctypedef struct nerva_table:
+        const char *isa
+        void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
+                     int threads, nerva_matrix Y) noexcept nogil
+        void (*sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G) noexcept nogil
+        void (*bias_activation)(int64_t K, int64_t N, const void *bias, int activation, double alpha, int threads,
+                                nerva_matrix Y) noexcept nogil
+        void (*activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
+                                    double alpha, int threads, nerva_matrix DZ, void *Db) noexcept nogil
+        int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
+                                         nerva_matrix DZ, double *per_sample) noexcept nogil
+        void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P) noexcept nogil
+        void (*sgd)(int64_t n, const void *gradient, double rate, double decay, int threads, void *weights) noexcept nogil
+        void (*momentum)(int64_t n, const void *gradient, double rate, double momentum, int nesterov, double decay,
+                         int threads, void *velocity, void *weights) noexcept nogil
+        void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows, int64_t N, int64_t D,
+                       const float *scale, const float *shift, int threads, nerva_matrix out) noexcept nogil
+
+    const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64
+
+
+cdef const nerva_table *kernels(int typenum) noexcept

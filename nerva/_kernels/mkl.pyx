@@ -1,0 +1,54 @@
+"""MKL's version and the number of threads; raises what MKL's status codes mean."""
+
+from libc.limits cimport INT_MAX
+
+# Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and threads from the one runtime we share.
+if MKL_Set_Interface_Layer(MKL_INTERFACE_LP64) != MKL_INTERFACE_LP64:
+    raise ImportError("MKL already runs with another integer width in this process; import nerva first")
+MKL_Set_Threading_Layer(MKL_THREADING_INTEL)
+
+cdef int most = INT_MAX
+
+_MEANINGS = {
+    1: (ValueError, "the matrix handle is empty"),
+    2: (MemoryError, "memory could not be had"),
+    3: (ValueError, "an argument is invalid"),
+    4: (RuntimeError, "the execution failed"),
+    5: (RuntimeError, "an internal error"),
+    6: (NotImplementedError, "the operation is not supported"),
+}
+
+
+cdef int check(sparse_status_t status, str routine) except -1:
+    """Raise what a status other than success means."""
+    if status != SPARSE_STATUS_SUCCESS:
+        kind, meaning = _MEANINGS.get(status, (RuntimeError, f"status {status}"))
+        raise kind(f"MKL's {routine} failed: {meaning}")
+    return 0
+
+
+cdef int threads() noexcept nogil:
+    """The threads a kernel called here and now may use: what OpenMP allows this thread, at most what was set."""
+    return min(most, omp_get_max_threads())
+
+
+def version():
+    """Return MKL's own description of its version."""
+    cdef char text[256]
+    MKL_Get_Version_String(text, 256)
+    return text[:255].decode(errors="replace").split("\0")[0].strip()
+
+
+def get_num_threads():
+    """Return how many threads the next kernel may use."""
+    return threads()
+
+
+def set_num_threads(int n):
+    """Let every kernel, own or MKL's, use at most `n` threads; ValueError where n < 1."""
+    global most
+    if n < 1:
+        raise ValueError(f"n is {n}; it must be at least 1")
+    most = n
+    omp_set_num_threads(n)
+    MKL_Set_Num_Threads(n)

@@ -1,0 +1,56 @@
+/* Bias and activation in place, and the way back through them. */
+#include "activation.h"
+#include "parallel.h"
+
+void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activation, double alpha, int threads,
+                           nerva_matrix Y) {
+    threads = useful_threads(threads, K * N);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        const unsigned mode = flush_subnormals();
+        const nerva_range rows = share(K, 1, thread, team);
+        const V slope = vset((R)alpha);
+        for (int64_t k = rows.first; k < rows.last; k++) {
+            R *y = (R *)Y.data + k * Y.ld;
+            const V b = vset(bias ? ((const R *)bias)[k] : 0);
+#define ROW(ACTIVATION) \
+    for (int64_t n = 0; n < N; n += L) { \
+        const M lanes = vfirst(N - n < L ? N - n : L); \
+        vstore_first(lanes, y + n, activate(ACTIVATION, vadd(vload_first(lanes, y + n), b), slope)); \
+    }
+            NERVA_WITH_ACTIVATION(activation, ROW)
+#undef ROW
+        }
+        _mm_setcsr(mode);
+    }
+}
+
+void NAME(activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation, double alpha,
+                               int threads, nerva_matrix DZ, void *Db) {
+    threads = useful_threads(threads, K * N);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        const unsigned mode = flush_subnormals();
+        const nerva_range rows = share(K, 1, thread, team);
+        const V slope = vset((R)alpha);
+        const int in_place = activation == NERVA_IDENTITY && DZ.data == DY.data;
+        for (int64_t k = rows.first; k < rows.last; k++) {
+            const R *dy = (const R *)DY.data + k * DY.ld, *y = (const R *)Y.data + k * Y.ld;
+            R *dz = (R *)DZ.data + k * DZ.ld;
+            V sums = vzero();
+#define ROW(ACTIVATION) \
+    for (int64_t n = 0; n < N; n += L) { \
+        const M lanes = vfirst(N - n < L ? N - n : L); \
+        const V d = activate_backward(ACTIVATION, vload_first(lanes, dy + n), vload_first(lanes, y + n), slope); \
+        sums = vadd(sums, d); \
+        if (!in_place) vstore_first(lanes, dz + n, d); \
+    }
+            NERVA_WITH_ACTIVATION(activation, ROW)
+#undef ROW
+            if (Db) ((R *)Db)[k] = vsum(sums);
+        }
+        _mm_setcsr(mode);
+    }
+}

@@ -1,0 +1,57 @@
+/* Softmax and its cross-entropy over the columns of (classes, batch), a vector of columns at a time. */
+#include <math.h>
+
+#include "parallel.h"
+
+/* The largest of each column, and the sum of e^(z - largest), which is left in P. */
+INLINE V exponentials(int64_t C, const R *z, int64_t ldz, M lanes, R *p, int64_t ldp, V *largest) {
+    V top = vload_first(lanes, z);
+    for (int64_t c = 1; c < C; c++) top = vmax(top, vload_first(lanes, z + c * ldz));
+    V total = vzero();
+    for (int64_t c = 0; c < C; c++) {
+        const V e = vexp(vsub(vload_first(lanes, z + c * ldz), top));
+        vstore_first(lanes, p + c * ldp, e);
+        total = vadd(total, e);
+    }
+    *largest = top;
+    return total;
+}
+
+void NAME(softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P) {
+    const unsigned mode = flush_subnormals();
+    for (int64_t n = 0; n < N; n += L) {
+        const M lanes = vfirst(N - n < L ? N - n : L);
+        R *p = (R *)P.data + n;
+        V top;
+        const V total = exponentials(C, (const R *)Z.data + n, Z.ld, lanes, p, P.ld, &top);
+        for (int64_t c = 0; c < C; c++) vstore_first(lanes, p + c * P.ld, vdiv(vload_first(lanes, p + c * P.ld), total));
+    }
+    _mm_setcsr(mode);
+}
+
+int64_t NAME(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
+                                    nerva_matrix DZ, double *per_sample) {
+    const unsigned mode = flush_subnormals();
+    int64_t correct = 0;
+    for (int64_t n = 0; n < N; n += L) {
+        const int count = N - n < L ? (int)(N - n) : L;
+        const M lanes = vfirst(count);
+        const R *z = (const R *)Z.data + n;
+        R *dz = (R *)DZ.data + n;
+        R own[L], tops[L], totals[L]; /* own: the logit at the label, before DZ, which may be Z, is written */
+        for (int i = 0; i < count; i++) own[i] = z[labels[n + i] * Z.ld + i];
+        V top;
+        const V total = exponentials(C, z, Z.ld, lanes, dz, DZ.ld, &top);
+        const V factor = vdiv(vset((R)scale), total);
+        for (int64_t c = 0; c < C; c++) vstore_first(lanes, dz + c * DZ.ld, vmul(vload_first(lanes, dz + c * DZ.ld), factor));
+        vstore(tops, top);
+        vstore(totals, total);
+        for (int i = 0; i < count; i++) {
+            dz[labels[n + i] * DZ.ld + i] -= (R)scale;
+            per_sample[n + i] = log((double)totals[i]) + ((double)tops[i] - (double)own[i]);
+            correct += own[i] == tops[i];
+        }
+    }
+    _mm_setcsr(mode);
+    return correct;
+}

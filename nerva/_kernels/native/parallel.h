@@ -1,0 +1,60 @@
+/* How a kernel's work is shared among threads. Shares are contiguous and depend on the sizes alone; since every output
+ * element is made whole by one thread, the number of shares never shows in the result. */
+#ifndef NERVA_PARALLEL_H
+#define NERVA_PARALLEL_H
+
+#include "simd.h"
+#include "table.h"
+
+/* A kernel asks for `threads` and works with the team it gets: fewer, inside another parallel region. */
+int omp_get_thread_num(void);
+int omp_get_num_threads(void);
+
+/* Below this many elements touched, waking a second thread costs more than it saves. */
+#define NERVA_SERIAL 16384
+
+INLINE int useful_threads(int threads, int64_t work) { return work < NERVA_SERIAL ? 1 : threads; }
+
+/* The share of `thread` of `count` items, in multiples of `unit`: [first, last). */
+typedef struct {
+    int64_t first, last;
+} nerva_range;
+
+INLINE nerva_range share(int64_t count, int64_t unit, int thread, int threads) {
+    const int64_t units = (count + unit - 1) / unit;
+    const int64_t first = units * thread / threads * unit, last = units * (thread + 1) / threads * unit;
+    return (nerva_range){first < count ? first : count, last < count ? last : count};
+}
+
+/* What a row costs beside its non-zeros, in non-zeros: starting and storing its outputs. */
+#define NERVA_ROW_COST 4
+
+/* The first row at which the rows before it have cost at least `target`. */
+INLINE int64_t row_at_cost(const nerva_csr *W, int64_t target) {
+    int64_t low = 0, high = W->rows;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (W->indptr[middle] + NERVA_ROW_COST * middle < target) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+INLINE nerva_range share_rows(const nerva_csr *W, int thread, int threads) {
+    const int64_t cost = W->nnz + NERVA_ROW_COST * W->rows;
+    return (nerva_range){thread == 0 ? 0 : row_at_cost(W, cost * thread / threads),
+                         thread == threads - 1 ? W->rows : row_at_cost(W, cost * (thread + 1) / threads)};
+}
+
+/* Whether shares of whole rows would leave one thread with over a fifth more than its part: one heavy row. */
+INLINE int rows_are_skewed(const nerva_csr *W, int threads) {
+    const int64_t cost = W->nnz + NERVA_ROW_COST * W->rows;
+    for (int thread = 0; thread < threads; thread++) {
+        const nerva_range rows = share_rows(W, thread, threads);
+        const int64_t own = W->indptr[rows.last] - W->indptr[rows.first] + NERVA_ROW_COST * (rows.last - rows.first);
+        if (own * threads * 5 > cost * 6) return 1;
+    }
+    return 0;
+}
+
+#endif

@@ -1,0 +1,75 @@
+/* Y = f(W X + b): a row of W times a tile of the batch, the tile's sums in registers from first to last non-zero. */
+#include "activation.h"
+#include "parallel.h"
+
+/* Vectors in a tile: as many sums as the registers hold beside a weight and a row of X. */
+#ifdef NERVA_AVX512
+enum { WIDEST = 8 };
+#else
+enum { WIDEST = 8 };
+#endif
+
+/* Rows [rows.first, rows.last) of Y, WIDTH vectors from X and Y on, of which the last holds `last` columns. */
+INLINE void tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy,
+                 M last, const R *bias, int activation, V alpha, nerva_range rows) {
+    const R *values = W->values;
+    for (int64_t r = rows.first; r < rows.last; r++) {
+        V sums[WIDEST];
+        const V start = bias ? vset(bias[r]) : vzero();
+        for (int t = 0; t < WIDTH; t++) sums[t] = start;
+        for (int64_t j = W->indptr[r]; j < W->indptr[r + 1]; j++) {
+            const V w = vset(values[PERMUTED ? W->permutation[j] : j]);
+            const R *x = X + (int64_t)W->indices[j] * ldx;
+#pragma GCC unroll 8
+            for (int t = 0; t < WIDTH - 1; t++) sums[t] = vfma(w, vload(x + t * L), sums[t]);
+            sums[WIDTH - 1] = vfma(w, vload_first(last, x + (WIDTH - 1) * L), sums[WIDTH - 1]);
+        }
+        R *y = Y + r * ldy;
+#define STORE(ACTIVATION) \
+    for (int t = 0; t < WIDTH - 1; t++) vstore(y + t * L, activate(ACTIVATION, sums[t], alpha)); \
+    vstore_first(last, y + (WIDTH - 1) * L, activate(ACTIVATION, sums[WIDTH - 1], alpha));
+        NERVA_WITH_ACTIVATION(activation, STORE)
+#undef STORE
+    }
+}
+
+/* Not inlined: one copy of each width, with the row loop inside. */
+#define TILE(WIDTH, PERMUTED, SUFFIX) \
+    static __attribute__((noinline)) void tile##WIDTH##SUFFIX( \
+        const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy, M last, const R *bias, int activation, \
+        V alpha, nerva_range rows) { \
+        tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, last, bias, activation, alpha, rows); \
+    }
+#define TILES(WIDTH) TILE(WIDTH, 0, _direct) TILE(WIDTH, 1, _permuted)
+TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
+
+typedef void tile_function(const nerva_csr *, const R *, int64_t, R *, int64_t, M, const R *, int, V, nerva_range);
+static tile_function *const tiles[2][WIDEST + 1] = {
+    {0, tile1_direct, tile2_direct, tile3_direct, tile4_direct, tile5_direct, tile6_direct, tile7_direct, tile8_direct},
+    {0, tile1_permuted, tile2_permuted, tile3_permuted, tile4_permuted, tile5_permuted, tile6_permuted, tile7_permuted,
+     tile8_permuted},
+};
+
+void NAME(spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
+                int threads, nerva_matrix Y) {
+    const int64_t vectors = (N + L - 1) / L;
+    threads = useful_threads(threads, (W->nnz + W->rows) * N);
+    const int by_batch = threads > 1 && vectors >= threads && rows_are_skewed(W, threads);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        const unsigned mode = flush_subnormals();
+        const nerva_range rows = by_batch ? (nerva_range){0, W->rows} : share_rows(W, thread, team);
+        const nerva_range columns = by_batch ? share(vectors, 1, thread, team) : (nerva_range){0, vectors};
+        const int64_t count = columns.last - columns.first;
+        const int64_t parts = (count + WIDEST - 1) / WIDEST;
+        for (int64_t part = 0; part < parts; part++) {
+            const int64_t first = columns.first + count * part / parts, last = columns.first + count * (part + 1) / parts;
+            const int64_t rest = N - (last - 1) * L;
+            tiles[W->permutation != 0][last - first](
+                W, (const R *)X.data + first * L, X.ld, (R *)Y.data + first * L, Y.ld, vfirst(rest < L ? rest : L), bias,
+                activation, vset((R)alpha), rows);
+        }
+        _mm_setcsr(mode);
+    }
+}

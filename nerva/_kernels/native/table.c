@@ -1,0 +1,31 @@
+/* This build's kernels, as a table. */
+#include "simd.h"
+#include "table.h"
+
+void NAME(spmm)(const nerva_csr *, nerva_matrix, int64_t, const void *, int, double, int, nerva_matrix);
+void NAME(sddmm)(const nerva_csr *, nerva_matrix, nerva_matrix, int64_t, int, void *);
+void NAME(bias_activation)(int64_t, int64_t, const void *, int, double, int, nerva_matrix);
+void NAME(activation_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, int, double, int, nerva_matrix, void *);
+int64_t NAME(softmax_cross_entropy)(int64_t, int64_t, nerva_matrix, const int64_t *, double, nerva_matrix, double *);
+void NAME(softmax)(int64_t, int64_t, nerva_matrix, nerva_matrix);
+void NAME(sgd)(int64_t, const void *, double, double, int, void *);
+void NAME(momentum)(int64_t, const void *, double, double, int, double, int, void *, void *);
+void NAME(gather)(int, const void *, int64_t, const int64_t *, int64_t, int64_t, const float *, const float *, int,
+                  nerva_matrix);
+
+const nerva_table NAME(table) = {
+#ifdef NERVA_AVX512
+    .isa = "avx512",
+#else
+    .isa = "avx2",
+#endif
+    .spmm = NAME(spmm),
+    .sddmm = NAME(sddmm),
+    .bias_activation = NAME(bias_activation),
+    .activation_backward = NAME(activation_backward),
+    .softmax_cross_entropy = NAME(softmax_cross_entropy),
+    .softmax = NAME(softmax),
+    .sgd = NAME(sgd),
+    .momentum = NAME(momentum),
+    .gather = NAME(gather),
+};

@@ -1,0 +1,78 @@
+/* The native kernels as one table of functions per instruction set and number type.
+ *
+ * Every matrix of activations is (features, batch), row-major, unit stride along the batch, `ld` elements from row to
+ * row. `real` below is float or double; pointers to it are void so that one table type serves both. Arguments are
+ * trusted: the Cython modules check them first. Inputs const, outputs last. No kernel allocates, and none lets the
+ * number of threads change a bit of its result: every output element is made by one thread, in one order.
+ */
+#ifndef NERVA_TABLE_H
+#define NERVA_TABLE_H
+
+#include <stdint.h>
+
+enum nerva_activation {
+    NERVA_IDENTITY = 0,
+    NERVA_RELU = 1,
+    NERVA_LEAKY_RELU = 2, /* slope `alpha` below zero */
+    NERVA_TANH = 3,
+    NERVA_SIGMOID = 4,
+};
+
+enum nerva_source { NERVA_UINT8 = 0, NERVA_FLOAT32 = 1, NERVA_FLOAT64 = 2 };
+
+/* A CSR matrix. Where `permutation` is set, the value of position j is values[permutation[j]]: so the transposed
+ * companion of a matrix shares the matrix's own values. */
+typedef struct {
+    int64_t rows, cols, nnz;
+    const int32_t *indptr, *indices, *permutation;
+    const void *values;
+} nerva_csr;
+
+/* A matrix (features, batch): `ld` elements from one row to the next. */
+typedef struct {
+    void *data;
+    int64_t ld;
+} nerva_matrix;
+
+typedef struct {
+    const char *isa;
+
+    /* Y = f(W X + b), (K, N). `bias` may be NULL. */
+    void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
+                 int threads, nerva_matrix Y);
+
+    /* G[j] = sum_n DY[row(j), n] X[col(j), n] for each stored position j of W. */
+    void (*sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G);
+
+    /* Y = f(Y + b) in place, (K, N). */
+    void (*bias_activation)(int64_t K, int64_t N, const void *bias, int activation, double alpha, int threads,
+                            nerva_matrix Y);
+
+    /* DZ = DY f'(Y) and Db[k] = sum_n DZ[k, n], where Y = f(Z). DZ may be DY; Db may be NULL. */
+    void (*activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation, double alpha,
+                                int threads, nerva_matrix DZ, void *Db);
+
+    /* Softmax cross-entropy of the logits Z (C, N) against labels: per_sample[n] = -log softmax(Z)[label_n, n];
+     * DZ = scale (softmax(Z) - one-hot). Returns how many columns have their largest logit at the label. */
+    int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
+                                     nerva_matrix DZ, double *per_sample);
+
+    /* P = softmax over the rows of Z (C, N); P may be Z. */
+    void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P);
+
+    /* g += decay w; w -= rate g. */
+    void (*sgd)(int64_t n, const void *gradient, double rate, double decay, int threads, void *weights);
+
+    /* g += decay w; v = momentum v + g; w -= rate (nesterov ? g + momentum v : v). */
+    void (*momentum)(int64_t n, const void *gradient, double rate, double momentum, int nesterov, double decay,
+                     int threads, void *velocity, void *weights);
+
+    /* out[d, j] = source[rows[j], d] scale[d] + shift[d] for D features of N samples; scale and shift may be NULL.
+     * `stride` elements from one sample of the source to the next. */
+    void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows, int64_t N, int64_t D,
+                   const float *scale, const float *shift, int threads, nerva_matrix out);
+} nerva_table;
+
+extern const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64;
+
+#endif

@@ -1,0 +1,140 @@
+"""The products of a linear layer: gemm, spmm (W X), spmm_t (W' DY) and sddmm (DY X' on the pattern of W)."""
+
+cimport numpy as cnp
+from libc.stdint cimport int32_t, int64_t
+
+from .arrays cimport apart, matrix, real_type, vector
+from .csr cimport CSR
+from .isa cimport kernels, nerva_csr, nerva_matrix, nerva_table
+from .mkl cimport (
+    CblasNoTrans, CblasRowMajor, CblasTrans, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL,
+    SPARSE_OPERATION_NON_TRANSPOSE, cblas_dgemm, cblas_sgemm, check, matrix_descr, mkl_sparse_d_mm, mkl_sparse_s_mm,
+    sparse_matrix_t, sparse_status_t, threads,
+)
+
+cnp.import_array()
+
+BACKENDS = ("native", "mkl")
+
+
+cdef bint is_mkl(str backend) except -1:
+    if backend == "native":
+        return False
+    if backend == "mkl":
+        return True
+    raise ValueError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
+
+
+cdef int check_activation(int activation) except -1:
+    if not 0 <= activation <= 4:
+        raise ValueError(f"activation is {activation}; it must be a code of elementwise.ACTIVATIONS")
+    return 0
+
+
+def gemm(A, B, out, bint transpose_a=False, bint transpose_b=False, double alpha=1.0, double beta=0.0):
+    """out = alpha op(A) op(B) + beta out, dense, by MKL; op transposes where asked.
+
+    Shapes: op(A) (m, k), op(B) (k, n), out (m, n).
+    """
+    cdef int typenum = real_type(A, "A")
+    cdef nerva_matrix a = matrix(A, "A", typenum, -1, -1)
+    cdef Py_ssize_t m = A.shape[1 if transpose_a else 0], k = A.shape[0 if transpose_a else 1]
+    cdef nerva_matrix b = matrix(B, "B", typenum, -1 if transpose_b else k, k if transpose_b else -1)
+    cdef Py_ssize_t n = B.shape[0 if transpose_b else 1]
+    cdef nerva_matrix c = matrix(out, "out", typenum, m, n, True)
+    if m == 0 or n == 0:
+        return
+    if k == 0:
+        out *= beta
+        return
+    if max(m, n, k, a.ld, b.ld, c.ld) > 2**31 - 1:
+        raise ValueError(f"the product of {A.shape} and {B.shape} is too large for 32-bit BLAS")
+    cdef int ta = CblasTrans if transpose_a else CblasNoTrans
+    cdef int tb = CblasTrans if transpose_b else CblasNoTrans
+    with nogil:
+        if typenum == cnp.NPY_FLOAT32:
+            cblas_sgemm(CblasRowMajor, ta, tb, <int> m, <int> n, <int> k, <float> alpha, <float *> a.data, <int> a.ld,
+                        <float *> b.data, <int> b.ld, <float> beta, <float *> c.data, <int> c.ld)
+        else:
+            cblas_dgemm(CblasRowMajor, ta, tb, <int> m, <int> n, <int> k, alpha, <double *> a.data, <int> a.ld,
+                        <double *> b.data, <int> b.ld, beta, <double *> c.data, <int> c.ld)
+
+
+cdef int mkl_product(CSR W, bint transposed, nerva_matrix x, nerva_matrix y, Py_ssize_t N) except -1:
+    """y = W x or W' x through W's persistent MKL handle."""
+    cdef sparse_matrix_t handle = W.handle(transposed)
+    cdef matrix_descr general = matrix_descr(SPARSE_MATRIX_TYPE_GENERAL, 0, 0)
+    cdef sparse_status_t status
+    cdef bint single = W.typenum == cnp.NPY_FLOAT32
+    if max(N, x.ld, y.ld) > 2**31 - 1:
+        raise ValueError(f"a batch of {N} with row strides {x.ld} and {y.ld} is too large for MKL's 32-bit interface")
+    with nogil:
+        if single:
+            status = mkl_sparse_s_mm(SPARSE_OPERATION_NON_TRANSPOSE, 1.0, handle, general, SPARSE_LAYOUT_ROW_MAJOR,
+                                     <float *> x.data, <int> N, <int> x.ld, 0.0, <float *> y.data, <int> y.ld)
+        else:
+            status = mkl_sparse_d_mm(SPARSE_OPERATION_NON_TRANSPOSE, 1.0, handle, general, SPARSE_LAYOUT_ROW_MAJOR,
+                                     <double *> x.data, <int> N, <int> x.ld, 0.0, <double *> y.data, <int> y.ld)
+    check(status, "mkl_sparse_s_mm" if single else "mkl_sparse_d_mm")
+    return 0
+
+
+def spmm(CSR W not None, X, out, bias=None, int activation=0, double alpha=0.0, str backend="native"):
+    """out = f(W X + b).
+
+    Shapes: W (K, D), X (D, N), bias (K,) or None, out (K, N). `activation` is a code of elementwise.ACTIVATIONS,
+    `alpha` the slope of the leaky ReLU, `backend` "native" or "mkl".
+    """
+    cdef nerva_matrix x = matrix(X, "X", W.typenum, W.columns, -1)
+    cdef Py_ssize_t N = X.shape[1]
+    cdef nerva_matrix y = matrix(out, "out", W.typenum, W.rows, N, True)
+    cdef const void *b = NULL if bias is None else vector(bias, "bias", W.typenum, W.rows)
+    cdef const nerva_table *kernel = kernels(W.typenum)
+    cdef bint with_mkl = is_mkl(backend)
+    check_activation(activation)
+    apart(x, W.columns, "X", y, W.rows, "out", N, W.typenum)
+    if N == 0:
+        return
+    if with_mkl:
+        mkl_product(W, False, x, y, N)
+    with nogil:
+        if not with_mkl:
+            kernel.spmm(&W.direct, x, N, b, activation, alpha, threads(), y)
+        elif b != NULL or activation != 0:
+            kernel.bias_activation(W.rows, N, b, activation, alpha, threads(), y)
+
+
+def spmm_t(CSR W not None, DY, out, str backend="native"):
+    """out = W' DY, the gradient with respect to the input of a layer.
+
+    Shapes: W (K, D), DY (K, N), out (D, N). `backend` is "native" or "mkl".
+    """
+    cdef nerva_matrix dy = matrix(DY, "DY", W.typenum, W.rows, -1)
+    cdef Py_ssize_t N = DY.shape[1]
+    cdef nerva_matrix dx = matrix(out, "out", W.typenum, W.columns, N, True)
+    cdef const nerva_table *kernel = kernels(W.typenum)
+    cdef nerva_csr *companion
+    cdef bint with_mkl = is_mkl(backend)
+    apart(dy, W.rows, "DY", dx, W.columns, "out", N, W.typenum)
+    if N == 0:
+        return
+    if with_mkl:
+        mkl_product(W, True, dy, dx, N)
+        return
+    companion = W.companion()
+    with nogil:
+        kernel.spmm(companion, dy, N, NULL, 0, 0.0, threads(), dx)
+
+
+def sddmm(CSR W not None, DY, X, out):
+    """out[j] = sum_n DY[k, n] X[d, n] for each weight j = (k, d) of W: the gradient of the weights that exist.
+
+    Shapes: W (K, D), DY (K, N), X (D, N), out (nnz,).
+    """
+    cdef nerva_matrix dy = matrix(DY, "DY", W.typenum, W.rows, -1)
+    cdef Py_ssize_t N = DY.shape[1]
+    cdef nerva_matrix x = matrix(X, "X", W.typenum, W.columns, N)
+    cdef void *g = vector(out, "out", W.typenum, W.nnz, True)
+    cdef const nerva_table *kernel = kernels(W.typenum)
+    with nogil:
+        kernel.sddmm(&W.direct, dy, x, N, threads(), g)
