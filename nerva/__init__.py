@@ -1,0 +1,61 @@
+"""nerva: truly sparse neural networks for the CPU.
+
+The weights of a sparse layer exist only as CSR, in training as in inference: every product costs what its non-zeros
+cost. Start with `nerva.MLP`, `nerva.datasets` and `model.fit`; `nerva.show_config()` tells what it runs on.
+"""
+
+from pathlib import Path as _Path
+
+try:
+    from nerva._kernels import isa as _isa
+except ModuleNotFoundError as error:
+    if error.name != "nerva._kernels.isa":
+        raise
+    raise ImportError(
+        f"nerva is not built in {_Path(__file__).parent}: this is its source. Run Python from another folder to use "
+        "the installed package, or build it here with: pip install meson-python ninja cython numpy 'mkl-devel<2027' "
+        "'mkl-include<2027' && pip install --no-build-isolation -e ."
+    ) from None
+
+from nerva import datasets, initializers, schedules
+from nerva._kernels.csr import CSR
+from nerva._kernels.mkl import get_num_threads, set_num_threads
+from nerva.configuration import config, package_version, show_config
+from nerva.density import erdos_renyi, uniform
+from nerva.layers import Linear, SparseLinear
+from nerva.losses import SoftmaxCrossEntropy
+from nerva.network import MLP, Sequential
+from nerva.optimizers import SGD, Momentum, Nesterov
+from nerva.parameters import Parameter
+from nerva.schedules import Constant, MultiStep
+from nerva.training import EpochRecord, Evaluation, History, StopTraining
+
+__version__ = package_version()
+
+__all__ = [
+    "CSR",
+    "MLP",
+    "SGD",
+    "Constant",
+    "EpochRecord",
+    "Evaluation",
+    "History",
+    "Linear",
+    "Momentum",
+    "MultiStep",
+    "Nesterov",
+    "Parameter",
+    "Sequential",
+    "SoftmaxCrossEntropy",
+    "SparseLinear",
+    "StopTraining",
+    "config",
+    "datasets",
+    "erdos_renyi",
+    "get_num_threads",
+    "initializers",
+    "schedules",
+    "set_num_threads",
+    "show_config",
+    "uniform",
+]

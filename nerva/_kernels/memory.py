@@ -1,9 +1,9 @@
 """Memory as the kernels like it: 64-byte aligned, rows of a batch padded to whole cache lines."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-
-from typing import Any
 
 ALIGNMENT = 64
 
@@ -18,7 +18,42 @@ def empty_vector(n: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 
 def empty_batch(features: int, batch: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Return an uninitialised matrix of shape (features, batch) whose rows start on 64-byte boundaries."""
-    dtype = np.dtype(dtype)
-    per_line = ALIGNMENT // dtype.itemsize
-    stride = -(-max(batch, 1) // per_line) * per_line
-    return empty_vector(features * stride, dtype).reshape(features, stride)[:, :batch]
+    return Buffer(features, dtype).take(batch)
+
+
+class Buffer:
+    """A matrix (features, batch) allocated once and lent out for any batch that fits; larger ones reallocate."""
+
+    __slots__ = ("_dtype", "_features", "_memory", "_views")
+
+    def __init__(self, features: int, dtype: npt.DTypeLike) -> None:
+        self._features = features
+        self._dtype = np.dtype(dtype)
+        self._memory = empty_vector(0, self._dtype)
+        self._views: dict[int, npt.NDArray[Any]] = {}
+
+    def take(self, batch: int) -> npt.NDArray[Any]:
+        """Return the matrix for a batch of this size; what an earlier call returned shares its memory."""
+        view = self._views.get(batch)
+        if view is None:
+            per_line = ALIGNMENT // self._dtype.itemsize
+            stride = -(-max(batch, 1) // per_line) * per_line
+            if self._features * stride > self._memory.size:
+                self._memory = empty_vector(self._features * stride, self._dtype)
+                self._views.clear()
+            if len(self._views) >= 8:
+                self._views.clear()
+            view = self._memory[: self._features * stride].reshape(self._features, stride)[:, :batch]
+            self._views[batch] = view
+        return view
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes held."""
+        return self._memory.nbytes
+
+    def __getstate__(self) -> tuple[int, str]:
+        return self._features, self._dtype.str
+
+    def __setstate__(self, state: tuple[int, str]) -> None:
+        self.__init__(*state)  # type: ignore[misc]

@@ -1,0 +1,61 @@
+"""What nerva runs on here: versions, libraries, instruction set, threads."""
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from nerva._kernels import isa, mkl
+
+
+def _loaded(*parts: str) -> list[str]:
+    """The files mapped into this process whose name holds one of the parts."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return []
+    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
+    return sorted(path for path in paths if any(part in Path(path).name for part in parts))
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def package_version() -> str:
+    """Return the version of nerva that is installed."""
+    try:
+        return version("nerva-sparse")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def config() -> dict[str, str]:
+    """Return what `show_config` prints, as a dict."""
+    return {
+        "nerva": package_version(),
+        "Python": sys.version.split()[0],
+        "NumPy": np.__version__,
+        "MKL": mkl.version(),
+        "MKL library": ", ".join(_loaded("libmkl_rt")) or "unknown",
+        "OpenMP runtime": ", ".join(_loaded("libiomp5", "libgomp", "libomp")) or "unknown",
+        "processor": _processor(),
+        "instruction set": f"{isa.chosen()} (this processor has {', '.join(isa.supported())})",
+        "threads": str(mkl.get_num_threads()),
+    }
+
+
+def show_config() -> None:
+    """Print versions, the MKL in use, the instruction set chosen, the threads and the OpenMP runtime."""
+    entries = config()
+    width = max(map(len, entries))
+    for name, value in entries.items():
+        print(f"{name:<{width}}  {value}")

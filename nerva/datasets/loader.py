@@ -1,0 +1,102 @@
+"""Mini-batches: rows of a data set, gathered, normalised and turned into (features, batch) in one kernel."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva._kernels.batches import gather
+from nerva._kernels.memory import Buffer
+from nerva.datasets.dataset import Standardized
+
+Array = npt.NDArray[Any]
+CHUNK = 1 << 24  # bytes looked at in one piece when data are checked
+
+
+class Samples:
+    """The rows of a user's data, checked: X of shape (samples, features), float32, float64, uint8 or Standardized.
+
+    Raises TypeError for another dtype, ValueError for another shape, no samples, or numbers that are not finite.
+    A copy is made only where the features of a sample do not lie side by side.
+    """
+
+    def __init__(self, X: object, features: int, name: str = "X") -> None:
+        self.scale: Array | None = None
+        self.shift: Array | None = None
+        if isinstance(X, Standardized):
+            self.array, self.scale, self.shift = X.pixels, X.scale, X.shift
+        elif hasattr(X, "tocsr"):
+            raise TypeError(f"{name} is a SciPy sparse matrix; it must be a dense array")
+        else:
+            self.array = np.asarray(X)
+        if self.array.dtype not in (np.float32, np.float64, np.uint8):
+            raise TypeError(f"{name} has dtype {self.array.dtype}; it must be float32, float64 or uint8")
+        if self.array.ndim != 2 or self.array.shape[1] != features:
+            raise ValueError(f"{name} has shape {self.array.shape}; it must be (samples, {features})")
+        if len(self.array) == 0:
+            raise ValueError(f"{name} has shape {self.array.shape}; it holds no samples")
+        if not self._rows_are_usable():
+            self.array = np.array(self.array, dtype=self.array.dtype.newbyteorder("="), order="C")
+        self._check_finite(name)
+
+    def _rows_are_usable(self) -> bool:
+        item = self.array.itemsize
+        across, along = self.array.strides
+        return (
+            (along == item or self.array.shape[1] == 1)
+            and across % item == 0
+            and across >= item * self.array.shape[1]
+            and self.array.flags.aligned
+            and self.array.dtype.isnative
+        )
+
+    def _check_finite(self, name: str) -> None:
+        if self.array.dtype.kind != "f":
+            return
+        rows = max(1, CHUNK // max(1, self.array.shape[1] * self.array.itemsize))
+        for first in range(0, len(self.array), rows):
+            chunk = self.array[first : first + rows]
+            if not np.isfinite(chunk).all():
+                row, column = np.argwhere(~np.isfinite(chunk))[0]
+                raise ValueError(f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite")
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
+class Batches:
+    """The mini-batches of one pass after another over some samples.
+
+    Each pass yields pairs (X, y): X of shape (features, batch) in a buffer that the next batch overwrites, y of shape
+    (batch,), or None without targets. The last batch of a pass holds what is left. With `rng` every pass goes in a new
+    random order; the data are never copied or moved.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        targets: Array | None,
+        batch_size: int,
+        dtype: npt.DTypeLike,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self._samples = samples
+        self._targets = targets
+        self._batch_size = batch_size
+        self._rng = rng
+        self._buffer = Buffer(samples.array.shape[1], dtype)
+        self._order = np.arange(len(samples), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return -(-len(self._samples) // self._batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Array, Array | None]]:
+        if self._rng is not None:
+            self._rng.shuffle(self._order)
+        samples, targets = self._samples, self._targets
+        for first in range(0, len(samples), self._batch_size):
+            rows = self._order[first : first + self._batch_size]
+            X = self._buffer.take(len(rows))
+            gather(samples.array, rows, X, samples.scale, samples.shift)
+            yield X, None if targets is None else targets[rows]

@@ -1,0 +1,66 @@
+"""How many weights each layer gets, from one density for the whole network.
+
+Density is the fraction of weights that exist; sparsity is 1 - density.
+"""
+
+from collections.abc import Sequence
+from math import floor, isfinite
+
+Shape = tuple[int, int]
+
+
+def check_density(density: float, name: str = "density") -> float:
+    """Return the density as a float; raise ValueError where it is not within 0 to 1."""
+    try:
+        value = float(density)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {density!r}; it must be a number within 0 to 1") from None
+    if not isfinite(value) or not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} is {density}; it must be within 0 to 1")
+    return value
+
+
+def weight_count(density: float, out_features: int, in_features: int) -> int:
+    """Return round(density x K x D), halves up: the weights of a layer of this density."""
+    return min(floor(density * (out_features * in_features) + 0.5), out_features * in_features)
+
+
+def uniform(shapes: Sequence[Shape], density: float) -> list[float]:
+    """Give every layer the same density."""
+    return [check_density(density)] * len(shapes)
+
+
+def erdos_renyi(shapes: Sequence[Shape], density: float) -> list[float]:
+    """Give layer i the density eps (in_i + out_i) / (in_i out_i), with eps such that the whole has `density`.
+
+    A layer whose density would exceed 1 is made dense, and eps is found anew for the others, until none exceeds 1.
+    `shapes` are pairs (in, out) of features. Biases do not count.
+
+    D. C. Mocanu et al., Scalable training of artificial neural networks with adaptive sparse connectivity inspired by
+    network science, Nature Communications 9, 2018; U. Evci et al., Rigging the lottery, ICML 2020, appendix C.
+    """
+    density = check_density(density)
+    if density == 1.0:
+        return [1.0] * len(shapes)
+    raw = [(d + k) / (d * k) for d, k in shapes]
+    sizes = [d * k for d, k in shapes]
+    dense: set[int] = set()
+    while len(dense) < len(shapes):
+        wanted = density * sum(sizes) - sum(sizes[i] for i in dense)
+        sparse = [i for i in range(len(shapes)) if i not in dense]
+        eps = wanted / sum(raw[i] * sizes[i] for i in sparse)
+        largest = max(raw[i] for i in sparse)
+        if eps * largest <= 1.0:
+            return [1.0 if i in dense else eps * raw[i] for i in range(len(shapes))]
+        dense.update(i for i in sparse if raw[i] == largest)
+    return [1.0] * len(shapes)
+
+
+DISTRIBUTIONS = {"erdos-renyi": erdos_renyi, "uniform": uniform}
+
+
+def distribute(distribution: str, shapes: Sequence[Shape], density: float) -> list[float]:
+    """Return the density of each layer by the named distribution; ValueError for an unknown name."""
+    if distribution not in DISTRIBUTIONS:
+        raise ValueError(f"distribution is {distribution!r}; it must be one of {', '.join(DISTRIBUTIONS)}")
+    return DISTRIBUTIONS[distribution](shapes, density)

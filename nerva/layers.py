@@ -1,0 +1,275 @@
+"""Layers: Y = f(W X + b) on matrices (features, batch), and the way back.
+
+A layer owns what it returns: `forward` and `backward` write into buffers that the next call overwrites.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva._kernels import products
+from nerva._kernels.csr import CSR
+from nerva._kernels.elementwise import ACTIVATIONS, activation_backward, bias_activation
+from nerva._kernels.memory import Buffer, empty_vector
+from nerva._kernels.topology import draw_support
+from nerva.density import check_density, weight_count
+from nerva.initializers import Initializer, initial_values
+from nerva.parameters import Array, Parameter, real_dtype, zeros
+
+BACKENDS = ("auto", *products.BACKENDS)
+LEAKY_SLOPE = 0.01
+
+
+def _features(n: int, name: str) -> int:
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"{name} is {n!r}; it must be an integer")
+    if not 1 <= n <= 2**31 - 1:
+        raise ValueError(f"{name} is {n}; it must be within 1 to 2**31 - 1")
+    return int(n)
+
+
+def as_generator(rng: np.random.Generator | int | None) -> np.random.Generator:
+    """Return a generator from a generator, a seed, or None (a fresh one); TypeError or ValueError otherwise."""
+    if rng is not None and not isinstance(rng, (np.random.Generator, int, np.integer)):
+        raise TypeError(f"rng is {type(rng).__name__}; it must be a numpy.random.Generator, a seed or None")
+    if isinstance(rng, (int, np.integer)) and rng < 0:
+        raise ValueError(f"rng is {rng}; a seed must not be negative")
+    return np.random.default_rng(rng)
+
+
+class _Affine(ABC):
+    """What the dense and the sparse linear layer share: bias, activation, buffers, and the order of the products."""
+
+    def __init__(self, in_features: int, out_features: int, activation: str, bias: bool, dtype: npt.DTypeLike) -> None:
+        self.in_features = _features(in_features, "in_features")
+        self.out_features = _features(out_features, "out_features")
+        self.dtype = real_dtype(dtype)
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}")
+        self.activation = activation
+        self._code: int = ACTIVATIONS[activation]
+        self.bias: Array | None = zeros(self.out_features, self.dtype) if bias else None
+        self.bias_gradient: Array | None = zeros(self.out_features, self.dtype) if bias else None
+        self._X: Array | None = None
+        self._Y: Array | None = None
+        self._outputs = Buffer(self.out_features, self.dtype)
+        self._deltas = Buffer(self.out_features, self.dtype)
+        self._input_gradients = Buffer(self.in_features, self.dtype)
+        self._parameters: list[Parameter] = []
+
+    def forward(self, X: Array, *, training: bool = True) -> Array:
+        """Return Y = f(W X + b), shape (K, N), for X of shape (D, N).
+
+        With `training`, X and Y are kept for `backward`: neither may change before it. Raises TypeError or ValueError
+        for an X of another dtype, shape or stride than the layer's.
+        """
+        if not isinstance(X, np.ndarray) or X.ndim != 2:
+            raise ValueError(f"X is {np.shape(X)}; it must be an array of shape ({self.in_features}, batch)")
+        Y = self._outputs.take(X.shape[1])
+        self._product(X, Y)
+        self._X, self._Y = (X, Y) if training else (None, None)
+        return Y
+
+    def backward(self, DY: Array, *, input_gradient: bool = True) -> Array | None:
+        """Set the gradients of weights and bias from DY, shape (K, N), and return DX, shape (D, N).
+
+        Without `input_gradient`, DX is not computed and None is returned: nobody needs it of a first layer. Raises
+        RuntimeError where no `forward` in training came before.
+        """
+        if self._X is None or self._Y is None:
+            raise RuntimeError("backward needs a forward pass with training=True before it")
+        X, Y = self._X, self._Y
+        DZ = DY if self._code == 0 else self._deltas.take(X.shape[1])
+        activation_backward(DY, Y, self._code, LEAKY_SLOPE, DZ, self.bias_gradient)
+        self._weight_gradient(DZ, X)
+        if not input_gradient:
+            return None
+        DX = self._input_gradients.take(X.shape[1])
+        self._input_gradient(DZ, DX)
+        return DX
+
+    def parameters(self) -> list[Parameter]:
+        """Return the weights and, where there is one, the bias, as the optimizer sees them."""
+        return self._parameters
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes held for weights, pattern, gradients and optimizer state; the buffers of a batch not counted."""
+        return sum(parameter.nbytes for parameter in self._parameters)
+
+    @property
+    @abstractmethod
+    def nnz(self) -> int:
+        """The weights that exist, bias not counted."""
+
+    @property
+    def density(self) -> float:
+        """The fraction of the K x D weights that exist."""
+        return self.nnz / (self.in_features * self.out_features)
+
+    @abstractmethod
+    def _product(self, X: Array, Y: Array) -> None: ...
+
+    @abstractmethod
+    def _weight_gradient(self, DZ: Array, X: Array) -> None: ...
+
+    @abstractmethod
+    def _input_gradient(self, DZ: Array, DX: Array) -> None: ...
+
+    def _register(self, weights: Array, gradient: Array) -> None:
+        self._parameters = [Parameter("weight", weights, gradient)]
+        if self.bias is not None and self.bias_gradient is not None:
+            self._parameters.append(Parameter("bias", self.bias, self.bias_gradient))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_X": None, "_Y": None}
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.in_features}, {self.out_features}, density={self.density:.6g}, "
+            f"activation={self.activation!r}, dtype={self.dtype.name!r})"
+        )
+
+
+class Linear(_Affine):
+    """A dense linear layer Y = f(W X + b), its products by MKL's gemm.
+
+    Parameters
+    ----------
+    in_features, out_features : D and K
+    activation : "identity", "relu", "leaky_relu", "tanh" or "sigmoid"
+    init : "xavier", "he", "zeros", or a callable (see nerva.initializers)
+    bias : whether there is a b, which starts at zero
+    rng : numpy.random.Generator, or a seed, or None for a fresh one
+    dtype : float32 or float64
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activation: str = "identity",
+        init: str | Initializer = "xavier",
+        bias: bool = True,
+        rng: np.random.Generator | int | None = None,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        super().__init__(in_features, out_features, activation, bias, dtype)
+        D, K = self.in_features, self.out_features
+        weights = empty_vector(K * D, self.dtype)
+        weights[:] = initial_values(init, as_generator(rng), D, K, K * D, self.dtype)
+        self._register(weights, zeros(K * D, self.dtype))
+        self.weight: Array = weights.reshape(K, D)
+        self.weight_gradient: Array = self._parameters[0].gradient.reshape(K, D)
+
+    @property
+    def nnz(self) -> int:
+        return self.weight.size
+
+    def _product(self, X: Array, Y: Array) -> None:
+        products.gemm(self.weight, X, Y)
+        bias_activation(self.bias, self._code, LEAKY_SLOPE, Y)
+
+    def _weight_gradient(self, DZ: Array, X: Array) -> None:
+        products.gemm(DZ, X, self.weight_gradient, transpose_b=True)
+
+    def _input_gradient(self, DZ: Array, DX: Array) -> None:
+        products.gemm(self.weight, DZ, DX, transpose_a=True)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        shape = (self.out_features, self.in_features)
+        self.weight = self._parameters[0].values.reshape(shape)
+        self.weight_gradient = self._parameters[0].gradient.reshape(shape)
+        _restore_bias(self)
+
+
+class SparseLinear(_Affine):
+    """A linear layer Y = f(W X + b) whose W exists only as CSR, in training as in inference.
+
+    Parameters
+    ----------
+    in_features, out_features : D and K
+    density : fraction of the K x D weights that exist; exactly round(density K D) positions are drawn uniformly
+    weight : a nerva.CSR of shape (K, D) to use instead: then `density` and `init` must not be given
+    activation, init, bias, rng, dtype : as in nerva.Linear
+    backend : "native" (own kernels), "mkl" (mkl_sparse_?_mm for the two products with W), or "auto", the faster:
+        native
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        density: float | None = None,
+        weight: CSR | None = None,
+        activation: str = "identity",
+        init: str | Initializer | None = None,
+        bias: bool = True,
+        rng: np.random.Generator | int | None = None,
+        dtype: npt.DTypeLike | None = None,
+        backend: str = "auto",
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
+        if weight is not None:
+            if density is not None or init is not None:
+                raise ValueError("weight is given, so density and init must not be: it brings its own")
+            if not isinstance(weight, CSR):
+                raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
+            if weight.shape != (out_features, in_features):
+                raise ValueError(f"weight has shape {weight.shape}; it must be {(out_features, in_features)}")
+            if dtype is not None and np.dtype(dtype) != weight.dtype:
+                raise TypeError(f"weight has dtype {weight.dtype}; dtype is {np.dtype(dtype)}")
+        elif density is None:
+            raise TypeError("density is missing: the fraction of weights that exist, or a weight")
+        real = weight.dtype if weight is not None else np.float32 if dtype is None else dtype
+        super().__init__(in_features, out_features, activation, bias, real)
+        self.backend = backend
+        self._backend = "native" if backend == "auto" else backend
+        self.weight: CSR = self._draw(density, init or "xavier", as_generator(rng)) if weight is None else weight
+        self._register(self.weight.values, zeros(self.weight.nnz, self.dtype))
+
+    def _draw(self, density: float | None, init: str | Initializer, rng: np.random.Generator) -> CSR:
+        assert density is not None
+        D, K = self.in_features, self.out_features
+        count = weight_count(check_density(density), K, D)
+        indptr, indices = draw_support(K, D, count, rng)
+        return CSR((K, D), indptr, indices, initial_values(init, rng, D, K, count, self.dtype))
+
+    @property
+    def nnz(self) -> int:
+        return int(self.weight.nnz)
+
+    @property
+    def weight_gradient(self) -> Array:
+        """The gradient of each weight, shape (nnz,), in the order of `weight.values`."""
+        return self._parameters[0].gradient
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes - self.weight.values.nbytes + int(self.weight.nbytes)
+
+    def _product(self, X: Array, Y: Array) -> None:
+        products.spmm(self.weight, X, Y, self.bias, self._code, LEAKY_SLOPE, self._backend)
+
+    def _weight_gradient(self, DZ: Array, X: Array) -> None:
+        products.sddmm(self.weight, DZ, X, self.weight_gradient)
+
+    def _input_gradient(self, DZ: Array, DX: Array) -> None:
+        products.spmm_t(self.weight, DZ, DX, self._backend)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._parameters[0].values = self.weight.values
+        _restore_bias(self)
+
+
+def _restore_bias(layer: _Affine) -> None:
+    """After unpickling, let layer and parameter share one bias again."""
+    if layer.bias is not None:
+        layer.bias, layer.bias_gradient = layer._parameters[1].values, layer._parameters[1].gradient

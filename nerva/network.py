@@ -1,0 +1,254 @@
+"""Networks: layers in a row, and the multi-layer perceptron."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva import training
+from nerva.density import check_density, distribute
+from nerva.initializers import Initializer
+from nerva.layers import Linear, SparseLinear, as_generator
+from nerva.losses import SoftmaxCrossEntropy
+from nerva.optimizers import SGD
+from nerva.parameters import Array, Parameter, real_dtype
+from nerva.schedules import Schedule
+
+Layer = Linear | SparseLinear
+
+
+class Sequential:
+    """Layers in a row: each takes what the one before it gives.
+
+    Parameters
+    ----------
+    layers : nerva.Linear or nerva.SparseLinear, features matching, all of one dtype
+    rng : generator or seed for the order of samples in `fit`; None for a fresh one
+
+    `fit`, `train_step`, `evaluate`, `predict` and `predict_proba` take samples as rows; `forward` and `backward` take
+    them as columns, and write into buffers of the layers that the next call overwrites.
+    """
+
+    def __init__(self, layers: Iterable[Layer], *, rng: np.random.Generator | int | None = None) -> None:
+        self.layers = list(layers)
+        if not self.layers:
+            raise ValueError("layers is empty; a network needs at least one")
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, (Linear, SparseLinear)):
+                raise TypeError(f"layers[{i}] is {type(layer).__name__}; it must be a nerva layer")
+            if any(layer is other for other in self.layers[:i]):
+                raise ValueError(f"layers[{i}] stands in the network twice")
+        for i, (below, above) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
+            if below.out_features != above.in_features:
+                raise ValueError(
+                    f"layers[{i}] gives {below.out_features} features, layers[{i + 1}] takes {above.in_features}"
+                )
+            if below.dtype != above.dtype:
+                raise ValueError(f"layers[{i}] has dtype {below.dtype}, layers[{i + 1}] {above.dtype}")
+        self.rng = as_generator(rng)
+        self._parameters = [parameter for layer in self.layers for parameter in layer.parameters()]
+
+    # ---- shape and size
+
+    @property
+    def in_features(self) -> int:
+        """The features of a sample."""
+        return self.layers[0].in_features
+
+    @property
+    def out_features(self) -> int:
+        """The outputs for a sample: the classes."""
+        return self.layers[-1].out_features
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The number type of weights and activations."""
+        return self.layers[0].dtype
+
+    @property
+    def nnz(self) -> int:
+        """The weights that exist, biases not counted."""
+        return sum(layer.nnz for layer in self.layers)
+
+    @property
+    def dense_size(self) -> int:
+        """The weights the dense network of this shape would have, biases not counted."""
+        return sum(layer.in_features * layer.out_features for layer in self.layers)
+
+    @property
+    def density(self) -> float:
+        """The fraction of the dense network's weights that exist."""
+        return self.nnz / self.dense_size
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes held for weights, pattern, gradients and optimizer state; the buffers of a batch not counted."""
+        return sum(layer.nbytes for layer in self.layers)
+
+    def summary(self) -> str:
+        """Return a table of the layers: shape, density, weights and bytes held, and the totals."""
+        rows = [("layer", "in", "out", "activation", "density", "weights", "bytes")]
+        for layer in self.layers:
+            rows.append(
+                (
+                    type(layer).__name__,
+                    f"{layer.in_features:,}",
+                    f"{layer.out_features:,}",
+                    layer.activation,
+                    f"{layer.density:.4%}",
+                    f"{layer.nnz:,}",
+                    f"{layer.nbytes:,}",
+                )
+            )
+        rows.append(("total", "", "", "", f"{self.density:.4%}", f"{self.nnz:,}", f"{self.nbytes:,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["  ".join(_align(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows]
+        rule = "-" * len(lines[0])
+        dense = self.dense_size * self.dtype.itemsize
+        closing = f"{self.dtype.name}; dense it would have {self.dense_size:,} weights, {dense:,} bytes for them alone"
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], closing])
+
+    def __repr__(self) -> str:
+        inner = "".join(f"    {layer!r},\n" for layer in self.layers)
+        return f"{type(self).__name__}([\n{inner}])"
+
+    # ---- one pass
+
+    def forward(self, X: Array, *, training: bool = True) -> Array:
+        """Return the outputs (classes, batch) for X (features, batch), in a buffer the next call overwrites."""
+        for layer in self.layers:
+            X = layer.forward(X, training=training)
+        return X
+
+    def backward(self, DY: Array) -> None:
+        """Set every gradient from DY (classes, batch), the loss's gradient of the last `forward`'s outputs."""
+        for layer in reversed(self.layers[1:]):
+            DX = layer.backward(DY)
+            assert DX is not None
+            DY = DX
+        self.layers[0].backward(DY, input_gradient=False)
+
+    def parameters(self) -> Sequence[Parameter]:
+        """Return what an optimizer steps on: weights and biases, layer by layer."""
+        return self._parameters
+
+    # ---- the loop (nerva.training)
+
+    def fit(
+        self,
+        X: object,
+        y: npt.ArrayLike,
+        *,
+        validation: tuple[object, npt.ArrayLike] | None = None,
+        epochs: int = 10,
+        batch_size: int = 100,
+        optimizer: SGD | None = None,
+        schedule: float | Schedule = 0.01,
+        loss: SoftmaxCrossEntropy | None = None,
+        rng: np.random.Generator | int | None = None,
+        callbacks: Iterable[training.Callback] = (),
+    ) -> training.History:
+        return training.fit(
+            self,
+            X,
+            y,
+            validation=validation,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            schedule=schedule,
+            loss=loss,
+            rng=rng,
+            callbacks=callbacks,
+        )
+
+    fit.__doc__ = training.fit.__doc__
+
+    def train_step(
+        self,
+        X: object,
+        y: npt.ArrayLike,
+        optimizer: SGD,
+        rate: float,
+        loss: SoftmaxCrossEntropy | None = None,
+    ) -> float:
+        """Take one step on one batch of samples, X (samples, features), and return its mean loss before the step."""
+        return training.train_step(self, X, y, optimizer, rate, loss)
+
+    def evaluate(
+        self, X: object, y: npt.ArrayLike, *, batch_size: int = training.EVALUATION_BATCH
+    ) -> training.Evaluation:
+        """Return (loss, accuracy) on samples X (n, features) with labels y (n,)."""
+        return training.evaluate(self, X, y, batch_size=batch_size)
+
+    def predict(self, X: object, *, batch_size: int = training.EVALUATION_BATCH) -> Array:
+        """Return the most probable class of each sample of X (n, features): int64 of shape (n,)."""
+        return training.predict(self, X, batch_size=batch_size)
+
+    def predict_proba(self, X: object, *, batch_size: int = training.EVALUATION_BATCH) -> Array:
+        """Return the probabilities of the classes, shape (n, classes), for samples X (n, features)."""
+        return training.predict_proba(self, X, batch_size=batch_size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_parameters"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._parameters = [parameter for layer in self.layers for parameter in layer.parameters()]
+
+
+def _align(cell: str, width: int, column: int) -> str:
+    return cell.ljust(width) if column in (0, 3) else cell.rjust(width)
+
+
+class MLP(Sequential):
+    """A multi-layer perceptron: linear layers with an activation between them, truly sparse where density < 1.
+
+    Parameters
+    ----------
+    sizes : the features from input to output, [3072, 1024, 512, 10]
+    density : of the whole network, shared out by `distribution`; or a sequence with one density a layer
+    activation : of every layer but the last, which gives logits
+    distribution : "erdos-renyi" or "uniform"
+    init : "xavier", "he", "zeros", or a callable (see nerva.initializers)
+    dtype : float32 or float64
+    seed : of supports, weights, and the order of samples in `fit`
+    backend : of the sparse layers, "auto", "native" or "mkl"
+
+    A layer whose density is 1 is a nerva.Linear, every other a nerva.SparseLinear.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        density: float | Sequence[float] = 1.0,
+        activation: str = "relu",
+        distribution: str = "erdos-renyi",
+        init: str | Initializer = "xavier",
+        dtype: npt.DTypeLike = np.float32,
+        seed: int | np.random.Generator | None = 0,
+        backend: str = "auto",
+    ) -> None:
+        sizes = list(sizes)
+        if len(sizes) < 2 or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in sizes):
+            raise ValueError(f"sizes is {sizes}; it must be at least two positive integers")
+        shapes = list(zip(sizes, sizes[1:], strict=False))
+        if isinstance(density, Sequence) or (isinstance(density, np.ndarray) and density.ndim == 1):
+            densities = [check_density(d, f"density[{i}]") for i, d in enumerate(density)]
+            if len(densities) != len(shapes):
+                raise ValueError(f"density has {len(densities)} entries; there are {len(shapes)} layers")
+        else:
+            densities = distribute(distribution, shapes, check_density(density))
+        dtype, rng = real_dtype(dtype), as_generator(seed)
+        layers: list[Layer] = []
+        for i, ((D, K), d) in enumerate(zip(shapes, densities, strict=True)):
+            f = activation if i < len(shapes) - 1 else "identity"
+            if d == 1.0:
+                layers.append(Linear(D, K, activation=f, init=init, rng=rng, dtype=dtype))
+            else:
+                layers.append(
+                    SparseLinear(D, K, density=d, activation=f, init=init, rng=rng, dtype=dtype, backend=backend)
+                )
+        super().__init__(layers, rng=rng)

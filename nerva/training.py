@@ -1,0 +1,259 @@
+"""The loop: fit, evaluate and predict. Rows are samples here; from the loader inwards, columns are.
+
+These functions drive anything with the methods of `Trainable`; nerva.Sequential offers them as its own methods.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva._kernels.losses import softmax
+from nerva.datasets.loader import Batches, Samples
+from nerva.losses import SoftmaxCrossEntropy
+from nerva.optimizers import SGD, Nesterov
+from nerva.parameters import Array, Parameter
+from nerva.schedules import Schedule, as_schedule, check_rate
+
+EVALUATION_BATCH = 128
+
+
+class Trainable(Protocol):
+    """What the loop needs of a network."""
+
+    @property
+    def in_features(self) -> int: ...
+    @property
+    def out_features(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def rng(self) -> np.random.Generator: ...
+    def forward(self, X: Array, *, training: bool = True) -> Array: ...
+    def backward(self, DY: Array) -> None: ...
+    def parameters(self) -> Sequence[Parameter]: ...
+
+
+class Evaluation(NamedTuple):
+    """The mean loss and the fraction of right predictions."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One pass over the training data.
+
+    `loss` and `train_accuracy` are means over the pass, each batch taken before its step. `test_accuracy` is that of
+    the validation data after the pass, None without them. `seconds` is the training alone, evaluation excluded.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    train_accuracy: float
+    test_accuracy: float | None
+    seconds: float
+
+
+@dataclass
+class History:
+    """The records of a training run, in order. `history["loss"]` is the list of one column."""
+
+    epochs: list[EpochRecord] = field(default_factory=list)
+
+    def __getitem__(self, column: str) -> list[Any]:
+        if column not in EpochRecord.__dataclass_fields__:
+            raise KeyError(f"{column!r}; the columns are {', '.join(EpochRecord.__dataclass_fields__)}")
+        return [getattr(record, column) for record in self.epochs]
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return one dict an epoch, ready for json or a data frame."""
+        return [asdict(record) for record in self.epochs]
+
+
+class StopTraining(Exception):  # noqa: N818 - a signal, not an error
+    """Raised by a callback to end `fit` after the current epoch; the history so far is returned."""
+
+
+Callback = Callable[[Any, EpochRecord], object]
+
+
+def positive(n: int, name: str) -> int:
+    """Return n; raise TypeError or ValueError where it is not a positive integer."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"{name} is {n!r}; it must be an integer")
+    if n < 1:
+        raise ValueError(f"{name} is {n}; it must be at least 1")
+    return int(n)
+
+
+def train_batch(
+    model: Trainable, X: Array, y: Array, optimizer: SGD, rate: float, loss: SoftmaxCrossEntropy
+) -> tuple[float, int]:
+    """Take one step on X (features, batch), and return the loss before it and how many predictions were right."""
+    result = loss(model.forward(X), y)
+    model.backward(result.gradient)
+    optimizer.step(model.parameters(), rate)
+    return result.value, result.correct
+
+
+def train_step(
+    model: Trainable,
+    X: object,
+    y: npt.ArrayLike,
+    optimizer: SGD,
+    rate: float,
+    loss: SoftmaxCrossEntropy | None = None,
+) -> float:
+    """Take one step on one batch of samples, X (samples, features), and return its mean loss before the step."""
+    loss = loss or SoftmaxCrossEntropy()
+    samples = Samples(X, model.in_features)
+    labels = loss.check_targets(y, len(samples), model.out_features)
+    rate = check_rate(rate)
+    ((batch, targets),) = Batches(samples, labels, len(samples), model.dtype)
+    assert targets is not None
+    return train_batch(model, batch, targets, optimizer, rate, loss)[0]
+
+
+def fit(
+    model: Trainable,
+    X: object,
+    y: npt.ArrayLike,
+    *,
+    validation: tuple[object, npt.ArrayLike] | None = None,
+    epochs: int = 10,
+    batch_size: int = 100,
+    optimizer: SGD | None = None,
+    schedule: float | Schedule = 0.01,
+    loss: SoftmaxCrossEntropy | None = None,
+    rng: np.random.Generator | int | None = None,
+    callbacks: Iterable[Callback] = (),
+) -> History:
+    """Train on samples X (n, features) with targets y (n,), and return the history.
+
+    Parameters
+    ----------
+    X : float32, float64 or uint8 of shape (n, features), or a datasets.Standardized
+    y : integer labels of shape (n,), 0 to the network's outputs - 1
+    validation : a pair (X, y) to evaluate after every epoch
+    epochs, batch_size : passes over the data, samples in a step; the last batch of a pass holds what is left
+    optimizer : SGD, Momentum or Nesterov; None is Nesterov(0.9)
+    schedule : a learning rate, or a callable epoch -> rate (see nerva.schedules)
+    loss : None is SoftmaxCrossEntropy()
+    rng : a generator or seed for the order of the samples; None takes the model's own generator
+    callbacks : called as callback(model, record) after every epoch; one with a method `on_batch(batch, batches)` has
+        it called after every batch. A callback may raise StopTraining.
+
+    All arguments are checked before the first step: TypeError or ValueError names the one that is wrong.
+    """
+    epochs, batch_size = positive(epochs, "epochs"), positive(batch_size, "batch_size")
+    optimizer, loss, rate_at = optimizer or Nesterov(), loss or SoftmaxCrossEntropy(), as_schedule(schedule)
+    samples = Samples(X, model.in_features)
+    labels = loss.check_targets(y, len(samples), model.out_features)
+    held_out = None
+    if validation is not None:
+        held_out = _Evaluator(model, validation[0], validation[1], loss, batch_size, "validation X")
+    order = model.rng if rng is None else np.random.default_rng(rng)
+    batches = Batches(samples, labels, batch_size, model.dtype, order)
+    callbacks = tuple(callbacks)
+    per_batch = [callback.on_batch for callback in callbacks if hasattr(callback, "on_batch")]
+    check_rate(rate_at(0.0), "schedule(0)")
+    history = History()
+    for epoch in range(epochs):
+        total, correct, started = 0.0, 0, time.perf_counter()
+        for index, (batch, targets) in enumerate(batches):
+            assert targets is not None
+            rate = check_rate(rate_at(epoch + index / len(batches)), "the schedule's rate")
+            value, right = train_batch(model, batch, targets, optimizer, rate, loss)
+            total += value * len(targets)
+            correct += right
+            for on_batch in per_batch:
+                on_batch(index + 1, len(batches))
+        seconds = time.perf_counter() - started
+        if not isfinite(total) and epoch == len(history) == 0:
+            warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=2)
+        record = EpochRecord(
+            epoch=epoch + 1,
+            learning_rate=rate_at(float(epoch)),
+            loss=total / len(samples),
+            train_accuracy=correct / len(samples),
+            test_accuracy=held_out().accuracy if held_out else None,
+            seconds=seconds,
+        )
+        history.epochs.append(record)
+        try:
+            for callback in callbacks:
+                callback(model, record)
+        except StopTraining:
+            break
+    return history
+
+
+class _Evaluator:
+    """Checked data to evaluate a network on, as often as wanted."""
+
+    def __init__(
+        self,
+        model: Trainable,
+        X: object,
+        y: npt.ArrayLike,
+        loss: SoftmaxCrossEntropy,
+        batch_size: int,
+        name: str = "X",
+    ) -> None:
+        samples = Samples(X, model.in_features, name)
+        self._model, self._loss, self._count = model, loss, len(samples)
+        targets = loss.check_targets(y, len(samples), model.out_features)
+        self._batches = Batches(samples, targets, batch_size, model.dtype)
+
+    def __call__(self) -> Evaluation:
+        total, correct = 0.0, 0
+        for X, y in self._batches:
+            assert y is not None
+            result = self._loss(self._model.forward(X, training=False), y)
+            total += result.value * len(y)
+            correct += result.correct
+        return Evaluation(total / self._count, correct / self._count)
+
+
+def evaluate(
+    model: Trainable,
+    X: object,
+    y: npt.ArrayLike,
+    *,
+    batch_size: int = EVALUATION_BATCH,
+    loss: SoftmaxCrossEntropy | None = None,
+) -> Evaluation:
+    """Return the mean loss and the accuracy on samples X (n, features) with labels y (n,)."""
+    return _Evaluator(model, X, y, loss or SoftmaxCrossEntropy(), positive(batch_size, "batch_size"))()
+
+
+def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
+    """Return the softmax of the outputs for samples X (n, features): probabilities of shape (n, classes)."""
+    samples = Samples(X, model.in_features)
+    batches = Batches(samples, None, positive(batch_size, "batch_size"), model.dtype)
+    probabilities = np.empty((len(samples), model.out_features), model.dtype)
+    first = 0
+    for batch, _ in batches:
+        Z = model.forward(batch, training=False)
+        softmax(Z, Z)
+        probabilities[first : first + Z.shape[1]] = Z.T
+        first += Z.shape[1]
+    return probabilities
+
+
+def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
+    """Return the most probable class of each sample of X (n, features): int64 of shape (n,)."""
+    samples = Samples(X, model.in_features)
+    batches = Batches(samples, None, positive(batch_size, "batch_size"), model.dtype)
+    return np.concatenate([model.forward(batch, training=False).argmax(axis=0) for batch, _ in batches])
