@@ -1,4 +1,4 @@
-"""Print where this interpreter's MKL, OpenMP runtime and NumPy headers lie, one line each, for meson.build.
+"""Print where this interpreter's MKL, OpenMP runtime and NumPy headers lie, for meson.build.
 
 The wheels `mkl-devel`, `mkl` and `intel-openmp` carry only versioned libraries (`libmkl_rt.so.3`), which neither
 `-lmkl_rt` nor pkg-config finds in an isolated build, so the installed files are asked instead. A system-wide MKL is
@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,12 +37,18 @@ def find(pattern: str, *distributions: str) -> Path:
 
 
 def main() -> None:
+    """Print MKL's include folder, NumPy's, the link arguments, and the run path of a lasting environment."""
     import numpy
 
-    print(find(r"mkl\.h", "mkl-include", "mkl-devel").parent)
-    print(find(r"libmkl_rt\.so(\.\d+)?", "mkl", "mkl-devel"))
-    print(find(r"libiomp5\.so", "intel-openmp"))
+    header = find(r"mkl\.h", "mkl-include", "mkl-devel")
+    mkl = find(r"libmkl_rt\.so(\.\d+)?", "mkl", "mkl-devel")
+    openmp = find(r"libiomp5\.so", "intel-openmp")
+    folders = list(dict.fromkeys([mkl.parent, openmp.parent]))
+    print(header.parent)
     print(numpy.get_include())
+    print(*(f"-L{folder}" for folder in folders), *(f"-l:{library.name}" for library in (mkl, openmp)))
+    if not mkl.is_relative_to(Path(tempfile.gettempdir()).resolve()):
+        print(":".join(map(str, folders)))
 
 
 if __name__ == "__main__":
