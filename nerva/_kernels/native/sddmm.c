@@ -1,69 +1,104 @@
 /* G[j] = sum_n DY[row(j), n] X[col(j), n]: the weight gradient on the pattern of W, one dot product a non-zero. */
 #include "parallel.h"
 
-/* COUNT <= L non-zeros of one row at once: the row of DY is read once for all, and the sums of the lanes are taken
- * together. */
-INLINE void dots(const int COUNT, const int32_t *indices, const R *dy, const R *X, int64_t ldx, int64_t N, R *g) {
-    const R *x[COUNT];
+/* Vectors of a row of DY that stay in registers while the rows of X go by. */
+#ifdef NERVA_AVX512
+enum { WIDEST = 8 };
+#else
+enum { WIDEST = 4 };
+#endif
+
+/* g[i] = (add ? g[i] : 0) + the product of d, WIDTH vectors of which the last holds `last` lanes, with row indices[i]
+ * of X, for COUNT dots: a power of two up to L, whose lanes are summed together. */
+INLINE void dots(const int WIDTH, const int COUNT, const V d[WIDEST], const int32_t *indices, const R *X, int64_t ldx,
+                 M last, int add, R *g) {
     V sums[L];
-    for (int i = 0; i < L; i++) sums[i] = vzero();
-    for (int i = 0; i < COUNT; i++) x[i] = X + (int64_t)indices[i] * ldx;
-    int64_t n = 0;
-    for (; n + L <= N; n += L) {
-        const V d = vload(dy + n);
 #pragma GCC unroll 16
-        for (int i = 0; i < COUNT; i++) sums[i] = vfma(d, vload(x[i] + n), sums[i]);
+    for (int i = 0; i < COUNT; i++) {
+        const R *x = X + (int64_t)indices[i] * ldx;
+        V sum = vmul(d[0], WIDTH == 1 ? vload_first(last, x) : vload(x));
+#pragma GCC unroll 8
+        for (int t = 1; t < WIDTH - 1; t++) sum = vfma(d[t], vload(x + t * L), sum);
+        if (WIDTH > 1) sum = vfma(d[WIDTH - 1], vload_first(last, x + (WIDTH - 1) * L), sum);
+        sums[i] = sum;
     }
-    if (n < N) {
-        const M rest = vfirst(N - n);
-        const V d = vload_first(rest, dy + n);
+    /* Repeats cost nothing: the compiler finds the equal parts of the sum. */
 #pragma GCC unroll 16
-        for (int i = 0; i < COUNT; i++) sums[i] = vfma(d, vload_first(rest, x[i] + n), sums[i]);
-    }
-    vstore_first(vfirst(COUNT), g, vsums(sums));
+    for (int i = COUNT; i < L; i++) sums[i] = sums[i % COUNT];
+    V total = vsums(sums);
+    const M lanes = vfirst(COUNT);
+    if (add) total = vadd(total, vload_first(lanes, g));
+    vstore_first(lanes, g, total);
 }
 
-#define DOTS(COUNT) \
-    static __attribute__((noinline)) void dots##COUNT(const int32_t *indices, const R *dy, const R *X, int64_t ldx, \
-                                                      int64_t N, R *g) { \
-        dots(COUNT, indices, dy, X, ldx, N, g); \
+/* The positions [own.first, own.last), the first of which lies in row r, over WIDTH vectors of the batch. */
+INLINE void tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy, const R *X, int64_t ldx, M last,
+                 int add, nerva_range own, int64_t r, R *g) {
+    for (int64_t j = own.first; j < own.last; r++) {
+        const R *dy = DY + r * lddy;
+        V d[WIDEST];
+#pragma GCC unroll 8
+        for (int t = 0; t < WIDTH - 1; t++) d[t] = vload(dy + t * L);
+        d[WIDTH - 1] = vload_first(last, dy + (WIDTH - 1) * L);
+        const int64_t end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
+        for (; j + L <= end; j += L) dots(WIDTH, L, d, W->indices + j, X, ldx, last, add, g + j);
+        const int64_t rest = end - j;
+#define SOME(COUNT) \
+    if (COUNT < L && rest & COUNT) { \
+        dots(WIDTH, COUNT < L ? COUNT : L, d, W->indices + j, X, ldx, last, add, g + j); \
+        j += COUNT; \
     }
-DOTS(1) DOTS(2) DOTS(4)
-#if !(defined(NERVA_REAL_F64) && !defined(NERVA_AVX512))
-DOTS(8)
-#endif
-#if defined(NERVA_REAL_F32) && defined(NERVA_AVX512)
-DOTS(16)
+        SOME(8) SOME(4) SOME(2) SOME(1)
+#undef SOME
+    }
+}
+
+#define TILE(WIDTH) \
+    static __attribute__((noinline)) void tile##WIDTH(const nerva_csr *W, const R *DY, int64_t lddy, const R *X, \
+                                                      int64_t ldx, M last, int add, nerva_range own, int64_t r, R *g) { \
+        tile(WIDTH, W, DY, lddy, X, ldx, last, add, own, r, g); \
+    }
+TILE(1) TILE(2) TILE(3) TILE(4)
+#ifdef NERVA_AVX512
+TILE(5) TILE(6) TILE(7) TILE(8)
 #endif
 
+typedef void tile_function(const nerva_csr *, const R *, int64_t, const R *, int64_t, M, int, nerva_range, int64_t, R *);
+static tile_function *const tiles[WIDEST + 1] = {
+    0, tile1, tile2, tile3, tile4,
+#ifdef NERVA_AVX512
+    tile5, tile6, tile7, tile8,
+#endif
+};
+
+/* The row that holds position j: the last whose start is not past it. */
+static int64_t row_of(const nerva_csr *W, int64_t j) {
+    int64_t low = 0, high = W->rows;
+    while (high - low > 1) {
+        const int64_t middle = (low + high) / 2;
+        if (W->indptr[middle] <= j) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
 void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G) {
+    const int64_t vectors = (N + L - 1) / L, parts = (vectors + WIDEST - 1) / WIDEST;
     threads = useful_threads(threads, W->nnz * N);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         const int thread = omp_get_thread_num(), team = omp_get_num_threads();
         const unsigned mode = flush_subnormals();
         const nerva_range own = share(W->nnz, 1, thread, team);
-        const R *x = X.data;
-        R *g = G;
-        int64_t r = 0, high = W->rows; /* the row that holds position own.first: the last with indptr[r] <= it */
-        while (high - r > 1) {
-            const int64_t middle = (r + high) / 2;
-            if (W->indptr[middle] <= own.first) r = middle;
-            else high = middle;
+        const int64_t row = row_of(W, own.first);
+        for (int64_t part = 0; part < parts; part++) {
+            const int64_t first = vectors * part / parts, end = vectors * (part + 1) / parts;
+            const int64_t rest = N - (end - 1) * L;
+            tiles[end - first](W, (const R *)DY.data + first * L, DY.ld, (const R *)X.data + first * L, X.ld,
+                               vfirst(rest < L ? rest : L), part > 0, own, row, G);
         }
-        for (int64_t j = own.first; j < own.last; r++) {
-            const R *dy = (const R *)DY.data + r * DY.ld;
-            const int64_t end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
-#if defined(NERVA_REAL_F32) && defined(NERVA_AVX512)
-            for (; j + 16 <= end; j += 16) dots16(W->indices + j, dy, x, X.ld, N, g + j);
-#endif
-#if !(defined(NERVA_REAL_F64) && !defined(NERVA_AVX512))
-            for (; j + 8 <= end; j += 8) dots8(W->indices + j, dy, x, X.ld, N, g + j);
-#endif
-            for (; j + 4 <= end; j += 4) dots4(W->indices + j, dy, x, X.ld, N, g + j);
-            for (; j + 2 <= end; j += 2) dots2(W->indices + j, dy, x, X.ld, N, g + j);
-            for (; j < end; j++) dots1(W->indices + j, dy, x, X.ld, N, g + j);
-        }
+        if (N == 0)
+            for (int64_t j = own.first; j < own.last; j++) ((R *)G)[j] = 0;
         _mm_setcsr(mode);
     }
 }
