@@ -26,6 +26,25 @@ INLINE nerva_range share(int64_t count, int64_t unit, int thread, int threads) {
     return (nerva_range){first < count ? first : count, last < count ? last : count};
 }
 
+/* In a build with -Dchecks=true: stops the process where a matrix would lead a kernel out of its arrays. */
+#ifdef NERVA_CHECKS
+#include <stdio.h>
+#include <stdlib.h>
+static inline void check_csr(const nerva_csr *W) {
+    int wrong = W->indptr[0] != 0 || W->indptr[W->rows] != W->nnz;
+    for (int64_t r = 0; r < W->rows; r++) wrong |= W->indptr[r] > W->indptr[r + 1];
+    for (int64_t j = 0; j < W->nnz && !wrong; j++)
+        wrong |= W->indices[j] < 0 || W->indices[j] >= W->cols
+                 || (W->permutation && (W->permutation[j] < 0 || W->permutation[j] >= W->nnz));
+    if (wrong) {
+        fprintf(stderr, "nerva: a kernel was given a broken CSR matrix\n");
+        abort();
+    }
+}
+#else
+INLINE void check_csr(const nerva_csr *W) { (void)W; }
+#endif
+
 /* What a row costs beside its non-zeros, in non-zeros: starting and storing its outputs. */
 #define NERVA_ROW_COST 4
 

@@ -84,6 +84,7 @@ static int64_t row_of(const nerva_csr *W, int64_t j) {
 
 void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G) {
     const int64_t vectors = (N + L - 1) / L, parts = (vectors + WIDEST - 1) / WIDEST;
+    check_csr(W);
     threads = useful_threads(threads, W->nnz * N);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {

@@ -52,6 +52,7 @@ static tile_function *const tiles[2][WIDEST + 1] = {
 
 void NAME(spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
                 int threads, nerva_matrix Y) {
+    check_csr(W);
     const int64_t vectors = (N + L - 1) / L;
     threads = useful_threads(threads, (W->nnz + W->rows) * N);
     const int by_batch = threads > 1 && vectors >= threads && rows_are_skewed(W, threads);
