@@ -16,7 +16,7 @@ from nerva._kernels.memory import Buffer, empty_vector
 from nerva._kernels.topology import draw_support
 from nerva.density import check_density, weight_count
 from nerva.initializers import Initializer, initial_values
-from nerva.parameters import Array, Parameter, real_dtype, zeros
+from nerva.parameters import Array, Parameter, Step, real_dtype, zeros
 
 BACKENDS = ("auto", *products.BACKENDS)
 LEAKY_SLOPE = 0.01
@@ -51,7 +51,6 @@ class _Affine(ABC):
         self.activation = activation
         self._code: int = ACTIVATIONS[activation]
         self.bias: Array | None = zeros(self.out_features, self.dtype) if bias else None
-        self.bias_gradient: Array | None = zeros(self.out_features, self.dtype) if bias else None
         self._X: Array | None = None
         self._Y: Array | None = None
         self._outputs = Buffer(self.out_features, self.dtype)
@@ -72,22 +71,19 @@ class _Affine(ABC):
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y
 
-    def backward(self, DY: Array, *, input_gradient: bool = True) -> Array | None:
+    def backward(self, DY: Array, *, input_gradient: bool = True, step: Step | None = None) -> Array | None:
         """Set the gradients of weights and bias from DY, shape (K, N), and return DX, shape (D, N).
 
-        Without `input_gradient`, DX is not computed and None is returned: nobody needs it of a first layer. Raises
-        RuntimeError where no `forward` in training came before.
+        Without `input_gradient`, DX is not computed and None is returned: nobody needs it of a first layer. With a
+        `step` (see SGD.at), weights and bias take it at once, which saves a pass over them; the gradient of the
+        weights need not be left anywhere then. Raises RuntimeError where no `forward` in training came before.
         """
         if self._X is None or self._Y is None:
             raise RuntimeError("backward needs a forward pass with training=True before it")
-        X, Y = self._X, self._Y
-        DZ = DY if self._code == 0 else self._deltas.take(X.shape[1])
-        activation_backward(DY, Y, self._code, LEAKY_SLOPE, DZ, self.bias_gradient)
-        self._weight_gradient(DZ, X)
-        if not input_gradient:
-            return None
-        DX = self._input_gradients.take(X.shape[1])
-        self._input_gradient(DZ, DX)
+        N = self._X.shape[1]
+        DZ = DY if self._code == 0 else self._deltas.take(N)
+        DX = self._input_gradients.take(N) if input_gradient else None
+        self._backward(self._X, self._Y, DY, DZ, DX, step)
         return DX
 
     def parameters(self) -> list[Parameter]:
@@ -113,15 +109,17 @@ class _Affine(ABC):
     def _product(self, X: Array, Y: Array) -> None: ...
 
     @abstractmethod
-    def _weight_gradient(self, DZ: Array, X: Array) -> None: ...
+    def _backward(self, X: Array, Y: Array, DY: Array, DZ: Array, DX: Array | None, step: Step | None) -> None: ...
 
-    @abstractmethod
-    def _input_gradient(self, DZ: Array, DX: Array) -> None: ...
+    def _register(self, weights: Array) -> None:
+        self._parameters = [Parameter("weight", weights)]
+        if self.bias is not None:
+            self._parameters.append(Parameter("bias", self.bias))
 
-    def _register(self, weights: Array, gradient: Array) -> None:
-        self._parameters = [Parameter("weight", weights, gradient)]
-        if self.bias is not None and self.bias_gradient is not None:
-            self._parameters.append(Parameter("bias", self.bias, self.bias_gradient))
+    @property
+    def bias_gradient(self) -> Array | None:
+        """The gradient of the bias, shape (K,)."""
+        return None if self.bias is None else self._parameters[1].gradient
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_X": None, "_Y": None}
@@ -161,9 +159,8 @@ class Linear(_Affine):
         D, K = self.in_features, self.out_features
         weights = empty_vector(K * D, self.dtype)
         weights[:] = initial_values(init, as_generator(rng), D, K, K * D, self.dtype)
-        self._register(weights, zeros(K * D, self.dtype))
+        self._register(weights)
         self.weight: Array = weights.reshape(K, D)
-        self.weight_gradient: Array = self._parameters[0].gradient.reshape(K, D)
 
     @property
     def nnz(self) -> int:
@@ -173,17 +170,23 @@ class Linear(_Affine):
         products.gemm(self.weight, X, Y)
         bias_activation(self.bias, self._code, LEAKY_SLOPE, Y)
 
-    def _weight_gradient(self, DZ: Array, X: Array) -> None:
-        products.gemm(DZ, X, self.weight_gradient, transpose_b=True)
+    @property
+    def weight_gradient(self) -> Array:
+        """The gradient of each weight, shape (K, D)."""
+        return self._parameters[0].gradient.reshape(self.out_features, self.in_features)
 
-    def _input_gradient(self, DZ: Array, DX: Array) -> None:
-        products.gemm(self.weight, DZ, DX, transpose_a=True)
+    def _backward(self, X: Array, Y: Array, DY: Array, DZ: Array, DX: Array | None, step: Step | None) -> None:
+        activation_backward(DY, Y, self._code, LEAKY_SLOPE, DZ, self.bias_gradient)
+        products.gemm(DZ, X, self.weight_gradient, transpose_b=True)
+        if DX is not None:
+            products.gemm(self.weight, DZ, DX, transpose_a=True)
+        if step is not None:
+            for parameter in self._parameters:
+                step(parameter)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        shape = (self.out_features, self.in_features)
-        self.weight = self._parameters[0].values.reshape(shape)
-        self.weight_gradient = self._parameters[0].gradient.reshape(shape)
+        self.weight = self._parameters[0].values.reshape(self.out_features, self.in_features)
         _restore_bias(self)
 
 
@@ -232,7 +235,8 @@ class SparseLinear(_Affine):
         self.backend = backend
         self._backend = "native" if backend == "auto" else backend
         self.weight: CSR = self._draw(density, init or "xavier", as_generator(rng)) if weight is None else weight
-        self._register(self.weight.values, zeros(self.weight.nnz, self.dtype))
+        self._register(self.weight.values)
+        self._widest_batch = products.widest_batch(self.dtype)
 
     def _draw(self, density: float | None, init: str | Initializer, rng: np.random.Generator) -> CSR:
         assert density is not None
@@ -257,11 +261,33 @@ class SparseLinear(_Affine):
     def _product(self, X: Array, Y: Array) -> None:
         products.spmm(self.weight, X, Y, self.bias, self._code, LEAKY_SLOPE, self._backend)
 
-    def _weight_gradient(self, DZ: Array, X: Array) -> None:
-        products.sddmm(self.weight, DZ, X, self.weight_gradient)
-
-    def _input_gradient(self, DZ: Array, DX: Array) -> None:
-        products.spmm_t(self.weight, DZ, DX, self._backend)
+    def _backward(self, X: Array, Y: Array, DY: Array, DZ: Array, DX: Array | None, step: Step | None) -> None:
+        weight, bias = self._parameters[0], self._parameters[1] if self.bias is not None else None
+        if self._backend == "mkl":
+            activation_backward(DY, Y, self._code, LEAKY_SLOPE, DZ, self.bias_gradient)
+            products.sddmm(self.weight, DZ, X, weight.gradient)
+            if DX is not None:
+                products.spmm_t(self.weight, DZ, DX, self._backend)
+            if step is not None:
+                for parameter in self._parameters:
+                    step(parameter)
+            return
+        products.sparse_backward(
+            self.weight,
+            X,
+            Y,
+            DY,
+            self._code,
+            LEAKY_SLOPE,
+            DZ,
+            DX,
+            None if step is not None and X.shape[1] <= self._widest_batch else weight.gradient,
+            None if bias is None else bias.gradient,
+            None if step is None else step.update,
+            None if step is None else step.velocity(weight),
+            self.bias if step is not None else None,
+            None if step is None or bias is None else step.velocity(bias),
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -272,4 +298,4 @@ class SparseLinear(_Affine):
 def _restore_bias(layer: _Affine) -> None:
     """After unpickling, let layer and parameter share one bias again."""
     if layer.bias is not None:
-        layer.bias, layer.bias_gradient = layer._parameters[1].values, layer._parameters[1].gradient
+        layer.bias = layer._parameters[1].values

@@ -12,7 +12,7 @@ from nerva.initializers import Initializer
 from nerva.layers import Linear, SparseLinear, as_generator
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD
-from nerva.parameters import Array, Parameter, real_dtype
+from nerva.parameters import Array, Parameter, Step, real_dtype
 from nerva.schedules import Schedule
 
 Layer = Linear | SparseLinear
@@ -121,13 +121,16 @@ class Sequential:
             X = layer.forward(X, training=training)
         return X
 
-    def backward(self, DY: Array) -> None:
-        """Set every gradient from DY (classes, batch), the loss's gradient of the last `forward`'s outputs."""
+    def backward(self, DY: Array, *, step: Step | None = None) -> None:
+        """Go back from DY (classes, batch), the loss's gradient of the last `forward`'s outputs.
+
+        Sets every gradient; or, with a `step` (see SGD.at), lets every parameter take it at once.
+        """
         for layer in reversed(self.layers[1:]):
-            DX = layer.backward(DY)
+            DX = layer.backward(DY, step=step)
             assert DX is not None
             DY = DX
-        self.layers[0].backward(DY, input_gradient=False)
+        self.layers[0].backward(DY, input_gradient=False, step=step)
 
     def parameters(self) -> Sequence[Parameter]:
         """Return what an optimizer steps on: weights and biases, layer by layer."""

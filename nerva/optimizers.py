@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from nerva._kernels import updates
-from nerva.parameters import Parameter
+from nerva._kernels.updates import Update
+from nerva.parameters import Parameter, Step
 from nerva.schedules import check_rate
 
 
@@ -13,10 +13,15 @@ class SGD:
     def __init__(self, *, weight_decay: float = 0.0) -> None:
         self.weight_decay = check_rate(weight_decay, "weight_decay")
 
+    def at(self, rate: float) -> Step:
+        """Return the step at this learning rate, which a layer may take while its gradient is still in registers."""
+        return Step(Update("sgd", rate, 0.0, self.weight_decay), self)
+
     def step(self, parameters: Iterable[Parameter], rate: float) -> None:
         """Take one step at this learning rate on every parameter, from its gradient."""
+        step = self.at(rate)
         for parameter in parameters:
-            updates.sgd(parameter.gradient, rate, self.weight_decay, parameter.values)
+            step(parameter)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in vars(self).items() if not name.startswith("_"))
@@ -30,7 +35,7 @@ class Momentum(SGD):
     convergence of iteration methods, 1964.
     """
 
-    _nesterov = False
+    _rule = "momentum"
 
     def __init__(self, momentum: float = 0.9, *, weight_decay: float = 0.0) -> None:
         super().__init__(weight_decay=weight_decay)
@@ -38,13 +43,9 @@ class Momentum(SGD):
         if self.momentum >= 1.0:
             raise ValueError(f"momentum is {momentum}; it must be below 1")
 
-    def step(self, parameters: Iterable[Parameter], rate: float) -> None:
-        """Take one step at this learning rate on every parameter, from its gradient and velocity."""
-        for parameter in parameters:
-            velocity = parameter.claim(self, "momentum")["momentum"]
-            updates.momentum(
-                parameter.gradient, rate, self.momentum, self._nesterov, self.weight_decay, velocity, parameter.values
-            )
+    def at(self, rate: float) -> Step:
+        """Return the step at this learning rate, which a layer may take while its gradient is still in registers."""
+        return Step(Update(self._rule, rate, self.momentum, self.weight_decay), self)
 
 
 class Nesterov(Momentum):
@@ -54,7 +55,7 @@ class Nesterov(Momentum):
     learning, ICML 2013.
     """
 
-    _nesterov = True
+    _rule = "nesterov"
 
 
 OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "nesterov": Nesterov}

@@ -17,7 +17,7 @@ from nerva._kernels.losses import softmax
 from nerva.datasets.loader import Batches, Samples
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD, Nesterov
-from nerva.parameters import Array, Parameter
+from nerva.parameters import Array, Parameter, Step
 from nerva.schedules import Schedule, as_schedule, check_rate
 
 EVALUATION_BATCH = 128
@@ -35,7 +35,7 @@ class Trainable(Protocol):
     @property
     def rng(self) -> np.random.Generator: ...
     def forward(self, X: Array, *, training: bool = True) -> Array: ...
-    def backward(self, DY: Array) -> None: ...
+    def backward(self, DY: Array, *, step: Step | None = None) -> None: ...
     def parameters(self) -> Sequence[Parameter]: ...
 
 
@@ -102,8 +102,11 @@ def train_batch(
 ) -> tuple[float, int]:
     """Take one step on X (features, batch), and return the loss before it and how many predictions were right."""
     result = loss(model.forward(X), y)
-    model.backward(result.gradient)
-    optimizer.step(model.parameters(), rate)
+    if type(optimizer).step is SGD.step:
+        model.backward(result.gradient, step=optimizer.at(rate))
+    else:
+        model.backward(result.gradient)
+        optimizer.step(model.parameters(), rate)
     return result.value, result.correct
 
 

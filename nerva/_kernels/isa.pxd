@@ -21,8 +21,32 @@ cdef extern from "table.h" nogil:
     enum nerva_source:
         NERVA_UINT8, NERVA_FLOAT32, NERVA_FLOAT64
 
+    enum nerva_rule:
+        NERVA_SGD, NERVA_MOMENTUM, NERVA_NESTEROV
+
+    ctypedef struct nerva_update:
+        int rule
+        double rate, momentum, decay
+
+    ctypedef struct nerva_backward:
+        const nerva_csr *W
+        const nerva_csr *transposed
+        int64_t N
+        nerva_matrix X, Y, DY
+        int activation
+        double alpha
+        nerva_matrix DZ, DX
+        void *gradient
+        void *bias_gradient
+        const nerva_update *update
+        void *values
+        void *velocity
+        void *bias
+        void *bias_velocity
+
     ctypedef struct nerva_table:
         const char *isa
+        int64_t widest_batch
         void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
                      int threads, nerva_matrix Y) noexcept nogil
         void (*sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G) noexcept nogil
@@ -33,9 +57,9 @@ cdef extern from "table.h" nogil:
         int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                          nerva_matrix DZ, double *per_sample) noexcept nogil
         void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P) noexcept nogil
-        void (*sgd)(int64_t n, const void *gradient, double rate, double decay, int threads, void *weights) noexcept nogil
-        void (*momentum)(int64_t n, const void *gradient, double rate, double momentum, int nesterov, double decay,
-                         int threads, void *velocity, void *weights) noexcept nogil
+        void (*backward)(const nerva_backward *layer, int threads) noexcept nogil
+        void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
+                       void *weights) noexcept nogil
         void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows, int64_t N, int64_t D,
                        const float *scale, const float *shift, int threads, nerva_matrix out) noexcept nogil
 

@@ -5,12 +5,13 @@ from libc.stdint cimport int32_t, int64_t
 
 from .arrays cimport apart, matrix, real_type, vector
 from .csr cimport CSR
-from .isa cimport kernels, nerva_csr, nerva_matrix, nerva_table
+from .isa cimport NERVA_IDENTITY, NERVA_SGD, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport (
     CblasNoTrans, CblasRowMajor, CblasTrans, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL,
     SPARSE_OPERATION_NON_TRANSPOSE, cblas_dgemm, cblas_sgemm, check, matrix_descr, mkl_sparse_d_mm, mkl_sparse_s_mm,
     sparse_matrix_t, sparse_status_t, threads,
 )
+from .updates cimport Update
 
 cnp.import_array()
 
@@ -138,3 +139,59 @@ def sddmm(CSR W not None, DY, X, out):
     cdef const nerva_table *kernel = kernels(W.typenum)
     with nogil:
         kernel.sddmm(&W.direct, dy, x, N, threads(), g)
+
+
+def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, DX=None, gradient=None, Db=None,
+                    Update update=None, velocity=None, bias=None, bias_velocity=None):
+    """The way back through Y = f(W X + b), all of it in one go, with own kernels.
+
+    DZ = DY f'(Z);  Db = the sums of its rows;  DX = W' DZ;  gradient = DZ X' on the pattern of W
+
+    Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity (K,); gradient, velocity (nnz,). DZ may be DY where
+    the activation is the identity; DX is None where nobody wants it. With an `update`, the values of W and the bias
+    take their step at once: then `gradient` is scratch, and may be None where N is at most `widest_batch`.
+    """
+    cdef int typenum = W.typenum
+    cdef nerva_backward layer
+    cdef Py_ssize_t N
+    layer.DY = matrix(DY, "DY", typenum, W.rows, -1)
+    layer.N = N = DY.shape[1]
+    layer.X = matrix(X, "X", typenum, W.columns, N)
+    layer.Y = matrix(Y, "Y", typenum, W.rows, N)
+    layer.DZ = matrix(DZ, "DZ", typenum, W.rows, N, DZ is not DY)
+    check_activation(activation)
+    if layer.DZ.data == layer.DY.data and activation != NERVA_IDENTITY:
+        raise ValueError("DZ may be DY for the identity only")
+    layer.W, layer.activation, layer.alpha = &W.direct, activation, alpha
+    layer.transposed, layer.DX.data = NULL, NULL
+    if DX is not None:
+        layer.DX = matrix(DX, "DX", typenum, W.columns, N, True)
+        apart(layer.DZ, W.rows, "DZ", layer.DX, W.columns, "DX", N, typenum)
+        apart(layer.X, W.columns, "X", layer.DX, W.columns, "DX", N, typenum)
+        layer.transposed = W.companion()
+    cdef const nerva_table *kernel = kernels(typenum)
+    layer.gradient = layer.bias_gradient = layer.velocity = layer.bias = layer.bias_velocity = layer.values = NULL
+    layer.update = NULL
+    if gradient is not None:
+        layer.gradient = vector(gradient, "gradient", typenum, W.nnz, True)
+    elif update is None or N > kernel.widest_batch or N == 0:
+        raise TypeError("gradient is None; it must be an array of shape (nnz,) here")
+    if Db is not None:
+        layer.bias_gradient = vector(Db, "Db", typenum, W.rows, True)
+    if update is not None:
+        layer.update, layer.values = &update.how, cnp.PyArray_DATA(W._values)
+        if bias is not None:
+            layer.bias = vector(bias, "bias", typenum, W.rows, True)
+            if Db is None:
+                raise TypeError("Db is None; the step of the bias needs it")
+        if update.how.rule != NERVA_SGD:
+            layer.velocity = vector(velocity, "velocity", typenum, W.nnz, True)
+            if bias is not None:
+                layer.bias_velocity = vector(bias_velocity, "bias_velocity", typenum, W.rows, True)
+    with nogil:
+        kernel.backward(&layer, threads())
+
+
+def widest_batch(dtype):
+    """Return the largest batch for which `sparse_backward` steps without a gradient array."""
+    return kernels(dtype.num).widest_batch

@@ -1,6 +1,7 @@
 /* Bias and activation in place, and the way back through them. */
 #include "activation.h"
 #include "parallel.h"
+#include "shares.h"
 
 void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activation, double alpha, int threads,
                            nerva_matrix Y) {
@@ -26,20 +27,15 @@ void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activatio
     }
 }
 
-void NAME(activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation, double alpha,
-                               int threads, nerva_matrix DZ, void *Db) {
-    threads = useful_threads(threads, K * N);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
-        const unsigned mode = flush_subnormals();
-        const nerva_range rows = share(K, 1, thread, team);
-        const V slope = vset((R)alpha);
-        const int in_place = activation == NERVA_IDENTITY && DZ.data == DY.data;
-        for (int64_t k = rows.first; k < rows.last; k++) {
-            const R *dy = (const R *)DY.data + k * DY.ld, *y = (const R *)Y.data + k * Y.ld;
-            R *dz = (R *)DZ.data + k * DZ.ld;
-            V sums = vzero();
+void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
+                                     double alpha, nerva_matrix DZ, void *Db, int thread, int team) {
+    const nerva_range rows = share(K, 1, thread, team);
+    const V slope = vset((R)alpha);
+    const int in_place = activation == NERVA_IDENTITY && DZ.data == DY.data;
+    for (int64_t k = rows.first; k < rows.last; k++) {
+        const R *dy = (const R *)DY.data + k * DY.ld, *y = (const R *)Y.data + k * Y.ld;
+        R *dz = (R *)DZ.data + k * DZ.ld;
+        V sums = vzero();
 #define ROW(ACTIVATION) \
     for (int64_t n = 0; n < N; n += L) { \
         const M lanes = vfirst(N - n < L ? N - n : L); \
@@ -47,10 +43,20 @@ void NAME(activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matr
         sums = vadd(sums, d); \
         if (!in_place) vstore_first(lanes, dz + n, d); \
     }
-            NERVA_WITH_ACTIVATION(activation, ROW)
+        NERVA_WITH_ACTIVATION(activation, ROW)
 #undef ROW
-            if (Db) ((R *)Db)[k] = vsum(sums);
-        }
+        if (Db) ((R *)Db)[k] = vsum(sums);
+    }
+}
+
+void NAME(activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation, double alpha,
+                               int threads, nerva_matrix DZ, void *Db) {
+    threads = useful_threads(threads, K * N);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        const unsigned mode = flush_subnormals();
+        NAME(activation_backward_share)(K, N, DY, Y, activation, alpha, DZ, Db, omp_get_thread_num(),
+                                        omp_get_num_threads());
         _mm_setcsr(mode);
     }
 }

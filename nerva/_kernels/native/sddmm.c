@@ -1,5 +1,7 @@
 /* G[j] = sum_n DY[row(j), n] X[col(j), n]: the weight gradient on the pattern of W, one dot product a non-zero. */
 #include "parallel.h"
+#include "shares.h"
+#include "updates.h"
 
 /* Vectors of a row of DY that stay in registers while the rows of X go by. */
 #ifdef NERVA_AVX512
@@ -8,14 +10,27 @@ enum { WIDEST = 8 };
 enum { WIDEST = 4 };
 #endif
 
-/* g[i] = (add ? g[i] : 0) + the product of d, WIDTH vectors of which the last holds `last` lanes, with row indices[i]
- * of X, for COUNT dots: a power of two up to L, whose lanes are summed together. */
+/* Where a sum of products goes: into g, on top of what is there with `add`; or, with an update, into the step of w. */
+typedef struct {
+    R *g, *w, *v;
+    int add, update;
+    vector_update how;
+} sink;
+
+INLINE void drain(const sink *to, int64_t j, M lanes, V total) {
+    if (to->add) total = vadd(total, vload_first(lanes, to->g + j));
+    if (to->update) step(&to->how, lanes, total, to->w + j, to->v + j);
+    else vstore_first(lanes, to->g + j, total);
+}
+
+/* The sums of position j and the COUNT - 1 after it: the product of d, WIDTH vectors of which the last holds
+ * `last` lanes, with a row of X each. COUNT is a power of two up to L; the lanes of all are summed together. */
 INLINE void dots(const int WIDTH, const int COUNT, const V d[WIDEST], const int32_t *indices, const R *X, int64_t ldx,
-                 M last, int add, R *g) {
+                 M last, int64_t j, const sink *to) {
     V sums[L];
 #pragma GCC unroll 16
     for (int i = 0; i < COUNT; i++) {
-        const R *x = X + (int64_t)indices[i] * ldx;
+        const R *x = X + (int64_t)indices[j + i] * ldx;
         V sum = vmul(d[0], WIDTH == 1 ? vload_first(last, x) : vload(x));
 #pragma GCC unroll 8
         for (int t = 1; t < WIDTH - 1; t++) sum = vfma(d[t], vload(x + t * L), sum);
@@ -25,15 +40,12 @@ INLINE void dots(const int WIDTH, const int COUNT, const V d[WIDEST], const int3
     /* Repeats cost nothing: the compiler finds the equal parts of the sum. */
 #pragma GCC unroll 16
     for (int i = COUNT; i < L; i++) sums[i] = sums[i % COUNT];
-    V total = vsums(sums);
-    const M lanes = vfirst(COUNT);
-    if (add) total = vadd(total, vload_first(lanes, g));
-    vstore_first(lanes, g, total);
+    drain(to, j, vfirst(COUNT), vsums(sums));
 }
 
 /* The positions [own.first, own.last), the first of which lies in row r, over WIDTH vectors of the batch. */
 INLINE void tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy, const R *X, int64_t ldx, M last,
-                 int add, nerva_range own, int64_t r, R *g) {
+                 nerva_range own, int64_t r, const sink *to) {
     for (int64_t j = own.first; j < own.last; r++) {
         const R *dy = DY + r * lddy;
         V d[WIDEST];
@@ -41,11 +53,11 @@ INLINE void tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy,
         for (int t = 0; t < WIDTH - 1; t++) d[t] = vload(dy + t * L);
         d[WIDTH - 1] = vload_first(last, dy + (WIDTH - 1) * L);
         const int64_t end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
-        for (; j + L <= end; j += L) dots(WIDTH, L, d, W->indices + j, X, ldx, last, add, g + j);
+        for (; j + L <= end; j += L) dots(WIDTH, L, d, W->indices, X, ldx, last, j, to);
         const int64_t rest = end - j;
 #define SOME(COUNT) \
     if (COUNT < L && rest & COUNT) { \
-        dots(WIDTH, COUNT < L ? COUNT : L, d, W->indices + j, X, ldx, last, add, g + j); \
+        dots(WIDTH, COUNT < L ? COUNT : L, d, W->indices, X, ldx, last, j, to); \
         j += COUNT; \
     }
         SOME(8) SOME(4) SOME(2) SOME(1)
@@ -55,15 +67,17 @@ INLINE void tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy,
 
 #define TILE(WIDTH) \
     static __attribute__((noinline)) void tile##WIDTH(const nerva_csr *W, const R *DY, int64_t lddy, const R *X, \
-                                                      int64_t ldx, M last, int add, nerva_range own, int64_t r, R *g) { \
-        tile(WIDTH, W, DY, lddy, X, ldx, last, add, own, r, g); \
+                                                      int64_t ldx, M last, nerva_range own, int64_t r, \
+                                                      const sink *to) { \
+        tile(WIDTH, W, DY, lddy, X, ldx, last, own, r, to); \
     }
 TILE(1) TILE(2) TILE(3) TILE(4)
 #ifdef NERVA_AVX512
 TILE(5) TILE(6) TILE(7) TILE(8)
 #endif
 
-typedef void tile_function(const nerva_csr *, const R *, int64_t, const R *, int64_t, M, int, nerva_range, int64_t, R *);
+typedef void tile_function(const nerva_csr *, const R *, int64_t, const R *, int64_t, M, nerva_range, int64_t,
+                           const sink *);
 static tile_function *const tiles[WIDEST + 1] = {
     0, tile1, tile2, tile3, tile4,
 #ifdef NERVA_AVX512
@@ -82,24 +96,32 @@ static int64_t row_of(const nerva_csr *W, int64_t j) {
     return low;
 }
 
-void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G) {
+void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
+                       const nerva_update *update, void *values, void *velocity, int thread, int team) {
     const int64_t vectors = (N + L - 1) / L, parts = (vectors + WIDEST - 1) / WIDEST;
+    const nerva_range own = share(W->nnz, 1, thread, team);
+    const int64_t row = row_of(W, own.first);
+    sink to = {.g = G, .w = values, .v = velocity};
+    if (update) to.how = prepare_update(update);
+    for (int64_t part = 0; part < parts; part++) {
+        const int64_t first = vectors * part / parts, end = vectors * (part + 1) / parts;
+        const int64_t rest = N - (end - 1) * L;
+        to.add = part > 0;
+        to.update = update && part == parts - 1;
+        tiles[end - first](W, (const R *)DY.data + first * L, DY.ld, (const R *)X.data + first * L, X.ld,
+                           vfirst(rest < L ? rest : L), own, row, &to);
+    }
+    if (N == 0)
+        for (int64_t j = own.first; j < own.last; j++) ((R *)G)[j] = 0;
+}
+
+void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G) {
     check_csr(W);
     threads = useful_threads(threads, W->nnz * N);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
         const unsigned mode = flush_subnormals();
-        const nerva_range own = share(W->nnz, 1, thread, team);
-        const int64_t row = row_of(W, own.first);
-        for (int64_t part = 0; part < parts; part++) {
-            const int64_t first = vectors * part / parts, end = vectors * (part + 1) / parts;
-            const int64_t rest = N - (end - 1) * L;
-            tiles[end - first](W, (const R *)DY.data + first * L, DY.ld, (const R *)X.data + first * L, X.ld,
-                               vfirst(rest < L ? rest : L), part > 0, own, row, G);
-        }
-        if (N == 0)
-            for (int64_t j = own.first; j < own.last; j++) ((R *)G)[j] = 0;
+        NAME(sddmm_share)(W, DY, X, N, G, 0, 0, 0, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
 }

@@ -1,6 +1,7 @@
 /* Y = f(W X + b): a row of W times a tile of the batch, the tile's sums in registers from first to last non-zero. */
 #include "activation.h"
 #include "parallel.h"
+#include "shares.h"
 
 /* Vectors in a tile: as many sums as the registers hold beside a weight and a row of X. */
 #ifdef NERVA_AVX512
@@ -50,27 +51,35 @@ static tile_function *const tiles[2][WIDEST + 1] = {
      tile8_permuted},
 };
 
+/* Whether to share the batch among the threads instead of the rows: where the rows are skewed and the batch suffices. */
+int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads) {
+    return threads > 1 && (N + L - 1) / L >= threads && rows_are_skewed(W, threads);
+}
+
+void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
+                      nerva_matrix Y, int by_batch, int thread, int team) {
+    const int64_t vectors = (N + L - 1) / L;
+    const nerva_range rows = by_batch ? (nerva_range){0, W->rows} : share_rows(W, thread, team);
+    const nerva_range columns = by_batch ? share(vectors, 1, thread, team) : (nerva_range){0, vectors};
+    const int64_t count = columns.last - columns.first;
+    const int64_t parts = (count + WIDEST - 1) / WIDEST;
+    for (int64_t part = 0; part < parts; part++) {
+        const int64_t first = columns.first + count * part / parts, last = columns.first + count * (part + 1) / parts;
+        const int64_t rest = N - (last - 1) * L;
+        tiles[W->permutation != 0][last - first](W, (const R *)X.data + first * L, X.ld, (R *)Y.data + first * L, Y.ld,
+                                                 vfirst(rest < L ? rest : L), bias, activation, vset((R)alpha), rows);
+    }
+}
+
 void NAME(spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
                 int threads, nerva_matrix Y) {
     check_csr(W);
-    const int64_t vectors = (N + L - 1) / L;
     threads = useful_threads(threads, (W->nnz + W->rows) * N);
-    const int by_batch = threads > 1 && vectors >= threads && rows_are_skewed(W, threads);
+    const int by_batch = NAME(spmm_by_batch)(W, N, threads);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
         const unsigned mode = flush_subnormals();
-        const nerva_range rows = by_batch ? (nerva_range){0, W->rows} : share_rows(W, thread, team);
-        const nerva_range columns = by_batch ? share(vectors, 1, thread, team) : (nerva_range){0, vectors};
-        const int64_t count = columns.last - columns.first;
-        const int64_t parts = (count + WIDEST - 1) / WIDEST;
-        for (int64_t part = 0; part < parts; part++) {
-            const int64_t first = columns.first + count * part / parts, last = columns.first + count * (part + 1) / parts;
-            const int64_t rest = N - (last - 1) * L;
-            tiles[W->permutation != 0][last - first](
-                W, (const R *)X.data + first * L, X.ld, (R *)Y.data + first * L, Y.ld, vfirst(rest < L ? rest : L), bias,
-                activation, vset((R)alpha), rows);
-        }
+        NAME(spmm_share)(W, X, N, bias, activation, alpha, Y, by_batch, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
 }

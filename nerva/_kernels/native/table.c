@@ -8,16 +8,18 @@ void NAME(bias_activation)(int64_t, int64_t, const void *, int, double, int, ner
 void NAME(activation_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, int, double, int, nerva_matrix, void *);
 int64_t NAME(softmax_cross_entropy)(int64_t, int64_t, nerva_matrix, const int64_t *, double, nerva_matrix, double *);
 void NAME(softmax)(int64_t, int64_t, nerva_matrix, nerva_matrix);
-void NAME(sgd)(int64_t, const void *, double, double, int, void *);
-void NAME(momentum)(int64_t, const void *, double, double, int, double, int, void *, void *);
+void NAME(backward)(const nerva_backward *, int);
+void NAME(update)(int64_t, const void *, const nerva_update *, int, void *, void *);
 void NAME(gather)(int, const void *, int64_t, const int64_t *, int64_t, int64_t, const float *, const float *, int,
                   nerva_matrix);
 
 const nerva_table NAME(table) = {
 #ifdef NERVA_AVX512
     .isa = "avx512",
+    .widest_batch = 8 * L,
 #else
     .isa = "avx2",
+    .widest_batch = 4 * L,
 #endif
     .spmm = NAME(spmm),
     .sddmm = NAME(sddmm),
@@ -25,7 +27,7 @@ const nerva_table NAME(table) = {
     .activation_backward = NAME(activation_backward),
     .softmax_cross_entropy = NAME(softmax_cross_entropy),
     .softmax = NAME(softmax),
-    .sgd = NAME(sgd),
-    .momentum = NAME(momentum),
+    .backward = NAME(backward),
+    .update = NAME(update),
     .gather = NAME(gather),
 };

@@ -34,8 +34,35 @@ typedef struct {
     int64_t ld;
 } nerva_matrix;
 
+/* One step of gradient descent on a weight w with gradient g, d = g + decay w:
+ *   NERVA_SGD       w -= rate d
+ *   NERVA_MOMENTUM  v = momentum v + d;  w -= rate v
+ *   NERVA_NESTEROV  v = momentum v + d;  w -= rate (d + momentum v) */
+enum nerva_rule { NERVA_SGD = 0, NERVA_MOMENTUM = 1, NERVA_NESTEROV = 2 };
+
+typedef struct {
+    int rule;
+    double rate, momentum, decay;
+} nerva_update;
+
+/* What the way back through a sparse layer reads and writes. */
+typedef struct {
+    const nerva_csr *W, *transposed; /* `transposed` may be NULL where `DX` is not wanted */
+    int64_t N;
+    nerva_matrix X, Y, DY;
+    int activation;
+    double alpha;
+    nerva_matrix DZ, DX;           /* DZ may be DY where the activation is the identity; DX.data may be NULL */
+    void *gradient, *bias_gradient; /* (nnz,) and (K,); the latter may be NULL */
+    /* With an update the weights take their step at once, and `gradient` is scratch: it may be NULL where the batch
+     * fits `nerva_table.widest_batch`. */
+    const nerva_update *update;
+    void *values, *velocity, *bias, *bias_velocity;
+} nerva_backward;
+
 typedef struct {
     const char *isa;
+    int64_t widest_batch;
 
     /* Y = f(W X + b), (K, N). `bias` may be NULL. */
     void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
@@ -60,12 +87,13 @@ typedef struct {
     /* P = softmax over the rows of Z (C, N); P may be Z. */
     void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P);
 
-    /* g += decay w; w -= rate g. */
-    void (*sgd)(int64_t n, const void *gradient, double rate, double decay, int threads, void *weights);
+    /* The way back through a sparse layer, in one go: DZ = DY f'(Z) and its row sums; DX = W' DZ; the gradient on the
+     * pattern, and the step it asks for. */
+    void (*backward)(const nerva_backward *layer, int threads);
 
-    /* g += decay w; v = momentum v + g; w -= rate (nesterov ? g + momentum v : v). */
-    void (*momentum)(int64_t n, const void *gradient, double rate, double momentum, int nesterov, double decay,
-                     int threads, void *velocity, void *weights);
+    /* One step on n weights; `velocity` may be NULL for NERVA_SGD. */
+    void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
+                   void *weights);
 
     /* out[d, j] = source[rows[j], d] scale[d] + shift[d] for D features of N samples; scale and shift may be NULL.
      * `stride` elements from one sample of the source to the next. */

@@ -1,0 +1,32 @@
+/* The way back through a sparse layer in one parallel region: a thread waits for the others twice, not once a kernel. */
+#include "parallel.h"
+#include "shares.h"
+
+void NAME(backward)(const nerva_backward *layer, int threads) {
+    const nerva_csr *W = layer->W;
+    const int64_t N = layer->N;
+    const int with_input = layer->DX.data != 0;
+    check_csr(W);
+    if (with_input) check_csr(layer->transposed);
+    threads = useful_threads(threads, (W->nnz + W->rows) * N);
+    const int by_batch = with_input && NAME(spmm_by_batch)(layer->transposed, N, threads);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        const unsigned mode = flush_subnormals();
+        NAME(activation_backward_share)(W->rows, N, layer->DY, layer->Y, layer->activation, layer->alpha, layer->DZ,
+                                        layer->bias_gradient, thread, team);
+#pragma omp barrier
+        if (with_input)
+            NAME(spmm_share)(layer->transposed, layer->DZ, N, 0, NERVA_IDENTITY, 0, layer->DX, by_batch, thread, team);
+        if (with_input && layer->update) {
+            /* No weight moves before every input gradient has been taken. */
+#pragma omp barrier
+        }
+        NAME(sddmm_share)(W, layer->DZ, layer->X, N, layer->gradient, layer->update, layer->values, layer->velocity,
+                          thread, team);
+        _mm_setcsr(mode);
+    }
+    if (layer->update && layer->bias)
+        NAME(update)(W->rows, layer->bias_gradient, layer->update, 1, layer->bias_velocity, layer->bias);
+}
