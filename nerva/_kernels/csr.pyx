@@ -122,7 +122,7 @@ cdef class CSR:
     @property
     def density(self):
         """The fraction of the K x D weights that exist."""
-        return self.nnz / (self.rows * self.columns)
+        return <double> self.nnz / (<double> self.rows * self.columns)
 
     @property
     def indptr(self):
