@@ -1,0 +1,212 @@
+"""The arguments of the command `nerva`: what there is, what each may be, and what goes with what."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import pairwise
+from math import inf
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from nerva._kernels.elementwise import ACTIVATIONS
+from nerva.density import DISTRIBUTIONS
+from nerva.initializers import INITIALIZERS
+from nerva.layers import BACKENDS
+from nerva.optimizers import OPTIMIZERS
+
+T = TypeVar("T")
+
+EXAMPLES = """examples:
+  nerva train
+  nerva train --data cifar10 --density 0.05 --epochs 100 --metrics run.jsonl
+  nerva train --data mine.npz --hidden 512,256 --densities 0.02,0.05,1 --milestones 10,15
+"""
+
+
+class Parser(ArgumentParser):
+    """A parser that takes options by their whole names only, and complains in one line."""
+
+    def __init__(self, **settings: Any) -> None:
+        layout = partial(RawDescriptionHelpFormatter, max_help_position=32)
+        super().__init__(allow_abbrev=False, formatter_class=layout, **settings)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # -1e-3 and -1,5 are values too, to be complained about
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2."""
+        self.exit(2, f"{self.prog}: {' '.join(message.removeprefix('argument ').split())}\n")
+
+    def refuse(self, argument: str) -> NoReturn:
+        """Exit with code 2 over an argument nobody knows."""
+        name = argument.split("=")[0]
+        alike = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        if not name.startswith("-"):
+            self.error(f"unexpected argument {argument!r}")
+        self.error(f"unknown option {name}" + (f"; did you mean {alike[0]}?" if alike else ""))
+
+
+def parse(argv: Sequence[str]) -> Namespace:
+    """Return the options of a command line; exit with code 2 where it asks for what cannot be."""
+    parser = Parser(prog="nerva", description="Truly sparse neural networks for the CPU.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    train = commands.add_parser(
+        "train",
+        help="train a network",
+        usage="nerva train [options]",
+        description="Train a sparse network. Values in parentheses are what holds without the option.",
+        epilog=EXAMPLES,
+    )
+    about = "print versions, libraries, instruction set and threads"
+    info = commands.add_parser("info", help=about, description=f"{about.capitalize()}.")
+    _add_options(train)
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        {"train": train, "info": info}.get(options.command, parser).refuse(unknown[0])
+    if options.command is None and not options.version:
+        parser.error("name a command, train or info (nerva --help tells more)")
+    if options.command == "train":
+        _settle(options, train.error)
+    return options
+
+
+def _add_options(parser: Parser) -> None:
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--data", metavar="NAME", type=_data, help="shapes (drawn by nerva, the default), cifar10, or a FILE.npz")
+    add("--data-dir", metavar="DIR", type=_place, help="where CIFAR-10 is, or is downloaded to ($NERVA_DATA)")
+
+    group = parser.add_argument_group("network")
+    add, either = group.add_argument, group.add_mutually_exclusive_group().add_argument
+    add("--hidden", metavar="N,N", type=_hidden, default="1024,512", help="hidden layers, or none (%(default)s)")
+    either("--density", metavar="D", type=_density, help="fraction of all weights that exist (0.01)")
+    either("--densities", metavar="D,D,D", type=_list_of(_density), help="the same, layer by layer")
+    add("--distribution", **_one_of(DISTRIBUTIONS), help="how --density is shared out: %(choices)s (erdos-renyi)")
+    add("--activation", **_one_of(ACTIVATIONS, "relu"), help="of hidden layers: %(choices)s (%(default)s)")
+    add("--init", **_one_of(INITIALIZERS, "xavier"), help="first weights: %(choices)s (%(default)s)")
+
+    group = parser.add_argument_group("training")
+    add = group.add_argument
+    add("--epochs", metavar="N", type=_whole(1), default=20, help="passes over the training data (%(default)s)")
+    add("--batch-size", metavar="N", type=_whole(1), default=100, help="samples in a step (%(default)s)")
+    add("--optimizer", **_one_of(OPTIMIZERS, "nesterov"), help="%(choices)s (%(default)s)")
+    add("--momentum", metavar="M", type=_momentum, help="of momentum and nesterov (0.9)")
+    add("--weight-decay", metavar="W", type=_decay, default="0", help="pull of the weights to zero (%(default)s)")
+    add("--learning-rate", metavar="R", type=_positive, default="0.01", help="size of the steps (%(default)s)")
+    add(
+        "--milestones",
+        metavar="N,N",
+        type=_milestones,
+        default="50,75",
+        help="epochs (%(default)s), or none, after which",
+    )
+    add("--gamma", metavar="G", type=_positive, help="multiplies the learning rate (0.1)")
+    add("--seed", metavar="N", type=_whole(0), default=0, help="of weights and order of samples (%(default)s)")
+
+    group = parser.add_argument_group("computation")
+    add = group.add_argument
+    add("--threads", metavar="N", type=_whole(1, 1024), help="how many ($OMP_NUM_THREADS, or all processors)")
+    add("--dtype", **_one_of(("float32", "float64"), "float32"), help="%(choices)s (%(default)s)")
+    add("--backend", **_one_of(BACKENDS, "auto"), help="of the sparse products: %(choices)s (%(default)s)")
+
+    group = parser.add_argument_group("output")
+    add = group.add_argument
+    add("--metrics", metavar="FILE", help="write settings and each epoch's figures to a new FILE of JSON lines")
+    add("--overwrite", action="store_true", help="let --metrics replace what FILE holds")
+    add("--quiet", action="store_true", help="print nothing but the result")
+
+
+def _one_of(choices: Iterable[str], default: str | None = None) -> dict[str, Any]:
+    return {"choices": tuple(choices), "default": default, "metavar": "NAME"}
+
+
+def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
+    """Complete the options that depend on others, and end with `error` where they contradict each other."""
+    if options.data_dir is not None and options.data != "cifar10":
+        error("--data-dir: goes with --data cifar10 only")
+    if options.densities is None:
+        options.density = 0.01 if options.density is None else options.density
+        options.distribution = options.distribution or "erdos-renyi"
+    elif options.distribution is not None:
+        error("--distribution: goes with --density, not with --densities")
+    elif len(options.densities) != len(options.hidden) + 1:
+        error(f"--densities: {len(options.densities)} given for {len(options.hidden) + 1} layers")
+    if options.optimizer != "sgd":
+        options.momentum = 0.9 if options.momentum is None else options.momentum
+    elif options.momentum is not None:
+        error("--momentum: goes with --optimizer momentum or nesterov, not with sgd")
+    if options.milestones:
+        options.gamma = 0.1 if options.gamma is None else options.gamma
+    elif options.gamma is not None:
+        error("--gamma: goes with milestones, and --milestones is none")
+    if options.overwrite and options.metrics is None:
+        error("--overwrite: goes with --metrics")
+
+
+def _data(text: str) -> str:
+    if text in ("shapes", "cifar10"):
+        return text
+    if not text.lower().endswith(".npz"):
+        raise ArgumentTypeError(f"{text!r} is neither shapes, cifar10 nor a file.npz")
+    if not Path(text).is_file():
+        raise ArgumentTypeError(f"there is no file {text}")
+    return text
+
+
+def _place(text: str) -> str:
+    if not Path(text).exists():
+        raise ArgumentTypeError(f"there is no folder {text}")
+    return text
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    demand = f"a whole number {f'of at least {least}' if most is None else f'from {least} to {most}'}"
+
+    def whole(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ArgumentTypeError(f"{text!r} is not {demand}") from None
+        if value < least or (most is not None and value > most):
+            raise ArgumentTypeError(f"{text!r} is not {demand}")
+        return value
+
+    return whole
+
+
+def _number(demand: str, accept: Callable[[float], bool]) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ArgumentTypeError(f"{text!r} is not a number {demand}") from None
+        if not accept(value):
+            raise ArgumentTypeError(f"{text!r} is not a number {demand}")
+        return value
+
+    return number
+
+
+def _list_of(item: Callable[[str], T]) -> Callable[[str], list[T]]:
+    return lambda text: [item(part) for part in text.split(",")]
+
+
+def _list_or_none(item: Callable[[str], T]) -> Callable[[str], list[T]]:
+    return lambda text: [] if text == "none" else _list_of(item)(text)
+
+
+def _milestones(text: str) -> list[int]:
+    milestones = _list_or_none(_whole(1))(text)
+    if any(earlier >= later for earlier, later in pairwise(milestones)):
+        raise ArgumentTypeError(f"{text!r} does not ascend")
+    return milestones
+
+
+_hidden = _list_or_none(_whole(1, 2**31 - 1))
+_density = _number("above 0 and at most 1", lambda x: 0 < x <= 1)
+_momentum = _number("from 0 to below 1", lambda x: 0 <= x < 1)
+_decay = _number("of at least 0", lambda x: 0 <= x < inf)
+_positive = _number("above 0", lambda x: 0 < x < inf)

@@ -1,0 +1,235 @@
+"""The command `nerva`: trains from the shell, and tells what it runs on.
+
+Exit codes: 0 when it did what was asked; 1 when something failed on the way (data, disk, memory, a loss that is not
+finite); 2 when the command line asks for what cannot be; 128 + n when signal n ended it, 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import sys
+import warnings
+from argparse import Namespace
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+from nerva._kernels import isa, mkl
+from nerva.arguments import parse
+from nerva.configuration import config, package_version, show_config
+from nerva.datasets import Dataset, cifar10, npz, shapes
+from nerva.interrupts import Patience, handling, interrupt
+from nerva.metrics import Metrics
+from nerva.network import MLP
+from nerva.optimizers import OPTIMIZERS, SGD
+from nerva.schedules import MultiStep
+from nerva.training import EpochRecord, StopTraining
+
+
+class Failure(Exception):
+    """What went wrong, for the user to read, and the exit code that goes with it."""
+
+    def __init__(self, problem: object, code: int = 1) -> None:
+        super().__init__(problem)
+        self.code = code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments, by default those of the process, and return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        with handling(interrupt):
+            options = parse(argv)
+            if options.command == "train":
+                train(options, argv)
+            else:
+                _tell(options)
+        code = 0
+    except SystemExit as ended:  # the parser, after --help or a complaint of its own
+        code = int(ended.code or 0)
+    except Failure as failure:
+        code = _complain(failure, failure.code)
+    except KeyboardInterrupt as signalled:
+        code = _complain("interrupted", 128 + (signalled.args[0] if signalled.args else signal.SIGINT))
+    except BrokenPipeError:  # nobody reads on, which is nobody's mistake
+        code = 128 + signal.SIGPIPE
+    except OSError as error:
+        code = _complain(error, 1)
+    except MemoryError as error:
+        code = _complain(str(error) or "out of memory", 1)
+    return _flush(code)
+
+
+def _tell(options: Namespace) -> None:
+    """Print the version, or all that nerva runs on."""
+    try:
+        if options.version:
+            print(f"nerva {package_version()}")
+        else:
+            show_config()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Failure(f"cannot write to standard output: {error.strerror}") from error
+
+
+def train(options: Namespace, argv: Sequence[str]) -> None:
+    """Train a network as the options say, and show it; raise Failure or OSError where that fails."""
+    from nerva.progress import Report  # rich, which nothing else needs
+
+    with contextlib.ExitStack() as stack:
+        metrics = None
+        if options.metrics is not None:
+            metrics = stack.enter_context(_open_metrics(options))
+        if options.threads is not None:
+            mkl.set_num_threads(options.threads)
+        report = Report(options.epochs, quiet=options.quiet)
+        data = _load(options)
+        model = _build(options, data)
+        report.say(_describe(options, data))
+        report.say(f"\n{model.summary()}\n")
+        if metrics is not None:
+            metrics.write({"run": _run(options, argv, data, model)})
+        patience = Patience()
+        try:
+            with handling(patience.hold), report, warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "the loss is not finite")  # _stop_when_lost says more
+                model.fit(
+                    *data.train,
+                    validation=data.test,
+                    epochs=options.epochs,
+                    batch_size=options.batch_size,
+                    optimizer=_optimizer(options),
+                    schedule=MultiStep(options.learning_rate, options.milestones, options.gamma or 1.0),
+                    callbacks=[report, *filter(None, [metrics]), _stop_when_lost, patience],
+                )
+        finally:
+            report.result(model)
+    if not isfinite(report.records[-1].loss):
+        raise Failure("stopped, since the loss is not finite: try a lower --learning-rate")
+    if options.data is None:
+        report.say(f"\nNext, CIFAR-10, which is downloaded once (170 MB):\n  {_program()} train --data cifar10")
+
+
+def _open_metrics(options: Namespace) -> Metrics:
+    try:
+        return Metrics(options.metrics, overwrite=options.overwrite)
+    except FileExistsError as error:
+        raise Failure(f"{error}; name another file, or add --overwrite") from error
+
+
+def _load(options: Namespace) -> Dataset:
+    try:
+        if options.data == "cifar10":
+            return cifar10(options.data_dir)
+        return shapes() if options.data in (None, "shapes") else npz(options.data)
+    except ValueError as error:
+        raise Failure(error) from error
+
+
+def _build(options: Namespace, data: Dataset) -> MLP:
+    try:
+        return MLP(
+            [data.train.X.shape[1], *options.hidden, len(data.classes)],
+            density=options.densities or options.density,
+            activation=options.activation,
+            distribution=options.distribution or "erdos-renyi",
+            init=options.init,
+            dtype=options.dtype,
+            seed=options.seed,
+            backend=options.backend,
+        )
+    except ValueError as error:
+        raise Failure(error, 2) from error
+
+
+def _optimizer(options: Namespace) -> SGD:
+    settings = {} if options.momentum is None else {"momentum": options.momentum}
+    return OPTIMIZERS[options.optimizer](weight_decay=options.weight_decay, **settings)
+
+
+def _describe(options: Namespace, data: Dataset) -> str:
+    """Say in a few lines what is about to happen."""
+    samples, features = data.train.X.shape
+    size = f"{samples:,} samples to train on, {len(data.test.y):,} to test on"
+    momentum = "" if options.momentum is None else f", momentum {options.momentum:g}"
+    decay = f", weight decay {options.weight_decay:g}" if options.weight_decay else ""
+    threads = mkl.get_num_threads()
+    reached = ", ".join(str(milestone) for milestone in options.milestones if milestone < options.epochs)
+    steps = f", times {options.gamma:g} after epoch {reached}" if reached else ""
+    return (
+        f"data      {data.name}: {size}; {features:,} features, {len(data.classes)} classes\n"
+        f"training  {options.optimizer}{momentum}{decay}, learning rate {options.learning_rate:g}{steps}, "
+        f"batches of {options.batch_size:,}\n"
+        f"machine   {threads} thread{'s' * (threads > 1)}, {isa.chosen()}, {options.dtype}, seed {options.seed}"
+    )
+
+
+def _run(options: Namespace, argv: Sequence[str], data: Dataset, model: MLP) -> dict[str, Any]:
+    """Return what is to be known of a run: the settings, what they led to, and what it runs on."""
+    idle = {"command", "version", "quiet", "metrics", "overwrite"}
+    machine = config()
+    return {
+        "command": shlex.join(["nerva", *argv]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{name: value for name, value in vars(options).items() if name not in idle},
+        "data": options.data or "shapes",
+        "train_samples": len(data.train.y),
+        "test_samples": len(data.test.y),
+        "features": model.in_features,
+        "classes": model.out_features,
+        "layers": [
+            {"in": layer.in_features, "out": layer.out_features, "density": layer.density, "nnz": layer.nnz}
+            for layer in model.layers
+        ],
+        "nnz": model.nnz,
+        "dense_weights": model.dense_size,
+        "bytes": model.nbytes,
+        "threads": mkl.get_num_threads(),
+        "isa": isa.chosen(),
+        "processor": machine["processor"],
+        "nerva": machine["nerva"],
+        "python": machine["Python"],
+        "numpy": machine["NumPy"],
+        "mkl": machine["MKL"],
+    }
+
+
+def _stop_when_lost(model: object, record: EpochRecord) -> None:
+    """End a training whose loss is not finite: so are its weights, for good."""
+    if not isfinite(record.loss):
+        raise StopTraining
+
+
+def _program() -> str:
+    """Return how to call this command again from here."""
+    called = sys.argv[0]
+    if os.path.basename(called) == "__main__.py":
+        return f"{sys.orig_argv[0]} -m nerva"
+    return "nerva" if os.path.basename(called) != "nerva" or shutil.which("nerva") == called else shlex.quote(called)
+
+
+def _complain(problem: object, code: int) -> int:
+    """Print one line about a problem, and return the exit code."""
+    print("nerva:", *str(problem).split(), file=sys.stderr)
+    return code
+
+
+def _flush(code: int) -> int:
+    """Hand standard output over while a failure can still be told, and return the exit code."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError):  # or the interpreter would try again, and tell it in its own way
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return code or 128 + signal.SIGPIPE
+        if code == 0:
+            return _complain(f"cannot write to standard output: {error.strerror}", 1)
+    return code

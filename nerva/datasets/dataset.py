@@ -1,0 +1,167 @@
+"""What a data set is: named splits of samples and labels, and samples kept as bytes until they are needed."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, SupportsIndex, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+
+class Standardized:
+    """Keep uint8 samples as they are and standardise them when they are read.
+
+    The value of feature ``j`` of sample ``i`` is ``pixels[i, j] * scale[j] + shift[j]``, which is
+    ``(pixels[i, j] / 255 - mean[j]) / std[j]``: a quarter of the memory of float32, at the price of one multiply and
+    one add.
+
+    Parameters
+    ----------
+    pixels : (n, D) array of uint8
+        The samples, one per row. Kept, not copied, where they are C-contiguous.
+    mean, std : (D,) array or scalar
+        What to subtract and what to divide by, in units of ``pixels / 255``.
+
+    Attributes
+    ----------
+    pixels : (n, D) array of uint8, C-contiguous
+    scale, shift : (D,) arrays of float32
+
+    Raises
+    ------
+    TypeError
+        If ``pixels`` is not an array of uint8.
+    ValueError
+        If a shape does not fit, or if ``mean`` or ``std`` is not finite, or ``std`` not positive.
+
+    Examples
+    --------
+    >>> X = Standardized(np.array([[0, 255], [51, 102]], dtype=np.uint8), mean=0.5, std=0.5)
+    >>> np.asarray(X[:1])
+    array([[-1.,  1.]], dtype=float32)
+    """
+
+    __slots__ = ("pixels", "scale", "shift")
+
+    pixels: NDArray[np.uint8]
+    scale: NDArray[np.float32]
+    shift: NDArray[np.float32]
+
+    def __init__(self, pixels: NDArray[np.uint8], mean: ArrayLike, std: ArrayLike) -> None:
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+            found = pixels.dtype if isinstance(pixels, np.ndarray) else type(pixels).__name__
+            raise TypeError(f"pixels must be an array of uint8, found {found}")
+        if pixels.ndim != 2 or pixels.shape[1] == 0:
+            raise ValueError(f"pixels must have the shape (samples, features), found {pixels.shape}")
+        center, spread = _per_feature("mean", mean, pixels.shape[1]), _per_feature("std", std, pixels.shape[1])
+        if not (spread > 0).all():
+            raise ValueError(f"std must be positive, found {spread.min()}")
+        self.pixels = np.ascontiguousarray(pixels)
+        self.scale = (1 / (255 * spread)).astype(np.float32)
+        self.shift = (-center / spread).astype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Give (samples, features)."""
+        return (self.pixels.shape[0], self.pixels.shape[1])
+
+    @property
+    def ndim(self) -> int:
+        """Give the number of axes, two."""
+        return 2
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """Give the type of the values, float32."""
+        return np.dtype(np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Give the bytes held: those of the pixels, the scale and the shift."""
+        return self.pixels.nbytes + self.scale.nbytes + self.shift.nbytes
+
+    def __len__(self) -> int:
+        return self.pixels.shape[0]
+
+    @overload
+    def __getitem__(self, rows: SupportsIndex) -> NDArray[np.float32]: ...
+    @overload
+    def __getitem__(self, rows: slice | list[int] | NDArray[Any]) -> Standardized: ...
+    def __getitem__(self, rows: SupportsIndex | slice | list[int] | NDArray[Any]) -> Standardized | NDArray[np.float32]:
+        """Select samples: one as a float32 row (D,), several (slice, indices, mask) as another ``Standardized``.
+
+        A slice of consecutive samples shares the pixels. Features cannot be selected.
+        """
+        if isinstance(rows, slice):
+            return self._like(self.pixels[rows])
+        if isinstance(rows, (list, np.ndarray)):
+            chosen = np.asarray(rows)
+            if chosen.size == 0 and isinstance(rows, list):
+                chosen = chosen.astype(np.intp)
+            if chosen.ndim == 1:
+                return self._like(self.pixels[chosen])
+            if chosen.ndim > 1:
+                raise IndexError(f"samples are selected along one axis, found indices of shape {chosen.shape}")
+        try:
+            row = operator.index(rows)  # type: ignore[arg-type]
+        except TypeError:
+            raise IndexError(f"samples are selected by an int, slice, index array or mask, found {rows!r}") from None
+        return self._values(self.pixels[row])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Compute all values as a new float32 array (n, D), or as one of ``dtype``."""
+        if copy is False:
+            raise ValueError("the values of Standardized samples are computed: they cannot be had without a copy")
+        values = self._values(self.pixels)
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"Standardized({len(self)} samples of {self.shape[1]} features, {self.nbytes / 1e6:.1f} MB as uint8)"
+
+    def _values(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = np.multiply(pixels, self.scale, dtype=np.float32)
+        values += self.shift
+        return values
+
+    def _like(self, pixels: NDArray[np.uint8]) -> Standardized:
+        other = object.__new__(Standardized)
+        other.pixels, other.scale, other.shift = np.ascontiguousarray(pixels), self.scale, self.shift
+        return other
+
+
+class Split(NamedTuple):
+    """Pair the samples ``X`` (n, D) with their labels ``y`` (n,), int64 from 0 to classes - 1."""
+
+    X: Standardized | NDArray[Any]
+    y: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Hold a training and a test split of the same features and classes.
+
+    Attributes
+    ----------
+    name : str
+        What to call it in summaries.
+    train, test : Split
+        Samples and labels; unpack them as ``X, y = dataset.train``.
+    classes : tuple of str
+        The name of each label.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+
+
+def _per_feature(name: str, values: ArrayLike, D: int) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape not in ((), (D,)):
+        raise ValueError(f"{name} must be a scalar or have the shape ({D},), found {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite")
+    return np.broadcast_to(array, (D,))

@@ -1,0 +1,59 @@
+"""How Ctrl-C and SIGTERM end what runs: by KeyboardInterrupt, whose argument is the number of the signal."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from nerva.training import EpochRecord
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+@contextmanager
+def handling(handler: Handler) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM so, but for one that is ignored, as SIGINT is in the background of a shell."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # which alone may set handlers
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number, former in before.items():
+            if former is not signal.SIG_IGN:
+                signal.signal(number, handler)
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """End at once."""
+    raise KeyboardInterrupt(number)
+
+
+class Patience:
+    """A callback of `fit` that lets a signal wait for the end of the batch or epoch, so that no line is cut in two.
+
+    Its `hold` is the handler. A second signal does not wait.
+    """
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    def hold(self, number: int, frame: FrameType | None) -> None:
+        """Keep the signal for later; end at once where one waits already."""
+        if self._held:
+            interrupt(number, frame)
+        self._held = number
+
+    def on_batch(self, batch: int, batches: int) -> None:
+        """End where a signal waits."""
+        if self._held:
+            interrupt(self._held, None)
+
+    def __call__(self, model: object, record: EpochRecord) -> None:
+        if self._held:
+            interrupt(self._held, None)
