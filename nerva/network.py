@@ -103,7 +103,10 @@ class Sequential:
             )
         rows.append(("total", "", "", "", f"{self.density:.4%}", f"{self.nnz:,}", f"{self.nbytes:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["  ".join(_align(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows]
+        lines = [
+            "  ".join(_align(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+            for row in rows
+        ]
         rule = "-" * len(lines[0])
         dense = self.dense_size * self.dtype.itemsize
         closing = f"{self.dtype.name}; dense it would have {self.dense_size:,} weights, {dense:,} bytes for them alone"

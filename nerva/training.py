@@ -81,7 +81,7 @@ class History:
         return [asdict(record) for record in self.epochs]
 
 
-class StopTraining(Exception):  # noqa: N818 - a signal, not an error
+class StopTraining(Exception):
     """Raised by a callback to end `fit` after the current epoch; the history so far is returned."""
 
 

@@ -24,7 +24,7 @@ cdef inline int real_type(object A, str name) except -1:
 
 
 cdef inline int check_flags(cnp.ndarray A, str name, int typenum, bint written) except -1:
-    if cnp.PyArray_TYPE(A) != typenum or not cnp.PyArray_ISNOTSWAPPED(A):
+    if not (cnp.PyArray_EquivTypenums(cnp.PyArray_TYPE(A), typenum) and cnp.PyArray_ISNOTSWAPPED(A)):
         raise TypeError(f"{name} has dtype {A.dtype}; it must be {cnp.PyArray_DescrFromType(typenum)}")
     if not cnp.PyArray_ISALIGNED(A):
         raise ValueError(f"{name} is not aligned to its item size")
@@ -59,23 +59,35 @@ cdef inline nerva_matrix matrix(object A, str name, int typenum, Py_ssize_t rows
         raise ValueError(f"{name} has shape {A.shape}; it must be {wanted}")
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(a)
     cdef Py_ssize_t across = cnp.PyArray_STRIDE(a, 0)
+    m.data, m.ld = cnp.PyArray_DATA(a), max(cnp.PyArray_DIM(a, 1), 1)
+    if cnp.PyArray_SIZE(a) == 0:  # NumPy gives such an array any strides
+        return m
     if ((cnp.PyArray_DIM(a, 1) > 1 and cnp.PyArray_STRIDE(a, 1) != size)
             or (cnp.PyArray_DIM(a, 0) > 1 and (across % size != 0 or across < size * cnp.PyArray_DIM(a, 1)))):
         raise ValueError(f"{name} has strides {A.strides}; its columns must be {size} bytes apart and its rows must "
                          "follow each other without overlap")
-    m.data = cnp.PyArray_DATA(a)
-    m.ld = max(across // size, cnp.PyArray_DIM(a, 1), 1)
+    m.ld = max(across // size, m.ld)
     return m
 
 
-cdef inline int apart(nerva_matrix A, Py_ssize_t rows, str name, nerva_matrix out, Py_ssize_t out_rows, str out_name,
-                      Py_ssize_t columns, int typenum) except -1:
-    """Raise ValueError where an output overlaps an input that is read while it is written."""
+cdef inline nerva_matrix row(void *data, Py_ssize_t n) noexcept:
+    """A vector as a matrix of one row, to be compared with others."""
+    cdef nerva_matrix m
+    m.data, m.ld = data, max(n, 1)
+    return m
+
+
+cdef inline int apart(nerva_matrix A, Py_ssize_t rows, Py_ssize_t columns, str name, nerva_matrix out,
+                      Py_ssize_t out_rows, Py_ssize_t out_columns, str out_name, int typenum,
+                      bint same=False) except -1:
+    """Raise ValueError where an output overlaps an input; with `same`, it may be the very same matrix."""
     cdef Py_ssize_t size = 4 if typenum == cnp.NPY_FLOAT32 else 8
     cdef char *a = <char *> A.data
     cdef char *b = <char *> out.data
-    if rows == 0 or out_rows == 0 or columns == 0:
+    if rows == 0 or columns == 0 or out_rows == 0 or out_columns == 0 or a == NULL or b == NULL:
         return 0
-    if (a < b + size * ((out_rows - 1) * out.ld + columns)) and (b < a + size * ((rows - 1) * A.ld + columns)):
+    if same and a == b and (A.ld == out.ld or rows == 1):
+        return 0
+    if (a < b + size * ((out_rows - 1) * out.ld + out_columns)) and (b < a + size * ((rows - 1) * A.ld + columns)):
         raise ValueError(f"{out_name} overlaps {name} in memory; give it memory of its own")
     return 0

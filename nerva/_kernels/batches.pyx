@@ -27,7 +27,7 @@ def gather(source, rows, out, scale=None, shift=None):
     else:
         raise TypeError(f"source has dtype {source.dtype}; it must be uint8, float32 or float64")
     cdef nerva_matrix data = matrix(source, "source", source_type, -1, -1)
-    cdef Py_ssize_t count = source.shape[0], D = source.shape[1], N = rows.size, j
+    cdef Py_ssize_t count = source.shape[0], D = source.shape[1], N = as_array(rows, "rows").size, j
     cdef const int64_t *row = <int64_t *> vector(rows, "rows", cnp.NPY_INT64, N)
     cdef int typenum = real_type(out, "out")
     cdef nerva_matrix x = matrix(out, "out", typenum, D, N, True)

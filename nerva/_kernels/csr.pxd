@@ -9,6 +9,7 @@ from .mkl cimport sparse_matrix_t
 cdef class CSR:
     cdef readonly Py_ssize_t rows, columns, nnz
     cdef readonly object dtype
+    cdef object lock  # held while a companion or handle is made, and while MKL uses a handle
     cdef int typenum
     cdef cnp.ndarray _indptr, _indices, _values
     cdef cnp.ndarray _transposed_indptr, _transposed_indices, _permutation, _transposed_values
@@ -17,6 +18,7 @@ cdef class CSR:
     cdef Py_ssize_t _expected_columns, _expected_calls
 
     cdef nerva_csr *companion(self) except NULL
+    cdef int _build_companion(self) except -1
     cdef sparse_matrix_t handle(self, bint transposed) except NULL
     cdef sparse_matrix_t create_handle(self, cnp.ndarray indptr, cnp.ndarray indices, cnp.ndarray values,
                                        Py_ssize_t rows, Py_ssize_t columns) except NULL

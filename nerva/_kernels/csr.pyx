@@ -1,5 +1,8 @@
 """CSR: the one owner of a sparse weight matrix, of its transposed companion and of its MKL handles."""
 
+import threading
+from operator import index
+
 import numpy as np
 
 cimport numpy as cnp
@@ -63,10 +66,12 @@ cdef class CSR:
     """
 
     def __init__(self, shape, indptr, indices, values):
+        if self._indptr is not None:
+            raise RuntimeError("a CSR is made once; make another one, or write to its values")
         try:
-            rows, columns = (int(n) for n in shape)
+            rows, columns = (index(n) for n in shape)
         except (TypeError, ValueError):
-            raise ValueError(f"shape is {shape!r}; it must be a pair (K, D)") from None
+            raise ValueError(f"shape is {shape!r}; it must be a pair of integers (K, D)") from None
         if not (1 <= rows <= LARGEST and 1 <= columns <= LARGEST):
             raise ValueError(f"shape is {(rows, columns)}; both must be within 1 to {LARGEST}")
         values = np.asarray(values)
@@ -82,6 +87,7 @@ cdef class CSR:
         self.rows, self.columns, self.nnz = rows, columns, len(indices)
         self.dtype = np.dtype(values.dtype.type)
         self.typenum = self.dtype.num
+        self.lock = threading.Lock()
         self._indptr = _owned(indptr, np.int32)
         self._indices = _owned(indices, np.int32)
         self._check_pattern()
@@ -127,17 +133,17 @@ cdef class CSR:
     @property
     def indptr(self):
         """Where each row starts: int32 of shape (K + 1,), read-only."""
-        return self._indptr
+        return self._indptr[:]
 
     @property
     def indices(self):
         """The column of each weight: int32 of shape (nnz,), read-only."""
-        return self._indices
+        return self._indices[:]
 
     @property
     def values(self):
         """The weights: shape (nnz,), to be read and written in place."""
-        return self._values
+        return self._values[:]
 
     @values.setter
     def values(self, values):
@@ -164,10 +170,14 @@ cdef class CSR:
     cdef nerva_csr *companion(self) except NULL:
         """The pattern of the transpose, whose values are ours through a permutation; made when first asked for."""
         if self._permutation is None:
-            self._build_companion()
+            with self.lock:
+                self._build_companion()
         return &self.transposed
 
-    def _build_companion(self):
+    cdef int _build_companion(self) except -1:
+        """Make the companion unless it is there; the lock is held."""
+        if self._permutation is not None:
+            return 0
         cdef cnp.ndarray indptr = _owned(np.zeros(self.columns + 1, np.int32), np.int32)
         cdef cnp.ndarray indices = empty_vector(max(self.nnz, 1), np.int32)
         cdef cnp.ndarray permutation = empty_vector(max(self.nnz, 1), np.int32)
@@ -193,10 +203,11 @@ cdef class CSR:
             for column in range(self.columns, 0, -1):
                 start[column] = start[column - 1]
             start[0] = 0
-        self._transposed_indptr, self._transposed_indices = indptr, indices[: self.nnz]
-        self._permutation = permutation[: self.nnz]
         self.transposed = nerva_csr(self.columns, self.rows, self.nnz, start, to_indices, to_permutation,
                                     cnp.PyArray_DATA(self._values))
+        self._transposed_indptr, self._transposed_indices = indptr, indices[: self.nnz]
+        self._permutation = permutation[: self.nnz]  # last: whoever sees it finds the rest in place
+        return 0
 
     # ---- MKL
 
@@ -237,7 +248,7 @@ cdef class CSR:
         return 0
 
     cdef sparse_matrix_t handle(self, bint transposed) except NULL:
-        """The persistent handle of W or of its transpose, showing the values of this moment.
+        """The persistent handle of W or of its transpose, showing the values of this moment; the lock is held.
 
         A plain handle reads our values live. One that went through mkl_sparse_optimize may read a copy, so it is
         updated before each use: the values can be written behind our back, and O(nnz) is little beside a product.
@@ -248,7 +259,7 @@ cdef class CSR:
             if self._expected_calls and self.nnz:
                 self.update_handle(self._handle, self._values)
             return self._handle
-        self.companion()
+        self._build_companion()
         if self._transposed_values is None:
             self._transposed_values = _owned(np.zeros(self.nnz, self.dtype), self.dtype)
         self._gather_transposed_values()
@@ -272,10 +283,11 @@ cdef class CSR:
             raise ValueError(f"columns is {columns}; it must be within 1 to {LARGEST}")
         if not 1 <= calls <= LARGEST:
             raise ValueError(f"calls is {calls}; it must be within 1 to {LARGEST}")
-        self._expected_columns, self._expected_calls = columns, calls
-        for handle in (<size_t> self._handle, <size_t> self._transposed_handle):
-            if handle:
-                self._optimize_handle(handle)
+        with self.lock:
+            self._expected_columns, self._expected_calls = columns, calls
+            for handle in (<size_t> self._handle, <size_t> self._transposed_handle):
+                if handle:
+                    self._optimize_handle(handle)
 
     # ---- from and to others
 

@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from .arrays cimport matrix, real_type, vector
+from .arrays cimport apart, matrix, real_type, row, vector
 from .isa cimport (
     NERVA_IDENTITY, NERVA_LEAKY_RELU, NERVA_RELU, NERVA_SIGMOID, NERVA_TANH, kernels, nerva_matrix, nerva_table,
 )
@@ -33,9 +33,10 @@ def bias_activation(bias, int activation, double alpha, out):
     cdef int typenum = real_type(out, "out")
     cdef nerva_matrix y = matrix(out, "out", typenum, -1, -1, True)
     cdef Py_ssize_t K = out.shape[0], N = out.shape[1]
-    cdef const void *b = NULL if bias is None else vector(bias, "bias", typenum, K)
+    cdef void *b = NULL if bias is None else vector(bias, "bias", typenum, K)
     cdef const nerva_table *kernel = kernels(typenum)
     check_activation(activation)
+    apart(row(b, K), 1, K, "bias", y, K, N, "out", typenum)
     with nogil:
         kernel.bias_activation(K, N, b, activation, alpha, threads(), y)
 
@@ -53,5 +54,10 @@ def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
     cdef void *db = NULL if Db is None else vector(Db, "Db", typenum, K, True)
     cdef const nerva_table *kernel = kernels(typenum)
     check_activation(activation)
+    apart(dy, K, N, "DY", dz, K, N, "DZ", typenum, True)
+    apart(y, K, N, "Y", dz, K, N, "DZ", typenum)
+    apart(dy, K, N, "DY", row(db, K), 1, K, "Db", typenum)
+    apart(y, K, N, "Y", row(db, K), 1, K, "Db", typenum)
+    apart(dz, K, N, "DZ", row(db, K), 1, K, "Db", typenum)
     with nogil:
         kernel.activation_backward(K, N, dy, y, activation, alpha, threads(), dz, db)

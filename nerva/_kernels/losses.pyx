@@ -3,7 +3,7 @@
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from .arrays cimport matrix, real_type, vector
+from .arrays cimport apart, matrix, real_type, vector
 from .isa cimport kernels, nerva_matrix, nerva_table
 
 cnp.import_array()
@@ -32,6 +32,7 @@ def softmax_cross_entropy(Z, labels, DZ, per_sample):
     for n in range(N):
         if not 0 <= label[n] < C:
             raise ValueError(f"labels[{n}] is {label[n]}; it must be within 0 to {C - 1}")
+    apart(z, C, N, "Z", dz, C, N, "DZ", typenum, True)
     with nogil:
         correct = kernel.softmax_cross_entropy(C, N, z, label, 1.0 / N, dz, losses)
         for n in range(N):
@@ -48,5 +49,6 @@ def softmax(Z, out):
     cdef const nerva_table *kernel = kernels(typenum)
     if C == 0:
         raise ValueError(f"Z has shape {Z.shape}; there must be at least one class")
+    apart(z, C, N, "Z", p, C, N, "out", typenum, True)
     with nogil:
         kernel.softmax(C, N, z, p)

@@ -3,9 +3,9 @@
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t
 
-from .arrays cimport apart, matrix, real_type, vector
+from .arrays cimport apart, matrix, real_type, row, vector
 from .csr cimport CSR
-from .isa cimport NERVA_IDENTITY, NERVA_SGD, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
+from .isa cimport NERVA_SGD, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport (
     CblasNoTrans, CblasRowMajor, CblasTrans, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL,
     SPARSE_OPERATION_NON_TRANSPOSE, cblas_dgemm, cblas_sgemm, check, matrix_descr, mkl_sparse_d_mm, mkl_sparse_s_mm,
@@ -43,10 +43,12 @@ def gemm(A, B, out, bint transpose_a=False, bint transpose_b=False, double alpha
     cdef nerva_matrix b = matrix(B, "B", typenum, -1 if transpose_b else k, k if transpose_b else -1)
     cdef Py_ssize_t n = B.shape[0 if transpose_b else 1]
     cdef nerva_matrix c = matrix(out, "out", typenum, m, n, True)
+    apart(a, A.shape[0], A.shape[1], "A", c, m, n, "out", typenum)
+    apart(b, B.shape[0], B.shape[1], "B", c, m, n, "out", typenum)
     if m == 0 or n == 0:
         return
     if k == 0:
-        out *= beta
+        out[:] = beta * out if beta else 0
         return
     if max(m, n, k, a.ld, b.ld, c.ld) > 2**31 - 1:
         raise ValueError(f"the product of {A.shape} and {B.shape} is too large for 32-bit BLAS")
@@ -62,8 +64,13 @@ def gemm(A, B, out, bint transpose_a=False, bint transpose_b=False, double alpha
 
 
 cdef int mkl_product(CSR W, bint transposed, nerva_matrix x, nerva_matrix y, Py_ssize_t N) except -1:
-    """y = W x or W' x through W's persistent MKL handle."""
-    cdef sparse_matrix_t handle = W.handle(transposed)
+    """y = W x or W' x through W's persistent MKL handle, one thread of Python at a time."""
+    with W.lock:
+        locked_mkl_product(W, W.handle(transposed), x, y, N)
+    return 0
+
+
+cdef int locked_mkl_product(CSR W, sparse_matrix_t handle, nerva_matrix x, nerva_matrix y, Py_ssize_t N) except -1:
     cdef matrix_descr general = matrix_descr(SPARSE_MATRIX_TYPE_GENERAL, 0, 0)
     cdef sparse_status_t status
     cdef bint single = W.typenum == cnp.NPY_FLOAT32
@@ -89,11 +96,12 @@ def spmm(CSR W not None, X, out, bias=None, int activation=0, double alpha=0.0, 
     cdef nerva_matrix x = matrix(X, "X", W.typenum, W.columns, -1)
     cdef Py_ssize_t N = X.shape[1]
     cdef nerva_matrix y = matrix(out, "out", W.typenum, W.rows, N, True)
-    cdef const void *b = NULL if bias is None else vector(bias, "bias", W.typenum, W.rows)
+    cdef void *b = NULL if bias is None else vector(bias, "bias", W.typenum, W.rows)
     cdef const nerva_table *kernel = kernels(W.typenum)
     cdef bint with_mkl = is_mkl(backend)
     check_activation(activation)
-    apart(x, W.columns, "X", y, W.rows, "out", N, W.typenum)
+    apart(x, W.columns, N, "X", y, W.rows, N, "out", W.typenum)
+    apart(row(b, W.rows), 1, W.rows, "bias", y, W.rows, N, "out", W.typenum)
     if N == 0:
         return
     if with_mkl:
@@ -116,7 +124,7 @@ def spmm_t(CSR W not None, DY, out, str backend="native"):
     cdef const nerva_table *kernel = kernels(W.typenum)
     cdef nerva_csr *companion
     cdef bint with_mkl = is_mkl(backend)
-    apart(dy, W.rows, "DY", dx, W.columns, "out", N, W.typenum)
+    apart(dy, W.rows, N, "DY", dx, W.columns, N, "out", W.typenum)
     if N == 0:
         return
     if with_mkl:
@@ -137,6 +145,8 @@ def sddmm(CSR W not None, DY, X, out):
     cdef nerva_matrix x = matrix(X, "X", W.typenum, W.columns, N)
     cdef void *g = vector(out, "out", W.typenum, W.nnz, True)
     cdef const nerva_table *kernel = kernels(W.typenum)
+    apart(dy, W.rows, N, "DY", row(g, W.nnz), 1, W.nnz, "out", W.typenum)
+    apart(x, W.columns, N, "X", row(g, W.nnz), 1, W.nnz, "out", W.typenum)
     with nogil:
         kernel.sddmm(&W.direct, dy, x, N, threads(), g)
 
@@ -147,8 +157,7 @@ def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, 
 
     DZ = DY f'(Z);  Db = the sums of its rows;  DX = W' DZ;  gradient = DZ X' on the pattern of W
 
-    Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity (K,); gradient, velocity (nnz,). DZ may be DY where
-    the activation is the identity; DX is None where nobody wants it. With an `update`, the values of W and the bias
+    Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity (K,); gradient, velocity (nnz,). DZ may be DY; DX is None where nobody wants it. With an `update`, the values of W and the bias
     take their step at once: then `gradient` is scratch, and may be None where N is at most `widest_batch`.
     """
     cdef int typenum = W.typenum
@@ -160,14 +169,16 @@ def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, 
     layer.Y = matrix(Y, "Y", typenum, W.rows, N)
     layer.DZ = matrix(DZ, "DZ", typenum, W.rows, N, DZ is not DY)
     check_activation(activation)
-    if layer.DZ.data == layer.DY.data and activation != NERVA_IDENTITY:
-        raise ValueError("DZ may be DY for the identity only")
+    apart(layer.DY, W.rows, N, "DY", layer.DZ, W.rows, N, "DZ", typenum, True)
+    if DZ is not DY:
+        apart(layer.Y, W.rows, N, "Y", layer.DZ, W.rows, N, "DZ", typenum)
+        apart(layer.X, W.columns, N, "X", layer.DZ, W.rows, N, "DZ", typenum)
     layer.W, layer.activation, layer.alpha = &W.direct, activation, alpha
     layer.transposed, layer.DX.data = NULL, NULL
     if DX is not None:
         layer.DX = matrix(DX, "DX", typenum, W.columns, N, True)
-        apart(layer.DZ, W.rows, "DZ", layer.DX, W.columns, "DX", N, typenum)
-        apart(layer.X, W.columns, "X", layer.DX, W.columns, "DX", N, typenum)
+        apart(layer.DZ, W.rows, N, "DZ", layer.DX, W.columns, N, "DX", typenum)
+        apart(layer.X, W.columns, N, "X", layer.DX, W.columns, N, "DX", typenum)
         layer.transposed = W.companion()
     cdef const nerva_table *kernel = kernels(typenum)
     layer.gradient = layer.bias_gradient = layer.velocity = layer.bias = layer.bias_velocity = layer.values = NULL

@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from .arrays cimport real_type, vector
+from .arrays cimport apart, real_type, row, vector
 from .isa cimport NERVA_MOMENTUM, NERVA_NESTEROV, NERVA_SGD, kernels, nerva_table
 from .mkl cimport threads
 
@@ -37,8 +37,11 @@ cdef class Update:
         cdef void *v = NULL
         if self.how.rule != NERVA_SGD:
             v = vector(velocity, "velocity", typenum, n, True)
-        cdef const void *g = vector(gradient, "gradient", typenum, n)
+        cdef void *g = vector(gradient, "gradient", typenum, n)
         cdef const nerva_table *kernel = kernels(typenum)
+        apart(row(g, n), 1, n, "gradient", row(w, n), 1, n, "weights", typenum)
+        apart(row(g, n), 1, n, "gradient", row(v, n), 1, n, "velocity", typenum)
+        apart(row(v, n), 1, n, "velocity", row(w, n), 1, n, "weights", typenum)
         with nogil:
             kernel.update(n, g, &self.how, threads(), v, w)
 

@@ -59,7 +59,9 @@ class Samples:
             chunk = self.array[first : first + rows]
             if not np.isfinite(chunk).all():
                 row, column = np.argwhere(~np.isfinite(chunk))[0]
-                raise ValueError(f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite")
+                raise ValueError(
+                    f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite"
+                )
 
     def __len__(self) -> int:
         return len(self.array)

@@ -27,6 +27,8 @@ void NAME(backward)(const nerva_backward *layer, int threads) {
                           thread, team);
         _mm_setcsr(mode);
     }
+    if (layer->update && N == 0) /* an empty sum is still a gradient: zero */
+        NAME(update)(W->nnz, layer->gradient, layer->update, 1, layer->velocity, layer->values);
     if (layer->update && layer->bias)
         NAME(update)(W->rows, layer->bias_gradient, layer->update, 1, layer->bias_velocity, layer->bias);
 }

@@ -1,0 +1,39 @@
+"""What the tests of the compiled floor run on: each instruction set and number type, and no trace left behind."""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from nerva._kernels import isa, mkl
+
+settings.register_profile("nerva", max_examples=40, deadline=None, database=None)
+settings.load_profile("nerva")
+
+
+@pytest.fixture(scope="module", params=isa.supported())
+def instruction_set(request):
+    """The instruction set in use: each that this processor has, one after the other."""
+    before = isa.chosen()
+    isa.choose(request.param)
+    yield request.param
+    isa.choose(before)
+
+
+@pytest.fixture(scope="module", params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    """The number type, as a NumPy dtype."""
+    return np.dtype(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _same_number_of_threads():
+    """Give the next test the number of threads this one found."""
+    before = mkl.get_num_threads()
+    yield
+    mkl.set_num_threads(before)
+
+
+@pytest.fixture
+def rng():
+    """A random generator with a fixed seed."""
+    return np.random.default_rng(20240229)
