@@ -7,7 +7,7 @@ cost. Start with `nerva.MLP`, `nerva.datasets` and `model.fit`; `nerva.show_conf
 from pathlib import Path as _Path
 
 try:
-    from nerva._kernels import isa as _isa
+    import nerva._kernels.isa  # noqa: F401 - fails here, with a clear word, where it must fail
 except ModuleNotFoundError as error:
     if error.name != "nerva._kernels.isa":
         raise

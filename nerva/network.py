@@ -1,6 +1,7 @@
 """Networks: layers in a row, and the multi-layer perceptron."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Sequential:
                 raise TypeError(f"layers[{i}] is {type(layer).__name__}; it must be a nerva layer")
             if any(layer is other for other in self.layers[:i]):
                 raise ValueError(f"layers[{i}] stands in the network twice")
-        for i, (below, above) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
+        for i, (below, above) in enumerate(pairwise(self.layers)):
             if below.out_features != above.in_features:
                 raise ValueError(
                     f"layers[{i}] gives {below.out_features} features, layers[{i + 1}] takes {above.in_features}"
@@ -240,7 +241,7 @@ class MLP(Sequential):
         sizes = list(sizes)
         if len(sizes) < 2 or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in sizes):
             raise ValueError(f"sizes is {sizes}; it must be at least two positive integers")
-        shapes = list(zip(sizes, sizes[1:], strict=False))
+        shapes = list(pairwise(sizes))
         if isinstance(density, Sequence) or (isinstance(density, np.ndarray) and density.ndim == 1):
             densities = [check_density(d, f"density[{i}]") for i, d in enumerate(density)]
             if len(densities) != len(shapes):

@@ -6,11 +6,12 @@ from operator import index
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t
 
 from .isa cimport nerva_csr
 from .mkl cimport (
-    MKL_INT, SPARSE_INDEX_BASE_ZERO, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL, SPARSE_OPERATION_NON_TRANSPOSE,
+    MKL_INT, SPARSE_INDEX_BASE_ZERO, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL,
+    SPARSE_OPERATION_NON_TRANSPOSE,
     check, matrix_descr, mkl_sparse_d_create_csr, mkl_sparse_d_update_values, mkl_sparse_destroy, mkl_sparse_optimize,
     mkl_sparse_s_create_csr, mkl_sparse_s_update_values, mkl_sparse_set_mm_hint, sparse_matrix_t,
 )

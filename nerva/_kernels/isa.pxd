@@ -49,7 +49,8 @@ cdef extern from "table.h" nogil:
         int64_t widest_batch
         void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
                      int threads, nerva_matrix Y) noexcept nogil
-        void (*sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G) noexcept nogil
+        void (*sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads,
+                      void *G) noexcept nogil
         void (*bias_activation)(int64_t K, int64_t N, const void *bias, int activation, double alpha, int threads,
                                 nerva_matrix Y) noexcept nogil
         void (*activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,

@@ -1,7 +1,6 @@
 """The products of a linear layer: gemm, spmm (W X), spmm_t (W' DY) and sddmm (DY X' on the pattern of W)."""
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t
 
 from .arrays cimport apart, matrix, real_type, row, vector
 from .csr cimport CSR
@@ -157,8 +156,9 @@ def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, 
 
     DZ = DY f'(Z);  Db = the sums of its rows;  DX = W' DZ;  gradient = DZ X' on the pattern of W
 
-    Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity (K,); gradient, velocity (nnz,). DZ may be DY; DX is None where nobody wants it. With an `update`, the values of W and the bias
-    take their step at once: then `gradient` is scratch, and may be None where N is at most `widest_batch`.
+    Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity (K,); gradient, velocity (nnz,). DZ may be DY; DX
+    is None where nobody wants it. With an `update`, the values of W and the bias take their step at once: then
+    `gradient` is scratch, and may be None where N is at most `widest_batch`.
     """
     cdef int typenum = W.typenum
     cdef nerva_backward layer

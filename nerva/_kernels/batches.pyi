@@ -1,0 +1,14 @@
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+def gather(
+    source: Array,
+    rows: npt.NDArray[np.int64],
+    out: Array,
+    scale: npt.NDArray[np.float32] | None = None,
+    shift: npt.NDArray[np.float32] | None = None,
+) -> None: ...

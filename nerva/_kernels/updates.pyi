@@ -1,0 +1,18 @@
+from typing import Any
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+RULES: dict[str, int]
+
+class Update:
+    def __init__(self, rule: str, rate: float, momentum: float = 0.0, decay: float = 0.0) -> None: ...
+    @property
+    def has_velocity(self) -> bool: ...
+    def __call__(self, gradient: Array, velocity: Array | None, weights: Array) -> None: ...
+
+def sgd(gradient: Array, rate: float, decay: float, weights: Array) -> None: ...
+def momentum(
+    gradient: Array, rate: float, momentum: float, nesterov: bool, decay: float, velocity: Array, weights: Array
+) -> None: ...
