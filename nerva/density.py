@@ -12,6 +12,8 @@ Shape = tuple[int, int]
 def check_density(density: float, name: str = "density") -> float:
     """Return the density as a float; raise ValueError where it is not within 0 to 1."""
     try:
+        if isinstance(density, (str, bytes)):
+            raise TypeError
         value = float(density)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {density!r}; it must be a number within 0 to 1") from None

@@ -16,7 +16,7 @@ from nerva._kernels.memory import Buffer, empty_vector
 from nerva._kernels.topology import draw_support
 from nerva.density import check_density, weight_count
 from nerva.initializers import Initializer, initial_values
-from nerva.parameters import Array, Parameter, Step, real_dtype, zeros
+from nerva.parameters import Array, Parameter, Step, as_generator, real_dtype, zeros
 
 BACKENDS = ("auto", *products.BACKENDS)
 LEAKY_SLOPE = 0.01
@@ -30,15 +30,6 @@ def _features(n: int, name: str) -> int:
     return int(n)
 
 
-def as_generator(rng: np.random.Generator | int | None) -> np.random.Generator:
-    """Return a generator from a generator, a seed, or None (a fresh one); TypeError or ValueError otherwise."""
-    if rng is not None and not isinstance(rng, (np.random.Generator, int, np.integer)):
-        raise TypeError(f"rng is {type(rng).__name__}; it must be a numpy.random.Generator, a seed or None")
-    if isinstance(rng, (int, np.integer)) and rng < 0:
-        raise ValueError(f"rng is {rng}; a seed must not be negative")
-    return np.random.default_rng(rng)
-
-
 class _Affine(ABC):
     """What the dense and the sparse linear layer share: bias, activation, buffers, and the order of the products."""
 
@@ -46,7 +37,7 @@ class _Affine(ABC):
         self.in_features = _features(in_features, "in_features")
         self.out_features = _features(out_features, "out_features")
         self.dtype = real_dtype(dtype)
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(f"activation is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}")
         self.activation = activation
         self._code: int = ACTIVATIONS[activation]
@@ -64,8 +55,7 @@ class _Affine(ABC):
         With `training`, X and Y are kept for `backward`: neither may change before it. Raises TypeError or ValueError
         for an X of another dtype, shape or stride than the layer's.
         """
-        if not isinstance(X, np.ndarray) or X.ndim != 2:
-            raise ValueError(f"X is {np.shape(X)}; it must be an array of shape ({self.in_features}, batch)")
+        products.check_batch(X, "X", self.dtype, self.in_features)
         Y = self._outputs.take(X.shape[1])
         self._product(X, Y)
         self._X, self._Y = (X, Y) if training else (None, None)
@@ -81,6 +71,7 @@ class _Affine(ABC):
         if self._X is None or self._Y is None:
             raise RuntimeError("backward needs a forward pass with training=True before it")
         N = self._X.shape[1]
+        products.check_batch(DY, "DY", self.dtype, self.out_features, N)
         DZ = DY if self._code == 0 else self._deltas.take(N)
         DX = self._input_gradients.take(N) if input_gradient else None
         self._backward(self._X, self._Y, DY, DZ, DX, step)
@@ -226,7 +217,7 @@ class SparseLinear(_Affine):
                 raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
             if weight.shape != (out_features, in_features):
                 raise ValueError(f"weight has shape {weight.shape}; it must be {(out_features, in_features)}")
-            if dtype is not None and np.dtype(dtype) != weight.dtype:
+            if dtype is not None and real_dtype(dtype) != weight.dtype:
                 raise TypeError(f"weight has dtype {weight.dtype}; dtype is {np.dtype(dtype)}")
         elif density is None:
             raise TypeError("density is missing: the fraction of weights that exist, or a weight")
@@ -234,9 +225,10 @@ class SparseLinear(_Affine):
         super().__init__(in_features, out_features, activation, bias, real)
         self.backend = backend
         self._backend = "native" if backend == "auto" else backend
-        self.weight: CSR = self._draw(density, init or "xavier", as_generator(rng)) if weight is None else weight
+        self.weight: CSR = (
+            weight if weight is not None else self._draw(density, "xavier" if init is None else init, as_generator(rng))
+        )
         self._register(self.weight.values)
-        self._widest_batch = products.widest_batch(self.dtype)
 
     def _draw(self, density: float | None, init: str | Initializer, rng: np.random.Generator) -> CSR:
         assert density is not None
@@ -281,7 +273,7 @@ class SparseLinear(_Affine):
             LEAKY_SLOPE,
             DZ,
             DX,
-            None if step is not None and X.shape[1] <= self._widest_batch else weight.gradient,
+            None if step is not None and 0 < X.shape[1] <= products.widest_batch(self.dtype) else weight.gradient,
             None if bias is None else bias.gradient,
             None if step is None else step.update,
             None if step is None else step.velocity(weight),

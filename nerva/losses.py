@@ -40,15 +40,15 @@ class SoftmaxCrossEntropy:
         value, correct = softmax_cross_entropy(Z, y, gradient, self._per_sample[: Z.shape[1]])
         return LossResult(value, gradient, correct)
 
-    def check_targets(self, y: npt.ArrayLike, samples: int, classes: int) -> Array:
+    def check_targets(self, y: npt.ArrayLike, samples: int, classes: int, name: str = "y") -> Array:
         """Return labels as int64 (samples,); raise TypeError or ValueError where they are not 0 to classes - 1."""
         labels = np.asarray(y)
         if labels.dtype.kind not in "iu":
-            raise TypeError(f"y has dtype {labels.dtype}; labels must be integers")
+            raise TypeError(f"{name} has dtype {labels.dtype}; labels must be integers")
         if labels.shape != (samples,):
-            raise ValueError(f"y has shape {labels.shape}; there must be one label for each of {samples} samples")
+            raise ValueError(f"{name} has shape {labels.shape}; there must be one label for each of {samples} samples")
         if samples and (labels.min() < 0 or labels.max() >= classes):
             raise ValueError(
-                f"y holds labels from {labels.min()} to {labels.max()}; the network has classes 0 to {classes - 1}"
+                f"{name} holds labels from {labels.min()} to {labels.max()}; the network has classes 0 to {classes - 1}"
             )
         return np.ascontiguousarray(labels, np.int64)

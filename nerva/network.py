@@ -10,10 +10,10 @@ import numpy.typing as npt
 from nerva import training
 from nerva.density import check_density, distribute
 from nerva.initializers import Initializer
-from nerva.layers import Linear, SparseLinear, as_generator
+from nerva.layers import Linear, SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD
-from nerva.parameters import Array, Parameter, Step, real_dtype
+from nerva.parameters import Array, Parameter, Step, as_generator, real_dtype
 from nerva.schedules import Schedule
 
 Layer = Linear | SparseLinear
@@ -32,6 +32,8 @@ class Sequential:
     """
 
     def __init__(self, layers: Iterable[Layer], *, rng: np.random.Generator | int | None = None) -> None:
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"layers is {type(layers).__name__}; it must be a list of layers")
         self.layers = list(layers)
         if not self.layers:
             raise ValueError("layers is empty; a network needs at least one")
@@ -238,6 +240,8 @@ class MLP(Sequential):
         seed: int | np.random.Generator | None = 0,
         backend: str = "auto",
     ) -> None:
+        if not isinstance(sizes, Iterable):
+            raise TypeError(f"sizes is {sizes!r}; it must be at least two positive integers")
         sizes = list(sizes)
         if len(sizes) < 2 or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in sizes):
             raise ValueError(f"sizes is {sizes}; it must be at least two positive integers")
@@ -248,7 +252,7 @@ class MLP(Sequential):
                 raise ValueError(f"density has {len(densities)} entries; there are {len(shapes)} layers")
         else:
             densities = distribute(distribution, shapes, check_density(density))
-        dtype, rng = real_dtype(dtype), as_generator(seed)
+        dtype, rng = real_dtype(dtype), as_generator(seed, "seed")
         layers: list[Layer] = []
         for i, ((D, K), d) in enumerate(zip(shapes, densities, strict=True)):
             f = activation if i < len(shapes) - 1 else "identity"

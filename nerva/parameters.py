@@ -82,3 +82,12 @@ def real_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     if dtype is None or result not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype is {dtype!r}; it must be float32 or float64")
     return result
+
+
+def as_generator(rng: np.random.Generator | int | None, name: str = "rng") -> np.random.Generator:
+    """Return a generator from a generator, a seed, or None (a fresh one); TypeError or ValueError otherwise."""
+    if rng is not None and not isinstance(rng, (np.random.Generator, int, np.integer)):
+        raise TypeError(f"{name} is {type(rng).__name__}; it must be a numpy.random.Generator, a seed or None")
+    if isinstance(rng, (int, np.integer)) and rng < 0:
+        raise ValueError(f"{name} is {rng}; a seed must not be negative")
+    return np.random.default_rng(rng)

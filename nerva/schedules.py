@@ -14,6 +14,8 @@ Schedule = Callable[[float], float]
 def check_rate(rate: float, name: str = "rate") -> float:
     """Return the learning rate as a float; raise ValueError where it is negative or not finite."""
     try:
+        if isinstance(rate, (str, bytes)):
+            raise TypeError
         value = float(rate)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {rate!r}; it must be a number") from None
@@ -54,7 +56,12 @@ class MultiStep:
     def __post_init__(self) -> None:
         check_rate(self.rate)
         check_rate(self.gamma, "gamma")
-        if any(not isfinite(m) or m < 0 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
+        try:
+            ascending = all(isfinite(m) and m >= 0 for m in self.milestones)
+            ascending = ascending and list(self.milestones) == sorted(self.milestones)
+        except TypeError:
+            raise TypeError(f"milestones is {self.milestones!r}; it must be a sequence of numbers") from None
+        if not ascending:
             raise ValueError(f"milestones is {list(self.milestones)}; they must ascend from 0")
 
     def __call__(self, epoch: float) -> float:

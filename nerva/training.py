@@ -17,7 +17,7 @@ from nerva._kernels.losses import softmax
 from nerva.datasets.loader import Batches, Samples
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD, Nesterov
-from nerva.parameters import Array, Parameter, Step
+from nerva.parameters import Array, Parameter, Step, as_generator
 from nerva.schedules import Schedule, as_schedule, check_rate
 
 EVALUATION_BATCH = 128
@@ -82,7 +82,7 @@ class History:
 
 
 class StopTraining(Exception):
-    """Raised by a callback to end `fit` after the current epoch; the history so far is returned."""
+    """Raised by a callback to end `fit`: after the epoch, or at once from `on_batch`; the history is returned."""
 
 
 Callback = Callable[[Any, EpochRecord], object]
@@ -119,7 +119,7 @@ def train_step(
     loss: SoftmaxCrossEntropy | None = None,
 ) -> float:
     """Take one step on one batch of samples, X (samples, features), and return its mean loss before the step."""
-    loss = loss or SoftmaxCrossEntropy()
+    optimizer, loss = _check_optimizer(optimizer), _check_loss(loss)
     samples = Samples(X, model.in_features)
     labels = loss.check_targets(y, len(samples), model.out_features)
     rate = check_rate(rate)
@@ -160,36 +160,43 @@ def fit(
     All arguments are checked before the first step: TypeError or ValueError names the one that is wrong.
     """
     epochs, batch_size = positive(epochs, "epochs"), positive(batch_size, "batch_size")
-    optimizer, loss, rate_at = optimizer or Nesterov(), loss or SoftmaxCrossEntropy(), as_schedule(schedule)
+    optimizer, loss, rate_at = _check_optimizer(optimizer), _check_loss(loss), as_schedule(schedule)
     samples = Samples(X, model.in_features)
     labels = loss.check_targets(y, len(samples), model.out_features)
     held_out = None
     if validation is not None:
-        held_out = _Evaluator(model, validation[0], validation[1], loss, batch_size, "validation X")
-    order = model.rng if rng is None else np.random.default_rng(rng)
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise TypeError(f"validation is {type(validation).__name__}; it must be a pair (X, y)")
+        held_out = _Evaluator(model, *validation, loss, batch_size, "validation ")
+    order = model.rng if rng is None else as_generator(rng)
     batches = Batches(samples, labels, batch_size, model.dtype, order)
-    callbacks = tuple(callbacks)
+    callbacks = _check_callbacks(callbacks)
     per_batch = [callback.on_batch for callback in callbacks if hasattr(callback, "on_batch")]
     check_rate(rate_at(0.0), "schedule(0)")
     history = History()
     for epoch in range(epochs):
-        total, correct, started = 0.0, 0, time.perf_counter()
+        total, correct, seen, stopped, started = 0.0, 0, 0, False, time.perf_counter()
         for index, (batch, targets) in enumerate(batches):
             assert targets is not None
             rate = check_rate(rate_at(epoch + index / len(batches)), "the schedule's rate")
             value, right = train_batch(model, batch, targets, optimizer, rate, loss)
             total += value * len(targets)
             correct += right
-            for on_batch in per_batch:
-                on_batch(index + 1, len(batches))
+            seen += len(targets)
+            try:
+                for on_batch in per_batch:
+                    on_batch(index + 1, len(batches))
+            except StopTraining:
+                stopped = True
+                break
         seconds = time.perf_counter() - started
-        if not isfinite(total) and epoch == len(history) == 0:
+        if not isfinite(total) and all(map(isfinite, history["loss"])):
             warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=2)
         record = EpochRecord(
             epoch=epoch + 1,
             learning_rate=rate_at(float(epoch)),
-            loss=total / len(samples),
-            train_accuracy=correct / len(samples),
+            loss=total / seen,
+            train_accuracy=correct / seen,
             test_accuracy=held_out().accuracy if held_out else None,
             seconds=seconds,
         )
@@ -198,8 +205,32 @@ def fit(
             for callback in callbacks:
                 callback(model, record)
         except StopTraining:
+            stopped = True
+        if stopped:
             break
     return history
+
+
+def _check_optimizer(optimizer: SGD | None) -> SGD:
+    if optimizer is None:
+        return Nesterov()
+    if isinstance(optimizer, type) or not callable(getattr(optimizer, "step", None)):
+        raise TypeError(f"optimizer is {optimizer!r}; it must be an optimizer, nerva.Nesterov(0.9) say")
+    return optimizer
+
+
+def _check_loss(loss: SoftmaxCrossEntropy | None) -> SoftmaxCrossEntropy:
+    if loss is None:
+        return SoftmaxCrossEntropy()
+    if isinstance(loss, type) or not callable(loss) or not callable(getattr(loss, "check_targets", None)):
+        raise TypeError(f"loss is {loss!r}; it must be a loss, nerva.SoftmaxCrossEntropy() say")
+    return loss
+
+
+def _check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
+    if not isinstance(callbacks, Iterable) or not all(map(callable, checked := tuple(callbacks))):
+        raise TypeError(f"callbacks is {callbacks!r}; it must be a sequence of callables")
+    return checked
 
 
 class _Evaluator:
@@ -212,11 +243,11 @@ class _Evaluator:
         y: npt.ArrayLike,
         loss: SoftmaxCrossEntropy,
         batch_size: int,
-        name: str = "X",
+        prefix: str = "",
     ) -> None:
-        samples = Samples(X, model.in_features, name)
+        samples = Samples(X, model.in_features, prefix + "X")
         self._model, self._loss, self._count = model, loss, len(samples)
-        targets = loss.check_targets(y, len(samples), model.out_features)
+        targets = loss.check_targets(y, len(samples), model.out_features, prefix + "y")
         self._batches = Batches(samples, targets, batch_size, model.dtype)
 
     def __call__(self) -> Evaluation:

@@ -50,7 +50,7 @@ def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
     cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
     cdef Py_ssize_t K = DY.shape[0], N = DY.shape[1]
     cdef nerva_matrix y = matrix(Y, "Y", typenum, K, N)
-    cdef nerva_matrix dz = matrix(DZ, "DZ", typenum, K, N, True)
+    cdef nerva_matrix dz = matrix(DZ, "DZ", typenum, K, N, DZ is not DY or activation != NERVA_IDENTITY)
     cdef void *db = NULL if Db is None else vector(Db, "Db", typenum, K, True)
     cdef const nerva_table *kernel = kernels(typenum)
     check_activation(activation)

@@ -16,7 +16,7 @@ def softmax_cross_entropy(Z, labels, DZ, per_sample):
 
     Shapes: Z, DZ (C, N), labels int64 (N,) within 0 to C - 1, per_sample float64 (N,). DZ may be Z. The largest
     logit of a column is taken off before the exponential, so no logit overflows. Returns (the mean of per_sample,
-    how many columns have their largest logit at the label).
+    how many columns have their largest logit, the first of equals, at the label).
     """
     cdef int typenum = real_type(Z, "Z")
     cdef nerva_matrix z = matrix(Z, "Z", typenum, -1, -1)

@@ -4,7 +4,7 @@ cimport numpy as cnp
 
 from .arrays cimport apart, matrix, real_type, row, vector
 from .csr cimport CSR
-from .isa cimport NERVA_SGD, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
+from .isa cimport NERVA_IDENTITY, NERVA_SGD, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport (
     CblasNoTrans, CblasRowMajor, CblasTrans, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL,
     SPARSE_OPERATION_NON_TRANSPOSE, cblas_dgemm, cblas_sgemm, check, matrix_descr, mkl_sparse_d_mm, mkl_sparse_s_mm,
@@ -163,11 +163,11 @@ def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, 
     cdef int typenum = W.typenum
     cdef nerva_backward layer
     cdef Py_ssize_t N
-    layer.DY = matrix(DY, "DY", typenum, W.rows, -1)
-    layer.N = N = DY.shape[1]
-    layer.X = matrix(X, "X", typenum, W.columns, N)
+    layer.X = matrix(X, "X", typenum, W.columns, -1)
+    layer.N = N = X.shape[1]
+    layer.DY = matrix(DY, "DY", typenum, W.rows, N)
     layer.Y = matrix(Y, "Y", typenum, W.rows, N)
-    layer.DZ = matrix(DZ, "DZ", typenum, W.rows, N, DZ is not DY)
+    layer.DZ = matrix(DZ, "DZ", typenum, W.rows, N, DZ is not DY or activation != NERVA_IDENTITY)
     check_activation(activation)
     apart(layer.DY, W.rows, N, "DY", layer.DZ, W.rows, N, "DZ", typenum, True)
     if DZ is not DY:
@@ -206,3 +206,8 @@ def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, 
 def widest_batch(dtype):
     """Return the largest batch for which `sparse_backward` steps without a gradient array."""
     return kernels(dtype.num).widest_batch
+
+
+def check_batch(A, str name, dtype, Py_ssize_t features, Py_ssize_t batch=-1):
+    """Raise TypeError or ValueError, by this name, where A is no matrix (features, batch) that the kernels take."""
+    matrix(A, name, dtype.num, features, batch)

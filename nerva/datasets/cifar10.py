@@ -33,6 +33,7 @@ _SHA256 = {
     "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
 }
 _RECORDS = 10_000  # images in a batch
+_PIECE = 500  # images read at a time
 
 Bytes = NDArray[np.uint8]
 
@@ -84,8 +85,8 @@ def cifar10(dir: str | os.PathLike[str] | None = None, *, download: bool = True)
     else:
         _read_archive(source, slots)
     mean, std = np.repeat(MEAN, FEATURES // 3), np.repeat(STD, FEATURES // 3)
-    splits = (Split(Standardized(pixels, mean, std), labels) for pixels, labels in (train, test))
-    return Dataset("cifar10", *splits, CLASSES)
+    first, second = (Split(Standardized(pixels, mean, std), labels) for pixels, labels in (train, test))
+    return Dataset("cifar10", first, second, CLASSES)
 
 
 def _place(dir: str | os.PathLike[str] | None) -> Path:
@@ -156,12 +157,13 @@ def _read_binary(stream: Any, size: int, where: str, pixels: Bytes, labels: NDAr
     expected = len(labels) * (1 + FEATURES)
     if size != expected:
         raise ValueError(f"{where}: expected {expected} bytes, found {size}")
-    data = stream.read(size)
-    if len(data) != size:
-        raise ValueError(f"{where}: expected {size} bytes, but could read only {len(data)}")
-    records = np.frombuffer(data, dtype=np.uint8).reshape(len(labels), 1 + FEATURES)
-    labels[:] = records[:, 0]
-    pixels[:] = records[:, 1:]
+    for start in range(0, len(labels), _PIECE):
+        rows = slice(start, min(start + _PIECE, len(labels)))
+        data = stream.read((rows.stop - start) * (1 + FEATURES))
+        if len(data) != (rows.stop - start) * (1 + FEATURES):
+            raise ValueError(f"{where}: expected {size} bytes, but the file ended before")
+        records = np.frombuffer(data, dtype=np.uint8).reshape(-1, 1 + FEATURES)
+        labels[rows], pixels[rows] = records[:, 0], records[:, 1:]
     _check_labels(labels, where)
 
 
@@ -181,12 +183,12 @@ def _read_pickle(stream: Any, size: int, where: str, pixels: Bytes, labels: NDAr
         raise ValueError(f"{where}: expected {pixels.size} bytes of data, found {len(data.content)}")
     if len(found) != len(labels) or not all(type(label) is int for label in found):
         raise ValueError(f"{where}: expected {len(labels)} whole numbers as labels, found {len(found)} items")
-    labels[:] = np.clip(found, -1, len(CLASSES))
-    pixels[:] = np.frombuffer(data.content, dtype=np.uint8).reshape(data.shape, order=data.order)
-    _check_labels(labels, where)
+    _check_labels(np.asarray(found), where)
+    labels[:] = found
+    pixels[:] = np.frombuffer(data.content, dtype=np.uint8).reshape(pixels.shape, order=data.order)
 
 
-def _check_labels(labels: NDArray[np.int64], where: str) -> None:
+def _check_labels(labels: NDArray[Any], where: str) -> None:
     bad = (labels < 0) | (labels >= len(CLASSES))
     if bad.any():
         raise ValueError(f"{where}: expected labels from 0 to 9, found {labels[bad][0]} in record {bad.argmax()}")

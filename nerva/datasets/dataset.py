@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, SupportsIndex, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -83,13 +83,15 @@ class Standardized:
         return self.pixels.nbytes + self.scale.nbytes + self.shift.nbytes
 
     def __len__(self) -> int:
-        return self.pixels.shape[0]
+        return self.shape[0]
 
     @overload
-    def __getitem__(self, rows: SupportsIndex) -> NDArray[np.float32]: ...
+    def __getitem__(self, rows: int | np.integer[Any]) -> NDArray[np.float32]: ...
     @overload
     def __getitem__(self, rows: slice | list[int] | NDArray[Any]) -> Standardized: ...
-    def __getitem__(self, rows: SupportsIndex | slice | list[int] | NDArray[Any]) -> Standardized | NDArray[np.float32]:
+    def __getitem__(
+        self, rows: int | np.integer[Any] | slice | list[int] | NDArray[Any]
+    ) -> Standardized | NDArray[np.float32]:
         """Select samples: one as a float32 row (D,), several (slice, indices, mask) as another ``Standardized``.
 
         A slice of consecutive samples shares the pixels. Features cannot be selected.

@@ -29,8 +29,11 @@ class Samples:
         elif hasattr(X, "tocsr"):
             raise TypeError(f"{name} is a SciPy sparse matrix; it must be a dense array")
         else:
-            self.array = np.asarray(X)
-        if self.array.dtype not in (np.float32, np.float64, np.uint8):
+            try:
+                self.array = np.asarray(X)
+            except ValueError as error:
+                raise ValueError(f"{name} is no array: {error}") from None
+        if self.array.dtype.type not in (np.float32, np.float64, np.uint8):
             raise TypeError(f"{name} has dtype {self.array.dtype}; it must be float32, float64 or uint8")
         if self.array.ndim != 2 or self.array.shape[1] != features:
             raise ValueError(f"{name} has shape {self.array.shape}; it must be (samples, {features})")

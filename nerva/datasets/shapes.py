@@ -21,7 +21,7 @@ DARKEST, BRIGHTEST = 20, 235
 NOISE = 40  # added to each value: uniform from -NOISE to NOISE
 
 # The statistics of the values / 255. The three channels are drawn alike, so one number serves them all.
-MEAN, STD = 0.5, 0.25
+MEAN, STD = 0.5, 0.28
 
 CHUNK = 128  # images drawn at a time, few enough for their arrays to stay in cache
 

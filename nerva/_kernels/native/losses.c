@@ -3,10 +3,14 @@
 
 #include "parallel.h"
 
-/* The largest of each column, and the sum of e^(z - largest), which is left in P. */
-INLINE V exponentials(int64_t C, const R *z, int64_t ldz, M lanes, R *p, int64_t ldp, V *largest) {
-    V top = vload_first(lanes, z);
-    for (int64_t c = 1; c < C; c++) top = vmax(top, vload_first(lanes, z + c * ldz));
+/* The largest of each column, the row of the first that is as large, and the sum of e^(z - largest), left in P. */
+INLINE V exponentials(int64_t C, const R *z, int64_t ldz, M lanes, R *p, int64_t ldp, V *largest, V *where) {
+    V top = vload_first(lanes, z), row = vzero();
+    for (int64_t c = 1; c < C; c++) {
+        const V x = vload_first(lanes, z + c * ldz);
+        row = vselect_greater(x, top, vset((R)c), row);
+        top = vmax(top, x);
+    }
     V total = vzero();
     for (int64_t c = 0; c < C; c++) {
         const V e = vexp(vsub(vload_first(lanes, z + c * ldz), top));
@@ -14,6 +18,7 @@ INLINE V exponentials(int64_t C, const R *z, int64_t ldz, M lanes, R *p, int64_t
         total = vadd(total, e);
     }
     *largest = top;
+    *where = row;
     return total;
 }
 
@@ -22,8 +27,8 @@ void NAME(softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P) {
     for (int64_t n = 0; n < N; n += L) {
         const M lanes = vfirst(N - n < L ? N - n : L);
         R *p = (R *)P.data + n;
-        V top;
-        const V total = exponentials(C, (const R *)Z.data + n, Z.ld, lanes, p, P.ld, &top);
+        V top, row;
+        const V total = exponentials(C, (const R *)Z.data + n, Z.ld, lanes, p, P.ld, &top, &row);
         for (int64_t c = 0; c < C; c++) vstore_first(lanes, p + c * P.ld, vdiv(vload_first(lanes, p + c * P.ld), total));
     }
     _mm_setcsr(mode);
@@ -38,18 +43,19 @@ int64_t NAME(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const 
         const M lanes = vfirst(count);
         const R *z = (const R *)Z.data + n;
         R *dz = (R *)DZ.data + n;
-        R own[L], tops[L], totals[L]; /* own: the logit at the label, before DZ, which may be Z, is written */
+        R own[L], tops[L], totals[L], rows[L]; /* own: the logit at the label, before DZ, which may be Z, is written */
         for (int i = 0; i < count; i++) own[i] = z[labels[n + i] * Z.ld + i];
-        V top;
-        const V total = exponentials(C, z, Z.ld, lanes, dz, DZ.ld, &top);
+        V top, row;
+        const V total = exponentials(C, z, Z.ld, lanes, dz, DZ.ld, &top, &row);
         const V factor = vdiv(vset((R)scale), total);
         for (int64_t c = 0; c < C; c++) vstore_first(lanes, dz + c * DZ.ld, vmul(vload_first(lanes, dz + c * DZ.ld), factor));
         vstore(tops, top);
         vstore(totals, total);
+        vstore(rows, row);
         for (int i = 0; i < count; i++) {
             dz[labels[n + i] * DZ.ld + i] -= (R)scale;
             per_sample[n + i] = log((double)totals[i]) + ((double)tops[i] - (double)own[i]);
-            correct += own[i] == tops[i];
+            correct += (int64_t)rows[i] == labels[n + i];
         }
     }
     _mm_setcsr(mode);

@@ -56,11 +56,11 @@ INLINE V vfnma(V a, V b, V c) { return OP(fnmadd)(a, b, c); }
 INLINE M vfirst(int64_t count) { return (M)((1u << count) - 1u); }
 INLINE V vload_first(M mask, const R *p) { return OP(maskz_loadu)(mask, p); }
 INLINE void vstore_first(M mask, R *p, V a) { OP(mask_storeu)(p, mask, a); }
-/* a where x > 0, else b. */
+/* a where x > y, else b. */
 #ifdef NERVA_REAL_F32
-INLINE V vselect_positive(V x, V a, V b) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, vzero(), _CMP_GT_OQ), b, a); }
+INLINE V vselect_greater(V x, V y, V a, V b) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_GT_OQ), b, a); }
 #else
-INLINE V vselect_positive(V x, V a, V b) { return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(x, vzero(), _CMP_GT_OQ), b, a); }
+INLINE V vselect_greater(V x, V y, V a, V b) { return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(x, y, _CMP_GT_OQ), b, a); }
 #endif
 INLINE V vround(V a) { return OP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* a * 2^n for integral n. */
@@ -79,7 +79,7 @@ INLINE M vfirst(int64_t count) {
 #endif
 INLINE V vload_first(M mask, const R *p) { return OP(maskload)(p, mask); }
 INLINE void vstore_first(M mask, R *p, V a) { OP(maskstore)(p, mask, a); }
-INLINE V vselect_positive(V x, V a, V b) { return OP(blendv)(b, a, OP(cmp)(x, vzero(), _CMP_GT_OQ)); }
+INLINE V vselect_greater(V x, V y, V a, V b) { return OP(blendv)(b, a, OP(cmp)(x, y, _CMP_GT_OQ)); }
 INLINE V vround(V a) { return OP(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 #ifdef NERVA_REAL_F32
 INLINE V vscale(V a, V n) {
@@ -94,6 +94,8 @@ INLINE V vscale(V a, V n) {
 #endif
 
 #endif
+/* a where x > 0, else b. */
+INLINE V vselect_positive(V x, V a, V b) { return vselect_greater(x, vzero(), a, b); }
 
 /* The sums of L vectors, as one vector: lane i of the result is the sum of the lanes of a[i]. The order in which the
  * lanes of each are added is the same for every i, so a sum does not depend on where in the group it stood. */

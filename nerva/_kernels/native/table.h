@@ -80,7 +80,8 @@ typedef struct {
                                 int threads, nerva_matrix DZ, void *Db);
 
     /* Softmax cross-entropy of the logits Z (C, N) against labels: per_sample[n] = -log softmax(Z)[label_n, n];
-     * DZ = scale (softmax(Z) - one-hot). Returns how many columns have their largest logit at the label. */
+     * DZ = scale (softmax(Z) - one-hot). Returns how many columns have their largest logit, the first of equals, at
+     * the label. */
     int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                      nerva_matrix DZ, double *per_sample);
 

@@ -1,0 +1,67 @@
+"""Memory: a million-wide layer is built and trained where its dense weights would take 4 TB."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+GIB = 2**30
+
+PROGRAM = """
+import json, resource, sys
+import numpy as np
+import nerva
+
+def step(layer, N):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((layer.in_features, N), dtype=np.float32)
+    y = rng.integers(layer.out_features, size=N)
+    optimizer, loss = nerva.Nesterov(), nerva.SoftmaxCrossEntropy()
+    losses = []
+    for fused in (False, True):
+        result = loss(layer.forward(X), y)
+        layer.backward(result.gradient, step=optimizer.at(1.0) if fused else None)
+        if not fused:
+            optimizer.step(layer.parameters(), 1.0)
+        losses.append(result.value)
+    return losses
+
+backend, room = sys.argv[1], int(sys.argv[2])
+step(nerva.SparseLinear(300, 300, density=0.5, backend=backend), 16)  # maps what MKL, OpenMP and NumPy map
+with open("/proc/self/statm") as statm:
+    mapped = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (mapped + room, mapped + room))
+layer = nerva.SparseLinear(1_000_000, 1_000_000, density=1e-5, rng=0, backend=backend)
+losses = step(layer, 16)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"nnz": layer.nnz, "nbytes": layer.nbytes, "peak": peak, "mapped": mapped, "losses": losses}))
+"""
+
+
+def train(backend, room, folder):
+    """Run the program in a process of its own with so many bytes of address space left."""
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, backend, str(room)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit and the maps are those of Linux")
+@pytest.mark.parametrize("backend", ["native", "mkl"])
+def test_a_million_wide_layer_trains_in_two_gib(backend, tmp_path):
+    done = train(backend, 2 * GIB, tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    print(f"{backend}: peak of resident memory {found['peak'] / GIB:.2f} GiB, held {found['nbytes'] / GIB:.2f} GiB")
+    assert found["nnz"] == 10_000_000
+    assert found["peak"] < 2 * GIB
+    # Values, gradients, velocities, indices and the companion: four bytes each, and five to six for each weight.
+    assert 20 * found["nnz"] < found["nbytes"] < 32 * found["nnz"]
+    first, last = found["losses"]
+    assert last < first == pytest.approx(13.8, abs=0.5)  # the logarithm of a million classes
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit and the maps are those of Linux")
+def test_the_limit_is_felt(tmp_path):
+    done = train("native", GIB // 8, tmp_path)
+    assert done.returncode != 0
+    assert "MemoryError" in done.stderr
