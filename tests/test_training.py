@@ -168,11 +168,9 @@ def test_callbacks_are_called_in_turn():
     assert calls == [*batches, history.epochs[0], "last", *batches, history.epochs[1], "last"]
 
 
-@pytest.mark.parametrize("where", ["epoch", "batch"])
-def test_a_callback_ends_the_training(where):
+@pytest.mark.parametrize(("where", "taken"), [("epoch", 3), ("batch", 2)])
+def test_a_callback_ends_the_training(where, taken):
     class Stop:
-        calls = 0
-
         def on_batch(self, batch, batches):
             if where == "batch" and batch == 2:
                 raise nerva.StopTraining
@@ -181,8 +179,15 @@ def test_a_callback_ends_the_training(where):
             if where == "epoch":
                 raise nerva.StopTraining
 
-    history = network().fit(*samples(), epochs=5, batch_size=40, callbacks=[Stop()])
+    model, twin, (X, y) = network(Recorder, dtype=float), network(dtype=float), samples(90)
+    history = model.fit(X, y, epochs=5, batch_size=40, callbacks=[Stop()])
+    assert len(model.seen) == taken
     assert len(history) == len(history.epochs) == 1
+    losses, optimizer = [], nerva.Nesterov()
+    for batch in model.seen:
+        labels = y[np.rint(batch[:, 0] * 90).astype(int)]
+        losses += [twin.train_step(batch, labels, optimizer, 0.01)] * len(batch)
+    assert history["loss"] == pytest.approx([np.mean(losses)])
 
 
 def test_a_history_is_read_by_column():

@@ -43,7 +43,7 @@ cdef extern from "mkl.h" nogil:
     void cblas_dgemm(CBLAS_LAYOUT, CBLAS_TRANSPOSE, CBLAS_TRANSPOSE, MKL_INT M, MKL_INT N, MKL_INT K, double alpha,
                      const double *, MKL_INT, const double *, MKL_INT, double beta, double *, MKL_INT)
 
-    const int MKL_INTERFACE_LP64, MKL_THREADING_INTEL
+    const int MKL_INTERFACE_LP64, MKL_THREADING_INTEL, MKL_THREADING_GNU
     int MKL_Set_Interface_Layer(int)
     int MKL_Set_Threading_Layer(int)
     void MKL_Get_Version_String(char *, int)

@@ -2,10 +2,30 @@
 
 from libc.limits cimport INT_MAX
 
-# Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and threads from the one runtime we share.
+cdef extern from *:
+    """
+    #include <dlfcn.h>
+    #include <string.h>
+
+    /* Whether MKL's Intel threading layer, which is loaded on first use and takes the first `omp_get_thread_num` that
+     * the process shows, would find that of our runtime: the library that our own calls go to. */
+    static int nerva_openmp_is_ours(void) {
+        Dl_info ours, shown;
+        void *process = dlopen(NULL, RTLD_NOW), *symbol;
+        if (!process || !dladdr((void *)omp_get_max_threads, &ours)) return 0;
+        if (!dlsym(process, "omp_get_thread_num")) dlopen(ours.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+        symbol = dlsym(process, "omp_get_thread_num");
+        return symbol && dladdr(symbol, &shown) && strcmp(ours.dli_fname, shown.dli_fname) == 0;
+    }
+    """
+    bint nerva_openmp_is_ours()
+
+# Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and threads from our one OpenMP runtime.
+# Where another library, PyTorch say, has shown libgomp to the whole process first, the Intel layer would mix the two and
+# compute wrong products; then MKL takes libgomp, and stands apart from our own kernels.
 if MKL_Set_Interface_Layer(MKL_INTERFACE_LP64) != MKL_INTERFACE_LP64:
     raise ImportError("MKL already runs with another integer width in this process; import nerva first")
-MKL_Set_Threading_Layer(MKL_THREADING_INTEL)
+MKL_Set_Threading_Layer(MKL_THREADING_INTEL if nerva_openmp_is_ours() else MKL_THREADING_GNU)
 
 cdef int most = INT_MAX
 
