@@ -1,0 +1,137 @@
+"""Train the same sparse network with nerva and with masked PyTorch on CIFAR-10, and compare the test accuracies.
+
+    python bench/accuracy.py --data-dir DIR --out accuracy.jsonl
+
+Hidden layers 1024 and 512, Nesterov 0.9, rate 0.01, batches of 100, no augmentation. For every density and seed both
+start from the same weights on the same support and see the same batches; each framework has a process of its own.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from peers import MaskedPyTorchStep, NervaStep, installed
+from tables import markdown, surroundings
+from workers import Worker
+from workloads import BATCH, SIZES, Array, Step, Weights, network
+
+RATE = 0.01
+DENSITIES = (0.05, 0.01, 0.001)
+
+
+class NervaRun(NervaStep):
+    """nerva on the whole data set."""
+
+    def __init__(self, weights: Weights, train: tuple[Any, Array], test: tuple[Any, Array], threads: int) -> None:
+        super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64)), threads)
+        self._train, self._test = train, test
+
+    def epoch(self, order: Array) -> tuple[float, float, float]:
+        """Train on the samples in this order; return the mean loss, the test accuracy and the seconds of training."""
+        (X, y), losses, started = self._train, [], time.perf_counter()
+        for first in range(0, len(order), BATCH):
+            rows = order[first : first + BATCH]
+            losses.append(self.model.train_step(X[rows], y[rows], self.optimizer, RATE))
+        seconds = time.perf_counter() - started
+        return mean(losses), self.model.evaluate(*self._test).accuracy, seconds
+
+
+class MaskedPyTorchRun(MaskedPyTorchStep):
+    """Masked PyTorch on the whole data set."""
+
+    rate = RATE
+
+    def __init__(self, weights: Weights, train: tuple[Array, Array], test: tuple[Array, Array], threads: int) -> None:
+        super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64)), threads)
+        import torch
+
+        self._train = tuple(map(torch.from_numpy, train))
+        self._test = tuple(map(torch.from_numpy, test))
+        self._no_grad, self._from_numpy = torch.no_grad, torch.from_numpy
+
+    def epoch(self, order: Array) -> tuple[float, float, float]:
+        """Train on the samples in this order; return the mean loss, the test accuracy and the seconds of training."""
+        (X, y), losses, started = self._train, [], time.perf_counter()
+        for first in range(0, len(order), BATCH):
+            rows = self._from_numpy(order[first : first + BATCH])
+            losses.append(self.update(X[rows], y[rows]).item())
+        seconds = time.perf_counter() - started
+        with self._no_grad():
+            accuracy = (self.model(self._test[0]).argmax(1) == self._test[1]).double().mean().item()
+        self._check_support()
+        return mean(losses), accuracy, seconds
+
+    def _check_support(self) -> None:
+        if any(weight[mask == 0].any() for weight, mask in zip(self._masked, self._masks, strict=True)):
+            raise AssertionError("weights off the support have moved")
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", help="where CIFAR-10 lies, or shall lie")
+    parser.add_argument("--data-name", default="CIFAR-10", help="what the table calls the data, if they are a copy")
+    parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--out", type=Path, required=True, help="JSON lines, one for each epoch of each run")
+    options = parser.parse_args()
+
+    from nerva.datasets import cifar10
+
+    runs = [run for run in (NervaRun, MaskedPyTorchRun) if run in installed((NervaRun, MaskedPyTorchRun))]
+    data = cifar10(options.data_dir)
+    samples = {
+        NervaRun: (data.train, data.test),
+        MaskedPyTorchRun: tuple((np.asarray(split.X), split.y) for split in (data.train, data.test)),
+    }
+    about = {"data": options.data_name, "sizes": SIZES, "optimizer": "Nesterov 0.9", "rate": RATE, "batch": BATCH}
+    with options.out.open("w") as file:
+        print(json.dumps({"run": {**about, "surroundings": surroundings(runs, options.threads)}}), file=file)
+        final = defaultdict(list)
+        for density in options.densities:
+            for seed in range(options.seeds):
+                weights = network(1.0 - density, seed)
+                for run in runs:
+                    worker = Worker()
+                    worker.make(run, weights, *samples[run], options.threads)
+                    for record in _epochs(worker, options.epochs, len(data.train.y), seed):
+                        record = {"framework": run.name, "density": density, "seed": seed, **record}
+                        print(json.dumps(record), file=file, flush=True)
+                    worker.close()
+                    final[density, run.name].append(100 * record["test_accuracy"])
+                    print(f"density {density:g} seed {seed} {run.name:14} {final[density, run.name][-1]:.2f} %")
+    print(f"\n{options.data_name}, {options.epochs} epochs, test accuracy in %, mean of {options.seeds} seeds:\n")
+    print(_table(final, [run.name for run in runs], options.densities))
+
+
+def _epochs(worker: Worker, epochs: int, samples: int, seed: int) -> Any:
+    """Train, and yield a record after each epoch; every framework gets the same orders for the same seed."""
+    rng, order = np.random.default_rng(seed), np.arange(samples)
+    for epoch in range(1, epochs + 1):
+        rng.shuffle(order)
+        loss, accuracy, seconds = worker.call("epoch", order)
+        yield {"epoch": epoch, "loss": loss, "test_accuracy": accuracy, "seconds": seconds}
+
+
+def _table(final: dict[tuple[float, str], list[float]], names: list[str], densities: list[float]) -> str:
+    rows = []
+    for density in densities:
+        columns = [final[density, name] for name in names]
+        row = [f"{density:g}", *(f"{mean(column):.2f}" for column in columns)]
+        if len(columns) == 2:
+            differences = [ours - theirs for ours, theirs in zip(*columns, strict=True)]
+            row += [f"{mean(differences):+.2f}", ", ".join(f"{d:+.2f}" for d in differences)]
+        rows.append(row)
+    return markdown(["density", *names, *(["difference", "each seed"] if len(names) == 2 else [])], rows)
+
+
+if __name__ == "__main__":
+    main()
