@@ -21,8 +21,8 @@ cdef extern from *:
     bint nerva_openmp_is_ours()
 
 # Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and threads from our one OpenMP runtime.
-# Where another library, PyTorch say, has shown libgomp to the whole process first, the Intel layer would mix the two and
-# compute wrong products; then MKL takes libgomp, and stands apart from our own kernels.
+# Where another library, PyTorch say, has shown libgomp to the whole process first, the Intel layer would mix the two
+# and compute wrong products; then MKL takes libgomp, and stands apart from our own kernels.
 if MKL_Set_Interface_Layer(MKL_INTERFACE_LP64) != MKL_INTERFACE_LP64:
     raise ImportError("MKL already runs with another integer width in this process; import nerva first")
 MKL_Set_Threading_Layer(MKL_THREADING_INTEL if nerva_openmp_is_ours() else MKL_THREADING_GNU)
