@@ -41,7 +41,7 @@ class _Affine(ABC):
             raise ValueError(f"activation is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}")
         self.activation = activation
         self._code: int = ACTIVATIONS[activation]
-        self.bias: Array | None = zeros(self.out_features, self.dtype) if bias else None
+        self._bias: Array | None = zeros(self.out_features, self.dtype) if bias else None
         self._X: Array | None = None
         self._Y: Array | None = None
         self._outputs = Buffer(self.out_features, self.dtype)
@@ -104,8 +104,19 @@ class _Affine(ABC):
 
     def _register(self, weights: Array) -> None:
         self._parameters = [Parameter("weight", weights)]
-        if self.bias is not None:
-            self._parameters.append(Parameter("bias", self.bias))
+        if self._bias is not None:
+            self._parameters.append(Parameter("bias", self._bias))
+
+    @property
+    def bias(self) -> Array | None:
+        """The bias, shape (K,), to be read and written in place; None where the layer has none."""
+        return self._bias
+
+    @bias.setter
+    def bias(self, bias: npt.ArrayLike) -> None:
+        if self._bias is None:
+            raise AttributeError("this layer was made without a bias")
+        self._bias[:] = _same_shape(bias, "bias", self._bias)
 
     @property
     def bias_gradient(self) -> Array | None:
@@ -120,6 +131,15 @@ class _Affine(ABC):
             f"{type(self).__name__}({self.in_features}, {self.out_features}, density={self.density:.6g}, "
             f"activation={self.activation!r}, dtype={self.dtype.name!r})"
         )
+
+
+def _same_shape(array: npt.ArrayLike, name: str, wanted: Array) -> Array:
+    array = np.asarray(array)
+    if array.shape != wanted.shape:
+        raise ValueError(f"{name} has shape {array.shape}; it must be {wanted.shape}")
+    if not np.can_cast(array.dtype, wanted.dtype, "same_kind"):
+        raise TypeError(f"{name} has dtype {array.dtype}; it must be real numbers")
+    return array
 
 
 class Linear(_Affine):
@@ -151,7 +171,15 @@ class Linear(_Affine):
         weights = empty_vector(K * D, self.dtype)
         weights[:] = initial_values(init, as_generator(rng), D, K, K * D, self.dtype)
         self._register(weights)
-        self.weight: Array = weights.reshape(K, D)
+
+    @property
+    def weight(self) -> Array:
+        """The weights, shape (K, D), to be read and written in place."""
+        return self._parameters[0].values.reshape(self.out_features, self.in_features)
+
+    @weight.setter
+    def weight(self, weight: npt.ArrayLike) -> None:
+        self.weight[:] = _same_shape(weight, "weight", self.weight)
 
     @property
     def nnz(self) -> int:
@@ -177,7 +205,6 @@ class Linear(_Affine):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.weight = self._parameters[0].values.reshape(self.out_features, self.in_features)
         _restore_bias(self)
 
 
@@ -225,10 +252,24 @@ class SparseLinear(_Affine):
         super().__init__(in_features, out_features, activation, bias, real)
         self.backend = backend
         self._backend = "native" if backend == "auto" else backend
-        self.weight: CSR = (
-            weight if weight is not None else self._draw(density, "xavier" if init is None else init, as_generator(rng))
-        )
-        self._register(self.weight.values)
+        if weight is None:
+            weight = self._draw(density, "xavier" if init is None else init, as_generator(rng))
+        self._weight = weight
+        self._register(weight.values)
+
+    @property
+    def weight(self) -> CSR:
+        """The weights. Another CSR of the same shape and dtype may take their place; momentum starts anew then."""
+        return self._weight
+
+    @weight.setter
+    def weight(self, weight: CSR) -> None:
+        if not isinstance(weight, CSR):
+            raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
+        if weight.shape != self._weight.shape or weight.dtype != self.dtype:
+            raise ValueError(f"weight is {weight!r}; it must be {self.out_features} x {self.in_features}, {self.dtype}")
+        self._weight = weight
+        self._register(weight.values)
 
     def _draw(self, density: float | None, init: str | Initializer, rng: np.random.Generator) -> CSR:
         assert density is not None
@@ -289,5 +330,5 @@ class SparseLinear(_Affine):
 
 def _restore_bias(layer: _Affine) -> None:
     """After unpickling, let layer and parameter share one bias again."""
-    if layer.bias is not None:
-        layer.bias = layer._parameters[1].values
+    if layer._bias is not None:
+        layer._bias = layer._parameters[1].values

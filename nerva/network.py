@@ -1,5 +1,6 @@
 """Networks: layers in a row, and the multi-layer perceptron."""
 
+import threading
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -27,14 +28,15 @@ class Sequential:
     layers : nerva.Linear or nerva.SparseLinear, features matching, all of one dtype
     rng : generator or seed for the order of samples in `fit`; None for a fresh one
 
-    `fit`, `train_step`, `evaluate`, `predict` and `predict_proba` take samples as rows; `forward` and `backward` take
-    them as columns, and write into buffers of the layers that the next call overwrites.
+    `fit`, `train_step`, `evaluate`, `predict` and `predict_proba` take samples as rows, and may be called from any
+    thread: one waits for the other. `forward` and `backward` take samples as columns, write into buffers of the layers
+    that the next call overwrites, and are one thread's business.
     """
 
     def __init__(self, layers: Iterable[Layer], *, rng: np.random.Generator | int | None = None) -> None:
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers is {type(layers).__name__}; it must be a list of layers")
-        self.layers = list(layers)
+        self.layers: tuple[Layer, ...] = tuple(layers)
         if not self.layers:
             raise ValueError("layers is empty; a network needs at least one")
         for i, layer in enumerate(self.layers):
@@ -42,6 +44,8 @@ class Sequential:
                 raise TypeError(f"layers[{i}] is {type(layer).__name__}; it must be a nerva layer")
             if any(layer is other for other in self.layers[:i]):
                 raise ValueError(f"layers[{i}] stands in the network twice")
+            if any(layer.weight is other.weight for other in self.layers[:i]):
+                raise ValueError(f"layers[{i}] shares its weight with another layer; give it a copy")
         for i, (below, above) in enumerate(pairwise(self.layers)):
             if below.out_features != above.in_features:
                 raise ValueError(
@@ -50,7 +54,7 @@ class Sequential:
             if below.dtype != above.dtype:
                 raise ValueError(f"layers[{i}] has dtype {below.dtype}, layers[{i + 1}] {above.dtype}")
         self.rng = as_generator(rng)
-        self._parameters = [parameter for layer in self.layers for parameter in layer.parameters()]
+        self._lock = threading.RLock()
 
     # ---- shape and size
 
@@ -140,7 +144,7 @@ class Sequential:
 
     def parameters(self) -> Sequence[Parameter]:
         """Return what an optimizer steps on: weights and biases, layer by layer."""
-        return self._parameters
+        return [parameter for layer in self.layers for parameter in layer.parameters()]
 
     # ---- the loop (nerva.training)
 
@@ -158,19 +162,20 @@ class Sequential:
         rng: np.random.Generator | int | None = None,
         callbacks: Iterable[training.Callback] = (),
     ) -> training.History:
-        return training.fit(
-            self,
-            X,
-            y,
-            validation=validation,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            schedule=schedule,
-            loss=loss,
-            rng=rng,
-            callbacks=callbacks,
-        )
+        with self._lock:
+            return training.fit(
+                self,
+                X,
+                y,
+                validation=validation,
+                epochs=epochs,
+                batch_size=batch_size,
+                optimizer=optimizer,
+                schedule=schedule,
+                loss=loss,
+                rng=rng,
+                callbacks=callbacks,
+            )
 
     fit.__doc__ = training.fit.__doc__
 
@@ -183,28 +188,32 @@ class Sequential:
         loss: SoftmaxCrossEntropy | None = None,
     ) -> float:
         """Take one step on one batch of samples, X (samples, features), and return its mean loss before the step."""
-        return training.train_step(self, X, y, optimizer, rate, loss)
+        with self._lock:
+            return training.train_step(self, X, y, optimizer, rate, loss)
 
     def evaluate(
         self, X: object, y: npt.ArrayLike, *, batch_size: int = training.EVALUATION_BATCH
     ) -> training.Evaluation:
         """Return (loss, accuracy) on samples X (n, features) with labels y (n,)."""
-        return training.evaluate(self, X, y, batch_size=batch_size)
+        with self._lock:
+            return training.evaluate(self, X, y, batch_size=batch_size)
 
     def predict(self, X: object, *, batch_size: int = training.EVALUATION_BATCH) -> Array:
         """Return the most probable class of each sample of X (n, features): int64 of shape (n,)."""
-        return training.predict(self, X, batch_size=batch_size)
+        with self._lock:
+            return training.predict(self, X, batch_size=batch_size)
 
     def predict_proba(self, X: object, *, batch_size: int = training.EVALUATION_BATCH) -> Array:
         """Return the probabilities of the classes, shape (n, classes), for samples X (n, features)."""
-        return training.predict_proba(self, X, batch_size=batch_size)
+        with self._lock:
+            return training.predict_proba(self, X, batch_size=batch_size)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_parameters"}
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._parameters = [parameter for layer in self.layers for parameter in layer.parameters()]
+        self._lock = threading.RLock()
 
 
 def _align(cell: str, width: int, column: int) -> str:

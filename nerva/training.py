@@ -120,7 +120,7 @@ def train_step(
 ) -> float:
     """Take one step on one batch of samples, X (samples, features), and return its mean loss before the step."""
     optimizer, loss = _check_optimizer(optimizer), _check_loss(loss)
-    samples = Samples(X, model.in_features)
+    samples = Samples(X, model.in_features, model.dtype)
     labels = loss.check_targets(y, len(samples), model.out_features)
     rate = check_rate(rate)
     ((batch, targets),) = Batches(samples, labels, len(samples), model.dtype)
@@ -161,7 +161,7 @@ def fit(
     """
     epochs, batch_size = positive(epochs, "epochs"), positive(batch_size, "batch_size")
     optimizer, loss, rate_at = _check_optimizer(optimizer), _check_loss(loss), as_schedule(schedule)
-    samples = Samples(X, model.in_features)
+    samples = Samples(X, model.in_features, model.dtype)
     labels = loss.check_targets(y, len(samples), model.out_features)
     held_out = None
     if validation is not None:
@@ -191,7 +191,7 @@ def fit(
                 break
         seconds = time.perf_counter() - started
         if not isfinite(total) and all(map(isfinite, history["loss"])):
-            warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=2)
+            warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=3)
         record = EpochRecord(
             epoch=epoch + 1,
             learning_rate=rate_at(float(epoch)),
@@ -245,7 +245,7 @@ class _Evaluator:
         batch_size: int,
         prefix: str = "",
     ) -> None:
-        samples = Samples(X, model.in_features, prefix + "X")
+        samples = Samples(X, model.in_features, model.dtype, prefix + "X")
         self._model, self._loss, self._count = model, loss, len(samples)
         targets = loss.check_targets(y, len(samples), model.out_features, prefix + "y")
         self._batches = Batches(samples, targets, batch_size, model.dtype)
@@ -274,7 +274,7 @@ def evaluate(
 
 def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
     """Return the softmax of the outputs for samples X (n, features): probabilities of shape (n, classes)."""
-    samples = Samples(X, model.in_features)
+    samples = Samples(X, model.in_features, model.dtype)
     batches = Batches(samples, None, positive(batch_size, "batch_size"), model.dtype)
     probabilities = np.empty((len(samples), model.out_features), model.dtype)
     first = 0
@@ -288,6 +288,6 @@ def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_B
 
 def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
     """Return the most probable class of each sample of X (n, features): int64 of shape (n,)."""
-    samples = Samples(X, model.in_features)
+    samples = Samples(X, model.in_features, model.dtype)
     batches = Batches(samples, None, positive(batch_size, "batch_size"), model.dtype)
     return np.concatenate([model.forward(batch, training=False).argmax(axis=0) for batch, _ in batches])

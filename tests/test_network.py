@@ -125,7 +125,7 @@ def test_a_wrong_argument_of_sequential_is_named():
             nerva.Sequential(layers)
     with pytest.raises(TypeError, match="rng is str"):
         nerva.Sequential([one, two], rng="seed")
-    assert nerva.Sequential(iter([one, two])).layers == [one, two]
+    assert nerva.Sequential(iter([one, two])).layers == (one, two)
 
 
 # ---- what they tell

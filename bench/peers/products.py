@@ -69,7 +69,10 @@ class MKLProduct(Peer):
 
 
 class SciPyProduct(Peer):
-    """SciPy's csr_array, which has one thread and no sampled product: there, NumPy's dense one."""
+    """SciPy's csr_array, on one thread whatever is asked for.
+
+    It has no sampled product: there, NumPy's dense one with as many threads as its BLAS takes, and the pattern of it.
+    """
 
     name, timed, module, distribution = "SciPy", "product", "scipy", "scipy"
 

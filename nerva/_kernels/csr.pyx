@@ -50,6 +50,22 @@ def _integers(array, name):
     return array
 
 
+def _check_pattern(cnp.ndarray own_indptr, cnp.ndarray own_indices, Py_ssize_t columns):
+    cdef const int32_t *indptr = <int32_t *> cnp.PyArray_DATA(own_indptr)
+    cdef const int32_t *indices = <int32_t *> cnp.PyArray_DATA(own_indices)
+    cdef Py_ssize_t rows = len(own_indptr) - 1, nnz = len(own_indices), row, j
+    for row in range(rows):
+        if indptr[row + 1] < indptr[row] or indptr[row + 1] > nnz:
+            raise ValueError(f"indptr[{row + 1}] is {indptr[row + 1]} after {indptr[row]}; "
+                             f"it must ascend to nnz = {nnz}")
+        for j in range(indptr[row], indptr[row + 1]):
+            if indices[j] >= columns:
+                raise ValueError(f"indices[{j}] is {indices[j]}; it must be below D = {columns}")
+            if j > indptr[row] and indices[j] <= indices[j - 1]:
+                raise ValueError(f"indices[{j}] is {indices[j]} after {indices[j - 1]} in row {row}; "
+                                 "a row must ascend strictly")
+
+
 cdef class CSR:
     """A sparse matrix W of shape (K, D) in compressed sparse rows.
 
@@ -85,13 +101,13 @@ cdef class CSR:
             raise ValueError(f"values has shape {values.shape}, indices {indices.shape}; they must be equal")
         if indptr[0] != 0 or indptr[rows] != len(indices):
             raise ValueError(f"indptr runs from {indptr[0]} to {indptr[rows]}; it must run from 0 to {len(indices)}")
+        own_indptr, own_indices = _owned(indptr, np.int32), _owned(indices, np.int32)
+        _check_pattern(own_indptr, own_indices, columns)
         self.rows, self.columns, self.nnz = rows, columns, len(indices)
         self.dtype = np.dtype(values.dtype.type)
         self.typenum = self.dtype.num
         self.lock = threading.Lock()
-        self._indptr = _owned(indptr, np.int32)
-        self._indices = _owned(indices, np.int32)
-        self._check_pattern()
+        self._indptr, self._indices = own_indptr, own_indices
         self._values = _owned(values, self.dtype)
         _freeze(self._indptr)
         _freeze(self._indices)
@@ -103,21 +119,6 @@ cdef class CSR:
             mkl_sparse_destroy(self._handle)
         if self._transposed_handle != NULL:
             mkl_sparse_destroy(self._transposed_handle)
-
-    def _check_pattern(self):
-        cdef const int32_t *indptr = <int32_t *> cnp.PyArray_DATA(self._indptr)
-        cdef const int32_t *indices = <int32_t *> cnp.PyArray_DATA(self._indices)
-        cdef Py_ssize_t row, j
-        for row in range(self.rows):
-            if indptr[row + 1] < indptr[row] or indptr[row + 1] > self.nnz:
-                raise ValueError(f"indptr[{row + 1}] is {indptr[row + 1]} after {indptr[row]}; "
-                                 f"it must ascend to nnz = {self.nnz}")
-            for j in range(indptr[row], indptr[row + 1]):
-                if indices[j] >= self.columns:
-                    raise ValueError(f"indices[{j}] is {indices[j]}; it must be below D = {self.columns}")
-                if j > indptr[row] and indices[j] <= indices[j - 1]:
-                    raise ValueError(f"indices[{j}] is {indices[j]} after {indices[j - 1]} in row {row}; "
-                                     "a row must ascend strictly")
 
     # ---- what it holds
 
@@ -151,6 +152,8 @@ cdef class CSR:
         values = np.asarray(values)
         if values.shape != ((<object> self._values).shape):
             raise ValueError(f"values has shape {values.shape}; it must be ({self.nnz},)")
+        if not np.can_cast(values.dtype, self.dtype, "same_kind"):
+            raise TypeError(f"values has dtype {values.dtype}; it must be real numbers")
         self._values[:] = values
 
     @property
@@ -306,7 +309,10 @@ cdef class CSR:
     @classmethod
     def from_scipy(cls, matrix):
         """Return the CSR of any SciPy sparse matrix or array; duplicates are summed, stored zeros are kept."""
+        if not hasattr(matrix, "tocsr"):
+            raise TypeError(f"matrix is {type(matrix).__name__}; it must be a SciPy sparse matrix or array")
         matrix = matrix.tocsr(copy=True)
+        matrix.check_format(full_check=True)  # raises ValueError: SciPy itself would run off a broken one
         matrix.sum_duplicates()
         return cls(matrix.shape, matrix.indptr, matrix.indices, matrix.data)
 

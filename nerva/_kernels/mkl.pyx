@@ -1,6 +1,6 @@
 """MKL's version and the number of threads; raises what MKL's status codes mean."""
 
-from libc.limits cimport INT_MAX
+from operator import index
 
 cdef extern from *:
     """
@@ -27,7 +27,8 @@ if MKL_Set_Interface_Layer(MKL_INTERFACE_LP64) != MKL_INTERFACE_LP64:
     raise ImportError("MKL already runs with another integer width in this process; import nerva first")
 MKL_Set_Threading_Layer(MKL_THREADING_INTEL if nerva_openmp_is_ours() else MKL_THREADING_GNU)
 
-cdef int most = INT_MAX
+MOST_THREADS = 1024  # far past any use; OpenMP ends the process where it cannot start as many as it is told
+cdef int most = MOST_THREADS
 
 _MEANINGS = {
     1: (ValueError, "the matrix handle is empty"),
@@ -64,11 +65,14 @@ def get_num_threads():
     return threads()
 
 
-def set_num_threads(int n):
-    """Let every kernel, own or MKL's, use at most `n` threads; ValueError where n < 1."""
+def set_num_threads(n):
+    """Let every kernel, own or MKL's, use at most `n` threads; ValueError where n is not within 1 to 1024."""
     global most
-    if n < 1:
-        raise ValueError(f"n is {n}; it must be at least 1")
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"n is {n!r}; it must be an integer")
+    n = index(n)
+    if not 1 <= n <= MOST_THREADS:
+        raise ValueError(f"n is {n}; it must be within 1 to {MOST_THREADS}")
     most = n
     omp_set_num_threads(n)
     MKL_Set_Num_Threads(n)

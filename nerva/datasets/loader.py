@@ -21,7 +21,7 @@ class Samples:
     A copy is made only where the features of a sample do not lie side by side.
     """
 
-    def __init__(self, X: object, features: int, name: str = "X") -> None:
+    def __init__(self, X: object, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
         self.scale: Array | None = None
         self.shift: Array | None = None
         if isinstance(X, Standardized):
@@ -41,7 +41,7 @@ class Samples:
             raise ValueError(f"{name} has shape {self.array.shape}; it holds no samples")
         if not self._rows_are_usable():
             self.array = np.array(self.array, dtype=self.array.dtype.newbyteorder("="), order="C")
-        self._check_finite(name)
+        self._check_finite(name, np.dtype(dtype))
 
     def _rows_are_usable(self) -> bool:
         item = self.array.itemsize
@@ -54,16 +54,18 @@ class Samples:
             and self.array.dtype.isnative
         )
 
-    def _check_finite(self, name: str) -> None:
+    def _check_finite(self, name: str, dtype: np.dtype[Any]) -> None:
         if self.array.dtype.kind != "f":
             return
         rows = max(1, CHUNK // max(1, self.array.shape[1] * self.array.itemsize))
         for first in range(0, len(self.array), rows):
             chunk = self.array[first : first + rows]
-            if not np.isfinite(chunk).all():
-                row, column = np.argwhere(~np.isfinite(chunk))[0]
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(chunk.astype(dtype, copy=False))
+            if not finite.all():
+                row, column = np.argwhere(~finite)[0]
                 raise ValueError(
-                    f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite"
+                    f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite in {dtype}"
                 )
 
     def __len__(self) -> int:
