@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from .isa cimport nerva_matrix
+from .isa cimport NERVA_SIGMOID, nerva_matrix
 
 
 cdef inline str describe(cnp.ndarray A):
@@ -90,4 +90,11 @@ cdef inline int apart(nerva_matrix A, Py_ssize_t rows, Py_ssize_t columns, str n
         return 0
     if (a < b + size * ((out_rows - 1) * out.ld + out_columns)) and (b < a + size * ((rows - 1) * A.ld + columns)):
         raise ValueError(f"{out_name} overlaps {name} in memory; give it memory of its own")
+    return 0
+
+
+cdef inline int check_activation(int activation) except -1:
+    """Raise ValueError for a number that is no nerva_activation."""
+    if not 0 <= activation <= <int> NERVA_SIGMOID:
+        raise ValueError(f"activation is {activation}; it must be a code of elementwise.ACTIVATIONS")
     return 0

@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from .arrays cimport apart, matrix, real_type, row, vector
+from .arrays cimport apart, check_activation, matrix, real_type, row, vector
 from .isa cimport (
     NERVA_IDENTITY, NERVA_LEAKY_RELU, NERVA_RELU, NERVA_SIGMOID, NERVA_TANH, kernels, nerva_matrix, nerva_table,
 )
@@ -17,12 +17,6 @@ ACTIVATIONS = {
     "tanh": NERVA_TANH,
     "sigmoid": NERVA_SIGMOID,
 }
-
-
-cdef int check_activation(int activation) except -1:
-    if not 0 <= activation <= 4:
-        raise ValueError(f"activation is {activation}; it must be a code of elementwise.ACTIVATIONS")
-    return 0
 
 
 def bias_activation(bias, int activation, double alpha, out):

@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from .arrays cimport apart, matrix, real_type, row, vector
+from .arrays cimport apart, check_activation, matrix, real_type, row, vector
 from .csr cimport CSR
 from .isa cimport NERVA_IDENTITY, NERVA_SGD, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport (
@@ -23,12 +23,6 @@ cdef bint is_mkl(str backend) except -1:
     if backend == "mkl":
         return True
     raise ValueError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
-
-
-cdef int check_activation(int activation) except -1:
-    if not 0 <= activation <= 4:
-        raise ValueError(f"activation is {activation}; it must be a code of elementwise.ACTIVATIONS")
-    return 0
 
 
 def gemm(A, B, out, bint transpose_a=False, bint transpose_b=False, double alpha=1.0, double beta=0.0):
