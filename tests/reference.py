@@ -119,7 +119,7 @@ class Frame:
 
 
 # The patterns of weights that are awkward for someone.
-PATTERNS = ("empty", "thin", "half", "full", "one heavy row", "one heavy column", "one weight", "last row only")
+PATTERNS = ("empty", "thin", "half", "full", "one heavy row", "one heavy column", "one weight", "last row only", "every other row")
 
 
 def draw_mask(rng, K, D, pattern):
@@ -134,6 +134,8 @@ def draw_mask(rng, K, D, pattern):
             mask[rng.integers(K), rng.integers(D)] = True
         case "last row only":
             mask[-1, ::2] = True
+        case "every other row":
+            mask[::2] = rng.random(mask[::2].shape) < 0.7
     return mask
 
 

@@ -1,4 +1,5 @@
 /* G[j] = sum_n DY[row(j), n] X[col(j), n]: the weight gradient on the pattern of W, one dot product a non-zero. */
+#include "blocks.h"
 #include "parallel.h"
 #include "shares.h"
 #include "updates.h"
@@ -9,6 +10,9 @@ enum { WIDEST = 8 };
 #else
 enum { WIDEST = 4 };
 #endif
+
+/* With blocks of columns: vectors of X that a row needs of a block, at least, and rows to fetch ahead. */
+enum { LEAST = 112 * 64 / sizeof(V), AHEAD = 1 };
 
 /* Where a sum of products goes: into g, on top of what is there with `add`; or, with an update, into the step of w. */
 typedef struct {
@@ -43,25 +47,68 @@ INLINE void dots(const int WIDTH, const int COUNT, const V d[WIDEST], const int3
     drain(to, j, vfirst(COUNT), vsums(sums));
 }
 
-/* The positions [own.first, own.last), the first of which lies in row r, over WIDTH vectors of the batch. */
-INLINE void tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy, const R *X, int64_t ldx, M last,
-                 nerva_range own, int64_t r, const sink *to) {
-    for (int64_t j = own.first; j < own.last; r++) {
-        const R *dy = DY + r * lddy;
-        V d[WIDEST];
-#pragma GCC unroll 8
-        for (int t = 0; t < WIDTH - 1; t++) d[t] = vload(dy + t * L);
-        d[WIDTH - 1] = vload_first(last, dy + (WIDTH - 1) * L);
-        const int64_t end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
-        for (; j + L <= end; j += L) dots(WIDTH, L, d, W->indices, X, ldx, last, j, to);
-        const int64_t rest = end - j;
+/* Position j and those after it before `end`, all in one row, as many as may be together: returns where it got to. */
+INLINE int64_t some_dots(const int WIDTH, const V d[WIDEST], const nerva_csr *W, const R *X, int64_t ldx, M last,
+                         int64_t j, int64_t end, const sink *to) {
+    if (j + L <= end) {
+        dots(WIDTH, L, d, W->indices, X, ldx, last, j, to);
+        return j + L;
+    }
+    const int64_t rest = end - j;
 #define SOME(COUNT) \
     if (COUNT < L && rest & COUNT) { \
         dots(WIDTH, COUNT < L ? COUNT : L, d, W->indices, X, ldx, last, j, to); \
         j += COUNT; \
     }
-        SOME(8) SOME(4) SOME(2) SOME(1)
+    SOME(8) SOME(4) SOME(2) SOME(1)
 #undef SOME
+    return j;
+}
+
+INLINE void load_row(const int WIDTH, const R *dy, M last, V d[WIDEST]) {
+#pragma GCC unroll 8
+    for (int t = 0; t < WIDTH - 1; t++) d[t] = vload(dy + t * L);
+    d[WIDTH - 1] = vload_first(last, dy + (WIDTH - 1) * L);
+}
+
+/* The positions [own.first, own.last), the first of which lies in row r, over WIDTH vectors of the batch. */
+INLINE void tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy, const R *X, int64_t ldx, M last,
+                 nerva_range own, int64_t r, const sink *to) {
+    for (int64_t j = own.first; j < own.last; r++) {
+        V d[WIDEST];
+        load_row(WIDTH, DY + r * lddy, last, d);
+        const int64_t end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
+        while (j < end) j = some_dots(WIDTH, d, W, X, ldx, last, j, end, to);
+    }
+}
+
+/* The same, a block of columns at a time. A row finishes the dots that it sums together, if past the block. */
+INLINE void blocked_tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy, const R *X, int64_t ldx,
+                         M last, nerva_range own, int64_t r, const sink *to, nerva_blocks blocks) {
+    int32_t next[NERVA_CHUNK]; /* the first position of each row that has not had its turn */
+    for (int64_t top = r, bottom; top < W->rows && W->indptr[top] < own.last; top = bottom) {
+        for (bottom = top; bottom < top + NERVA_CHUNK && bottom < W->rows && W->indptr[bottom] < own.last; bottom++)
+            next[bottom - top] = (int32_t)(W->indptr[bottom] > own.first ? W->indptr[bottom] : own.first);
+        for (int64_t start = 0; start < W->cols; start += blocks.columns) {
+            for (int64_t row = top; row < bottom; row++) {
+                int64_t j = next[row - top];
+                const int64_t end = W->indptr[row + 1] < own.last ? W->indptr[row + 1] : own.last;
+                if (j >= end || W->indices[j] >= start + blocks.columns) continue;
+                if (row + AHEAD < bottom) {
+                    const int32_t soon = next[row + AHEAD - top];
+                    prefetch(W->indices + soon, blocks.run, sizeof(int32_t));
+                    if (to->update) {
+                        prefetch(to->w + soon, blocks.run, sizeof(R));
+                        if (to->v) prefetch(to->v + soon, blocks.run, sizeof(R));
+                    }
+                }
+                V d[WIDEST];
+                load_row(WIDTH, DY + row * lddy, last, d);
+                do j = some_dots(WIDTH, d, W, X, ldx, last, j, end, to);
+                while (j < end && W->indices[j] < start + blocks.columns);
+                next[row - top] = (int32_t)j;
+            }
+        }
     }
 }
 
@@ -69,7 +116,9 @@ INLINE void tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy,
     static __attribute__((noinline)) void tile##WIDTH(const nerva_csr *W, const R *DY, int64_t lddy, const R *X, \
                                                       int64_t ldx, M last, nerva_range own, int64_t r, \
                                                       const sink *to) { \
-        tile(WIDTH, W, DY, lddy, X, ldx, last, own, r, to); \
+        const nerva_blocks blocks = choose_blocks(W, WIDTH * sizeof(V), LEAST / WIDTH); \
+        if (WIDTH > 1 && blocks.columns < W->cols) blocked_tile(WIDTH, W, DY, lddy, X, ldx, last, own, r, to, blocks); \
+        else tile(WIDTH, W, DY, lddy, X, ldx, last, own, r, to); \
     }
 TILE(1) TILE(2) TILE(3) TILE(4)
 #ifdef NERVA_AVX512

@@ -1,36 +1,80 @@
 /* Y = f(W X + b): a row of W times a tile of the batch, the tile's sums in registers from first to last non-zero. */
 #include "activation.h"
+#include "blocks.h"
 #include "parallel.h"
 #include "shares.h"
 
 /* Vectors in a tile: as many sums as the registers hold beside a weight and a row of X. */
-#ifdef NERVA_AVX512
 enum { WIDEST = 8 };
-#else
-enum { WIDEST = 8 };
-#endif
+
+/* With blocks of columns: vectors of X that a row needs of a block, at least, and rows to fetch ahead. */
+enum { LEAST = 112 * 64 / sizeof(V), AHEAD = 2 };
+
+INLINE void store(const int WIDTH, const V sums[WIDEST], R *y, M last, int activation, V alpha) {
+#define STORE(ACTIVATION) \
+    for (int t = 0; t < WIDTH - 1; t++) vstore(y + t * L, activate(ACTIVATION, sums[t], alpha)); \
+    vstore_first(last, y + (WIDTH - 1) * L, activate(ACTIVATION, sums[WIDTH - 1], alpha));
+    NERVA_WITH_ACTIVATION(activation, STORE)
+#undef STORE
+}
+
+/* Position j's weight times its row of X, on top of the sums. */
+INLINE void add_product(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, M last,
+                        int64_t j, V sums[WIDEST]) {
+    const V w = vset(((const R *)W->values)[PERMUTED ? W->permutation[j] : j]);
+    const R *x = X + (int64_t)W->indices[j] * ldx;
+#pragma GCC unroll 8
+    for (int t = 0; t < WIDTH - 1; t++) sums[t] = vfma(w, vload(x + t * L), sums[t]);
+    sums[WIDTH - 1] = vfma(w, vload_first(last, x + (WIDTH - 1) * L), sums[WIDTH - 1]);
+}
 
 /* Rows [rows.first, rows.last) of Y, WIDTH vectors from X and Y on, of which the last holds `last` columns. */
 INLINE void tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy,
                  M last, const R *bias, int activation, V alpha, nerva_range rows) {
-    const R *values = W->values;
     for (int64_t r = rows.first; r < rows.last; r++) {
         V sums[WIDEST];
         const V start = bias ? vset(bias[r]) : vzero();
         for (int t = 0; t < WIDTH; t++) sums[t] = start;
-        for (int64_t j = W->indptr[r]; j < W->indptr[r + 1]; j++) {
-            const V w = vset(values[PERMUTED ? W->permutation[j] : j]);
-            const R *x = X + (int64_t)W->indices[j] * ldx;
+        for (int64_t j = W->indptr[r]; j < W->indptr[r + 1]; j++)
+            add_product(WIDTH, PERMUTED, W, X, ldx, last, j, sums);
+        store(WIDTH, sums, Y + r * ldy, last, activation, alpha);
+    }
+}
+
+/* The same, to the last bit, a block of columns at a time: between blocks the sums wait in Y. */
+INLINE void blocked_tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, R *Y,
+                         int64_t ldy, M last, const R *bias, int activation, V alpha, nerva_range rows,
+                         nerva_blocks blocks) {
+    int32_t next[NERVA_CHUNK]; /* the first position of each row that has not had its turn */
+    for (int64_t top = rows.first; top < rows.last; top += NERVA_CHUNK) {
+        const int64_t bottom = top + NERVA_CHUNK < rows.last ? top + NERVA_CHUNK : rows.last;
+        for (int64_t r = top; r < bottom; r++) next[r - top] = W->indptr[r];
+        for (int64_t start = 0; start < W->cols; start += blocks.columns) {
+            const int64_t end = start + blocks.columns;
+            for (int64_t r = top; r < bottom; r++) {
+                if (r + AHEAD < bottom) {
+                    const int32_t soon = next[r + AHEAD - top];
+                    prefetch(W->indices + soon, blocks.run, sizeof(int32_t));
+                    if (PERMUTED) prefetch(W->permutation + soon, blocks.run, sizeof(int32_t));
+                    else prefetch((const R *)W->values + soon, blocks.run, sizeof(R));
+                }
+                R *y = Y + r * ldy;
+                V sums[WIDEST];
+                if (start == 0) {
+                    const V b = bias ? vset(bias[r]) : vzero();
+                    for (int t = 0; t < WIDTH; t++) sums[t] = b;
+                } else {
 #pragma GCC unroll 8
-            for (int t = 0; t < WIDTH - 1; t++) sums[t] = vfma(w, vload(x + t * L), sums[t]);
-            sums[WIDTH - 1] = vfma(w, vload_first(last, x + (WIDTH - 1) * L), sums[WIDTH - 1]);
+                    for (int t = 0; t < WIDTH - 1; t++) sums[t] = vload(y + t * L);
+                    sums[WIDTH - 1] = vload_first(last, y + (WIDTH - 1) * L);
+                }
+                int64_t j = next[r - top];
+                for (const int64_t row_end = W->indptr[r + 1]; j < row_end && W->indices[j] < end; j++)
+                    add_product(WIDTH, PERMUTED, W, X, ldx, last, j, sums);
+                next[r - top] = (int32_t)j;
+                store(WIDTH, sums, y, last, end >= W->cols ? activation : NERVA_IDENTITY, alpha);
+            }
         }
-        R *y = Y + r * ldy;
-#define STORE(ACTIVATION) \
-    for (int t = 0; t < WIDTH - 1; t++) vstore(y + t * L, activate(ACTIVATION, sums[t], alpha)); \
-    vstore_first(last, y + (WIDTH - 1) * L, activate(ACTIVATION, sums[WIDTH - 1], alpha));
-        NERVA_WITH_ACTIVATION(activation, STORE)
-#undef STORE
     }
 }
 
@@ -39,7 +83,10 @@ INLINE void tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const 
     static __attribute__((noinline)) void tile##WIDTH##SUFFIX( \
         const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy, M last, const R *bias, int activation, \
         V alpha, nerva_range rows) { \
-        tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, last, bias, activation, alpha, rows); \
+        const nerva_blocks blocks = choose_blocks(W, WIDTH * sizeof(V), LEAST / WIDTH); \
+        if (WIDTH > 1 && blocks.columns < W->cols) \
+            blocked_tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, last, bias, activation, alpha, rows, blocks); \
+        else tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, last, bias, activation, alpha, rows); \
     }
 #define TILES(WIDTH) TILE(WIDTH, 0, _direct) TILE(WIDTH, 1, _permuted)
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
