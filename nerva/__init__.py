@@ -21,6 +21,7 @@ from nerva import datasets, initializers, schedules
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
 from nerva.configuration import config, package_version, show_config
+from nerva.datasets import Augment
 from nerva.density import erdos_renyi, uniform
 from nerva.layers import Linear, SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
@@ -36,6 +37,7 @@ __all__ = [
     "CSR",
     "MLP",
     "SGD",
+    "Augment",
     "Constant",
     "EpochRecord",
     "Evaluation",

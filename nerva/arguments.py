@@ -78,6 +78,7 @@ def _add_options(parser: Parser) -> None:
     add = group.add_argument
     add("--data", metavar="NAME", type=_data, help="shapes (drawn by nerva, the default), cifar10, or a FILE.npz")
     add("--data-dir", metavar="DIR", type=_place, help="where CIFAR-10 is, or is downloaded to ($NERVA_DATA)")
+    add("--augment", action="store_true", help="shift the training images by up to 4 pixels and flip them, at random")
 
     group = parser.add_argument_group("network")
     add, either = group.add_argument, group.add_mutually_exclusive_group().add_argument
@@ -127,6 +128,8 @@ def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
     """Complete the options that depend on others, and end with `error` where they contradict each other."""
     if options.data_dir is not None and options.data != "cifar10":
         error("--data-dir: goes with --data cifar10 only")
+    if options.augment and options.data not in (None, "shapes", "cifar10"):
+        error("--augment: goes with images only, --data shapes or cifar10")
     if options.densities is None:
         options.density = 0.01 if options.density is None else options.density
         options.distribution = options.distribution or "erdos-renyi"

@@ -22,7 +22,7 @@ from typing import Any
 from nerva._kernels import isa, mkl
 from nerva.arguments import parse
 from nerva.configuration import config, package_version, show_config
-from nerva.datasets import Dataset, cifar10, npz, shapes
+from nerva.datasets import Augment, Dataset, cifar10, npz, shapes
 from nerva.interrupts import Patience, handling, interrupt
 from nerva.metrics import Metrics
 from nerva.network import MLP
@@ -106,6 +106,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
                     batch_size=options.batch_size,
                     optimizer=_optimizer(options),
                     schedule=MultiStep(options.learning_rate, options.milestones, options.gamma or 1.0),
+                    augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
                     callbacks=[report, *filter(None, [metrics]), _stop_when_lost, patience],
                 )
         finally:
@@ -161,11 +162,12 @@ def _describe(options: Namespace, data: Dataset) -> str:
     decay = f", weight decay {options.weight_decay:g}" if options.weight_decay else ""
     threads = mkl.get_num_threads()
     reached = ", ".join(str(milestone) for milestone in options.milestones if milestone < options.epochs)
+    augmented = ", augmented" if options.augment else ""
     steps = f", times {options.gamma:g} after epoch {reached}" if reached else ""
     return (
         f"data      {data.name}: {size}; {features:,} features, {len(data.classes)} classes\n"
         f"training  {options.optimizer}{momentum}{decay}, learning rate {options.learning_rate:g}{steps}, "
-        f"batches of {options.batch_size:,}\n"
+        f"batches of {options.batch_size:,}{augmented}\n"
         f"machine   {threads} thread{'s' * (threads > 1)}, {isa.chosen()}, {options.dtype}, seed {options.seed}"
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva import training
+from nerva.datasets.augment import Augment
 from nerva.density import check_density, distribute
 from nerva.initializers import Initializer
 from nerva.layers import Linear, SparseLinear
@@ -160,6 +161,7 @@ class Sequential:
         schedule: float | Schedule = 0.01,
         loss: SoftmaxCrossEntropy | None = None,
         rng: np.random.Generator | int | None = None,
+        augment: Augment | None = None,
         callbacks: Iterable[training.Callback] = (),
     ) -> training.History:
         with self._lock:
@@ -174,6 +176,7 @@ class Sequential:
                 schedule=schedule,
                 loss=loss,
                 rng=rng,
+                augment=augment,
                 callbacks=callbacks,
             )
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.losses import softmax
+from nerva.datasets.augment import Augment, check_augment
 from nerva.datasets.loader import Batches, Samples
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD, Nesterov
@@ -140,6 +141,7 @@ def fit(
     schedule: float | Schedule = 0.01,
     loss: SoftmaxCrossEntropy | None = None,
     rng: np.random.Generator | int | None = None,
+    augment: Augment | None = None,
     callbacks: Iterable[Callback] = (),
 ) -> History:
     """Train on samples X (n, features) with targets y (n,), and return the history.
@@ -154,6 +156,7 @@ def fit(
     schedule : a learning rate, or a callable epoch -> rate (see nerva.schedules)
     loss : None is SoftmaxCrossEntropy()
     rng : a generator or seed for the order of the samples; None takes the model's own generator
+    augment : nerva.Augment((3, 32, 32)) shifts and flips the training images at random, drawn from `rng` too
     callbacks : called as callback(model, record) after every epoch; one with a method `on_batch(batch, batches)` has
         it called after every batch. A callback may raise StopTraining.
 
@@ -169,7 +172,7 @@ def fit(
             raise TypeError(f"validation is {type(validation).__name__}; it must be a pair (X, y)")
         held_out = _Evaluator(model, *validation, loss, batch_size, "validation ")
     order = model.rng if rng is None else as_generator(rng)
-    batches = Batches(samples, labels, batch_size, model.dtype, order)
+    batches = Batches(samples, labels, batch_size, model.dtype, order, check_augment(augment, model.in_features))
     callbacks = _check_callbacks(callbacks)
     per_batch = [callback.on_batch for callback in callbacks if hasattr(callback, "on_batch")]
     check_rate(rate_at(0.0), "schedule(0)")

@@ -65,6 +65,19 @@ def momentum(gradient, rate, mu, nesterov, decay, velocity, weights):
     return velocity, weights - rate * (direction + mu * velocity if nesterov else velocity)
 
 
+def moved_images(images, image_shape, moves):
+    """Images (N, D), each padded and cropped as its row (down, right, flip) of `moves` says."""
+    channels, height, width = image_shape
+    up, left = height - 1, width - 1
+    whole = images.reshape(-1, channels, height, width)
+    padded = np.pad(whole, ((0, 0), (0, 0), (up, up), (left, left)), mode="reflect")
+    out = np.empty_like(whole)
+    for j, (down, right, flip) in enumerate(moves):
+        crop = padded[j, :, up + down : up + down + height, left + right : left + right + width]
+        out[j] = crop[:, :, ::-1] if flip else crop
+    return out.reshape(images.shape)
+
+
 # ---- how near it must come
 def product_bound(dtype, A, B, plus=0.0):
     """How far from A B + plus a sum of rounded products in `dtype` may end, in whatever order it is added."""

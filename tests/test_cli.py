@@ -179,8 +179,8 @@ def test_help(command, argv):
 def test_help_names_every_option(command):
     _, out, _ = command("train", "--help")
     expected = (
-        "data data-dir hidden density densities distribution activation init backend epochs batch-size optimizer "
-        "momentum weight-decay learning-rate milestones gamma threads dtype seed metrics quiet"
+        "data data-dir augment hidden density densities distribution activation init backend epochs batch-size "
+        "optimizer momentum weight-decay learning-rate milestones gamma threads dtype seed metrics quiet"
     )
     assert all(f"  --{option} " in "\n".join(out) + " " for option in expected.split())
 
@@ -205,7 +205,7 @@ def test_metrics_hold_the_settings_and_the_epochs(metrics_of):
         "hidden": [16, 8], "density": 0.3, "densities": None, "distribution": "erdos-renyi", "activation": "relu",
         "init": "xavier", "backend": "auto", "epochs": 3, "batch_size": 32, "optimizer": "nesterov", "momentum": 0.9,
         "weight_decay": 0.0, "learning_rate": 0.01, "milestones": [50, 75], "gamma": 0.1, "threads": 1,
-        "dtype": "float32", "seed": 3, "data_dir": None,
+        "dtype": "float32", "seed": 3, "data_dir": None, "augment": False,
     }  # fmt: skip
     assert {name: run[name] for name in settings} == settings
     assert run["data"].endswith("blobs.npz")
@@ -253,6 +253,29 @@ def test_options_reach_the_network(metrics_of, blobs):
 
     run, _ = metrics_of("--optimizer", "sgd", "--activation", "tanh", "--backend", "mkl")
     assert (run["momentum"], run["activation"], run["backend"]) == (None, "tanh", "mkl")
+
+
+def test_augmented_images_are_trained_on(command, tmp_path, monkeypatch):
+    data = nerva.datasets.shapes(300, test=50)
+    monkeypatch.setattr("nerva.cli.shapes", lambda: data)
+    options = ["--hidden", "none", "--density", 0.1, "--epochs", 2, "--batch-size", 32]
+    losses = []
+    for augment in ([], ["--augment"]):
+        path = tmp_path / f"{len(augment)}.jsonl"
+        code, out, errors = command("train", *options, *augment, "--metrics", path)
+        assert (code, errors) == (0, [])
+        assert any(line.endswith("batches of 32" + ", augmented" * len(augment)) for line in out)
+        run, epochs = read(path)
+        assert run["augment"] is bool(augment)
+        losses.append([epoch["loss"] for epoch in epochs])
+    settings = {"epochs": 2, "batch_size": 32, "augment": nerva.Augment(data.image_shape)}
+    history = nerva.MLP([3072, 10], density=0.1).fit(*data.train, **settings)
+    assert losses[1] == history["loss"] != losses[0]
+
+
+def test_data_that_are_no_images_are_not_augmented(command, blobs):
+    complaint = "nerva train: --augment: goes with images only, --data shapes or cifar10"
+    assert command("train", "--data", blobs, "--augment") == (2, [], [complaint])
 
 
 def test_densities_are_those_of_the_layers(command, blobs, tmp_path):

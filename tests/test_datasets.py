@@ -113,7 +113,7 @@ def test_standardized_copies_what_is_not_contiguous(pixels):
 def test_shapes_have_the_layout_of_images():
     data = shapes(203, seed=1, test=57)
     assert isinstance(data, Dataset)
-    assert (data.name, len(data.classes)) == ("shapes", 10)
+    assert (data.name, len(data.classes), data.image_shape) == ("shapes", 10, (3, 32, 32))
     for split, n in ((data.train, 203), (data.test, 57)):
         assert isinstance(split, Split)
         assert split.X.shape == (n, 3072)
@@ -269,7 +269,7 @@ def pack(path, content, prefix):
 
 def check(data, records):
     train = [np.concatenate([records[name][k] for name in BATCHES[:5]]) for k in (0, 1)]
-    assert data.name == "cifar10"
+    assert (data.name, data.image_shape) == ("cifar10", (3, 32, 32))
     assert data.classes[0] == "airplane"
     assert data.classes[9] == "truck"
     for split, (labels, pixels) in ((data.train, train), (data.test, records["test_batch"])):
@@ -548,7 +548,7 @@ def save(path, arrays, **changes):
 
 def test_npz_is_read(tmp_path, arrays):
     data = npz(str(save(tmp_path / "mine.npz", arrays)))
-    assert (data.name, data.classes) == ("mine", ("0", "1", "2"))
+    assert (data.name, data.classes, data.image_shape) == ("mine", ("0", "1", "2"), None)
     for split, end in ((data.train, "train"), (data.test, "test")):
         np.testing.assert_array_equal(split.X, arrays["X" + end])
         np.testing.assert_array_equal(split.y, arrays["T" + end])

@@ -369,6 +369,7 @@ WRONG = {
     "loss": ["mse", nerva.SoftmaxCrossEntropy],
     "rng": ["seed", -1, 0.5],
     "callbacks": [5, [5], print],
+    "augment": [4, True, "flip", nerva.Augment, nerva.Augment((1, 4, 4), padding=1), nerva.Augment((3, 12, 1), 0)],
     "validation": [samples()[:1], samples()[0], (*samples(), 1), "none"],
 }
 

@@ -11,4 +11,6 @@ def gather(
     out: Array,
     scale: npt.NDArray[np.float32] | None = None,
     shift: npt.NDArray[np.float32] | None = None,
+    image_shape: tuple[int, int, int] | None = None,
+    moves: npt.NDArray[np.int32] | None = None,
 ) -> None: ...

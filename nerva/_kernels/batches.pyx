@@ -4,17 +4,31 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from .arrays cimport as_array, matrix, real_type, vector
-from .isa cimport NERVA_FLOAT32, NERVA_FLOAT64, NERVA_UINT8, kernels, nerva_matrix, nerva_table
+from .isa cimport (
+    NERVA_FLOAT32,
+    NERVA_FLOAT64,
+    NERVA_UINT8,
+    kernels,
+    nerva_images,
+    nerva_matrix,
+    nerva_move,
+    nerva_table,
+)
 from .mkl cimport threads
 
 cnp.import_array()
 
 
-def gather(source, rows, out, scale=None, shift=None):
+def gather(source, rows, out, scale=None, shift=None, image_shape=None, moves=None):
     """out[d, j] = source[rows[j], d] scale[d] + shift[d].
 
     Shapes: source (samples, D), uint8, float32 or float64, with unit stride along the features; rows int64 (N,) within
     0 to samples - 1; out (D, N); scale and shift float32 (D,), or None for 1 and 0.
+
+    With `moves`, samples are images of image_shape (channels, height, width), D in all, and sample j is moved first:
+    moves int32 (N, 3) holds (down, right, flip) in row j. Channel c, row y, column x is then what was at (c, y + down,
+    x + right), or with flip at (c, y + down, width - 1 - x + right), where beyond an edge the image goes on as its
+    mirror image (numpy.pad's "reflect"). |down| < height, |right| < width, flip 0 or 1.
     """
     cdef cnp.ndarray samples = as_array(source, "source")
     cdef int source_type = cnp.PyArray_TYPE(samples), kind
@@ -33,9 +47,39 @@ def gather(source, rows, out, scale=None, shift=None):
     cdef nerva_matrix x = matrix(out, "out", typenum, D, N, True)
     cdef const float *factor = NULL if scale is None else <float *> vector(scale, "scale", cnp.NPY_FLOAT32, D)
     cdef const float *offset = NULL if shift is None else <float *> vector(shift, "shift", cnp.NPY_FLOAT32, D)
+    cdef nerva_images images
+    cdef const nerva_images *moved = NULL
     cdef const nerva_table *kernel = kernels(typenum)
     for j in range(N):
         if not 0 <= row[j] < count:
             raise ValueError(f"rows[{j}] is {row[j]}; it must be within 0 to {count - 1}")
+    if moves is not None:
+        images = check_moves(image_shape, moves, D, N)
+        moved = &images
+    elif image_shape is not None:
+        raise ValueError(f"moves is None, but image_shape is {image_shape}; give both or neither")
     with nogil:
-        kernel.gather(kind, data.data, data.ld, row, N, D, factor, offset, threads(), x)
+        kernel.gather(kind, data.data, data.ld, row, moved, N, D, factor, offset, threads(), x)
+
+
+cdef nerva_images check_moves(object image_shape, object moves, Py_ssize_t D, Py_ssize_t N) except *:
+    """The moves of N images of D features, within bounds."""
+    cdef nerva_images images
+    cdef nerva_matrix table = matrix(moves, "moves", cnp.NPY_INT32, N, 3)
+    cdef nerva_move move
+    cdef Py_ssize_t j
+    if table.ld != 3 and N > 1:
+        raise ValueError(f"moves has strides {moves.strides}; it must be contiguous")
+    if not (isinstance(image_shape, tuple) and len(image_shape) == 3 and min(image_shape) > 0
+            and image_shape[0] * image_shape[1] * image_shape[2] == D):
+        raise ValueError(f"image_shape is {image_shape}; it must be (channels, height, width) of {D} features in all")
+    images.height, images.width, images.moves = image_shape[1], image_shape[2], <const nerva_move *> table.data
+    for j in range(N):
+        move = images.moves[j]
+        if not (-images.height < move.down < images.height and -images.width < move.right < images.width
+                and 0 <= move.flip <= 1):
+            raise ValueError(
+                f"moves[{j}] is {(move.down, move.right, move.flip)}; it must be (down, right, flip) with "
+                f"|down| < {images.height}, |right| < {images.width} and flip 0 or 1"
+            )
+    return images

@@ -15,6 +15,13 @@ cdef extern from "table.h" nogil:
         void *data
         int64_t ld
 
+    ctypedef struct nerva_move:
+        int32_t down, right, flip
+
+    ctypedef struct nerva_images:
+        int64_t height, width
+        const nerva_move *moves
+
     enum nerva_activation:
         NERVA_IDENTITY, NERVA_RELU, NERVA_LEAKY_RELU, NERVA_TANH, NERVA_SIGMOID
 
@@ -61,8 +68,9 @@ cdef extern from "table.h" nogil:
         void (*backward)(const nerva_backward *layer, int threads) noexcept nogil
         void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
                        void *weights) noexcept nogil
-        void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows, int64_t N, int64_t D,
-                       const float *scale, const float *shift, int threads, nerva_matrix out) noexcept nogil
+        void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                       const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                       int threads, nerva_matrix out) noexcept nogil
 
     const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64
 

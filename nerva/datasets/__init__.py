@@ -5,12 +5,13 @@
 * ``npz`` reads the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file.
 
 Each gives a ``Dataset``: a training and a test ``Split`` of samples and labels, and the names of the classes. Images
-stay bytes in memory, as ``Standardized`` samples.
+stay bytes in memory, as ``Standardized`` samples. ``Augment`` moves them at random in training.
 """
 
+from .augment import Augment
 from .cifar10 import cifar10
 from .dataset import Dataset, Split, Standardized
 from .npz import npz
 from .shapes import shapes
 
-__all__ = ["Dataset", "Split", "Standardized", "cifar10", "npz", "shapes"]
+__all__ = ["Augment", "Dataset", "Split", "Standardized", "cifar10", "npz", "shapes"]

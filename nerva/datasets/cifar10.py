@@ -19,6 +19,7 @@ from .dataset import Dataset, Split, Standardized
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+IMAGE_SHAPE = (3, 32, 32)
 FEATURES = 3 * 32 * 32
 FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-py")
 ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
@@ -86,7 +87,7 @@ def cifar10(dir: str | os.PathLike[str] | None = None, *, download: bool = True)
         _read_archive(source, slots)
     mean, std = np.repeat(MEAN, FEATURES // 3), np.repeat(STD, FEATURES // 3)
     first, second = (Split(Standardized(pixels, mean, std), labels) for pixels, labels in (train, test))
-    return Dataset("cifar10", first, second, CLASSES)
+    return Dataset("cifar10", first, second, CLASSES, IMAGE_SHAPE)
 
 
 def _place(dir: str | os.PathLike[str] | None) -> Path:

@@ -152,12 +152,15 @@ class Dataset:
         Samples and labels; unpack them as ``X, y = dataset.train``.
     classes : tuple of str
         The name of each label.
+    image_shape : tuple of int, or None
+        (channels, height, width) where the samples are images, None where they are not, or where it is not known.
     """
 
     name: str
     train: Split
     test: Split
     classes: tuple[str, ...]
+    image_shape: tuple[int, int, int] | None = None
 
 
 def _per_feature(name: str, values: ArrayLike, D: int) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from nerva._kernels.batches import gather
 from nerva._kernels.memory import Buffer
+from nerva.datasets.augment import Augment
 from nerva.datasets.dataset import Standardized
 
 Array = npt.NDArray[Any]
@@ -77,7 +78,8 @@ class Batches:
 
     Each pass yields pairs (X, y): X of shape (features, batch) in a buffer that the next batch overwrites, y of shape
     (batch,), or None without targets. The last batch of a pass holds what is left. With `rng` every pass goes in a new
-    random order; the data are never copied or moved.
+    random order; the data are never copied or moved. With `augment`, which needs `rng` too, the images of every batch
+    are shifted and flipped at random.
     """
 
     def __init__(
@@ -87,11 +89,13 @@ class Batches:
         batch_size: int,
         dtype: npt.DTypeLike,
         rng: np.random.Generator | None = None,
+        augment: Augment | None = None,
     ) -> None:
         self._samples = samples
         self._targets = targets
         self._batch_size = batch_size
         self._rng = rng
+        self._augment = augment
         self._buffer = Buffer(samples.array.shape[1], dtype)
         self._order = np.arange(len(samples), dtype=np.int64)
 
@@ -105,5 +109,10 @@ class Batches:
         for first in range(0, len(samples), self._batch_size):
             rows = self._order[first : first + self._batch_size]
             X = self._buffer.take(len(rows))
-            gather(samples.array, rows, X, samples.scale, samples.shift)
+            if self._augment is None:
+                gather(samples.array, rows, X, samples.scale, samples.shift)
+            else:
+                assert self._rng is not None
+                shape, moves = self._augment.image_shape, self._augment.draw(len(rows), self._rng)
+                gather(samples.array, rows, X, samples.scale, samples.shift, shape, moves)
             yield X, None if targets is None else targets[rows]

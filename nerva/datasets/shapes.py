@@ -79,7 +79,7 @@ def shapes(n: int = 20_000, seed: int = 0, *, test: int = 4_000) -> Dataset:
         if value < least:
             raise ValueError(f"{name} must be at least {least}, found {value}")
     for_train, for_test = np.random.SeedSequence(seed).spawn(2)
-    return Dataset("shapes", _draw(n, for_train), _draw(test, for_test), tuple(SHAPES))
+    return Dataset("shapes", _draw(n, for_train), _draw(test, for_test), tuple(SHAPES), (3, SIDE, SIDE))
 
 
 def _draw(n: int, seed: np.random.SeedSequence) -> Split:

@@ -1,5 +1,5 @@
 /* A mini-batch from the rows of a data set: gathered, scaled and turned from (samples, features) into (features,
- * batch) in one pass. */
+ * batch) in one pass. Images may be shifted and mirrored on the way. */
 #include "parallel.h"
 
 /* Samples and features turned at once; features of one cache line of bytes; lines of each sample fetched ahead: rows of
@@ -7,11 +7,10 @@
 enum { GROUP = 16, LINE = 64, AHEAD = 2 };
 
 #ifdef NERVA_REAL_F32
-/* GROUP features of `count` <= GROUP samples of uint8, turned in registers; samples past `count` must be readable. */
-INLINE void turn_bytes(const uint8_t *const samples[GROUP], int64_t d, int count, const float *scale,
-                       const float *shift, R *out, int64_t ld) {
-    __m128i a[GROUP], b[GROUP];
-    for (int i = 0; i < GROUP; i++) a[i] = _mm_loadu_si128((const __m128i *)(samples[i] + d));
+/* GROUP features, whose scale and shift are given, of `count` <= GROUP samples of uint8, turned in registers: row i of
+ * `a` is sample i. */
+INLINE void turn_bytes(__m128i a[GROUP], int count, const float *scale, const float *shift, R *out, int64_t ld) {
+    __m128i b[GROUP];
     /* Four rounds of interleaving row i with row i + 8 turn the 16 x 16 bytes. */
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < GROUP / 2; i++) {
@@ -25,68 +24,212 @@ INLINE void turn_bytes(const uint8_t *const samples[GROUP], int64_t d, int count
     }
     const M lanes = vfirst(count < L ? count : L);
     for (int i = 0; i < GROUP; i++) {
-        const V factor = vset(scale ? scale[d + i] : 1), offset = vset(shift ? shift[d + i] : 0);
+        const V factor = vset(scale ? scale[i] : 1), offset = vset(shift ? shift[i] : 0);
 #ifdef NERVA_AVX512
         vstore_first(lanes, out + i * ld, vfma(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a[i])), factor, offset));
 #else
+        const V low = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a[i])), factor, offset);
         const __m128i upper = _mm_srli_si128(a[i], 8);
-        vstore_first(lanes, out + i * ld, vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a[i])), factor, offset));
-        if (count > L)
-            vstore_first(vfirst(count - L), out + i * ld + L,
-                         vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(upper)), factor, offset));
+        const V high = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(upper)), factor, offset);
+        if (count == GROUP) { /* AMD takes long over a masked store, even one of every lane */
+            vstore(out + i * ld, low);
+            vstore(out + i * ld + L, high);
+        } else {
+            vstore_first(lanes, out + i * ld, low);
+            if (count > L) vstore_first(vfirst(count - L), out + i * ld + L, high);
+        }
 #endif
     }
 }
 #endif
+
+INLINE R number(const int TYPE, const void *source, int64_t at) {
+    return TYPE == NERVA_UINT8     ? (R)((const uint8_t *)source)[at]
+           : TYPE == NERVA_FLOAT32 ? (R)((const float *)source)[at]
+                                   : (R)((const double *)source)[at];
+}
 
 /* Any number of features of `count` samples, one by one. */
 INLINE void turn(const int TYPE, const void *source, int64_t stride, const int64_t *rows, int count,
                  nerva_range features, const float *scale, const float *shift, R *out, int64_t ld) {
     for (int64_t d = features.first; d < features.last; d++) {
         const R factor = scale ? scale[d] : 1, offset = shift ? shift[d] : 0;
-        for (int i = 0; i < count; i++) {
-            const int64_t at = rows[i] * stride + d;
-            const R x = TYPE == NERVA_UINT8     ? (R)((const uint8_t *)source)[at]
-                        : TYPE == NERVA_FLOAT32 ? (R)((const float *)source)[at]
-                                                : (R)((const double *)source)[at];
-            out[d * ld + i] = x * factor + offset;
+        for (int i = 0; i < count; i++)
+            out[d * ld + i] = number(TYPE, source, rows[i] * stride + d) * factor + offset;
+    }
+}
+
+/* The work of one thread: all samples of the features `own`. Not inlined: beside gather_moved, in one function, gcc
+ * allots it fewer registers. */
+static __attribute__((noinline)) void gather_plain(int source_type, const void *source, int64_t stride,
+                                                   const int64_t *rows, int64_t N, nerva_range own, const float *scale,
+                                                   const float *shift, nerva_matrix out) {
+    const int64_t size = source_type == NERVA_UINT8 ? 1 : source_type == NERVA_FLOAT32 ? 4 : 8;
+    const int64_t step = LINE / size; /* features in a cache line */
+    for (int64_t first = own.first; first < own.last; first += step) {
+        const int64_t last = first + step < own.last ? first + step : own.last;
+        for (int64_t n = 0; n < N; n += GROUP) {
+            const int count = N - n < GROUP ? (int)(N - n) : GROUP;
+            R *to = (R *)out.data + n;
+            nerva_range rest = {first, last};
+            const uint8_t *samples[GROUP];
+            for (int i = 0; i < GROUP; i++) {
+                samples[i] = (const uint8_t *)source + rows[n + (i < count ? i : 0)] * stride * size;
+                if (i < count) _mm_prefetch((const char *)samples[i] + first * size + AHEAD * LINE, _MM_HINT_T0);
+            }
+#ifdef NERVA_REAL_F32
+            if (source_type == NERVA_UINT8)
+                for (; rest.first + GROUP <= last; rest.first += GROUP) {
+                    const int64_t d = rest.first;
+                    __m128i a[GROUP];
+                    for (int i = 0; i < GROUP; i++) a[i] = _mm_loadu_si128((const __m128i *)(samples[i] + d));
+                    turn_bytes(a, count, scale ? scale + d : 0, shift ? shift + d : 0, to + d * out.ld, out.ld);
+                }
+#endif
+#define TURN(TYPE) turn(TYPE, source, stride, rows + n, count, rest, scale, shift, to, out.ld)
+            switch (source_type) {
+            case NERVA_UINT8: TURN(NERVA_UINT8); break;
+            case NERVA_FLOAT32: TURN(NERVA_FLOAT32); break;
+            default: TURN(NERVA_FLOAT64); break;
+            }
+#undef TURN
         }
     }
 }
 
-void NAME(gather)(int source_type, const void *source, int64_t stride, const int64_t *rows, int64_t N, int64_t D,
-                  const float *scale, const float *shift, int threads, nerva_matrix out) {
+/* Images are gathered by their rows of pixels, in tiles of BLOCK samples and SPAN columns: what has to be known of each
+ * sample is worked out once for a tile, and fits the stack. */
+enum { BLOCK = 128, SPAN = LINE, CHUNKS = SPAN / GROUP };
+
+/* Where position i of n comes from, mirrored about the first and the last: -n < i < 2 n - 1. */
+INLINE int64_t reflected(int64_t i, int64_t n) {
+    const int64_t right = i < 0 ? -i : i;
+    return right < n ? right : 2 * (n - 1) - right;
+}
+
+/* The column of the source that column x of a moved image comes from. */
+INLINE int64_t column(const nerva_move *move, int64_t x, int64_t width) {
+    return reflected((move->flip ? width - 1 - x : x) + move->right, width);
+}
+
+/* Some columns of one row of `count` moved images, one by one; the row begins at source[from[i]]. */
+INLINE void turn_moved(const int TYPE, const void *source, const int64_t *from, const nerva_move *moves, int count,
+                       nerva_range columns, int64_t width, const float *scale, const float *shift, R *out, int64_t ld) {
+    for (int64_t x = columns.first; x < columns.last; x++) {
+        const R factor = scale ? scale[x] : 1, offset = shift ? shift[x] : 0;
+        for (int i = 0; i < count; i++)
+            out[x * ld + i] = number(TYPE, source, from[i] + column(&moves[i], x, width)) * factor + offset;
+    }
+}
+
+#ifdef NERVA_REAL_F32
+/* GROUP neighbouring columns of moved images: of each sample the GROUP columns of the source that hold them, which are
+ * neighbours too, and their order. */
+typedef struct {
+    __m128i order[GROUP];
+    int64_t first[GROUP];
+} nerva_chunk;
+
+/* Where chunk k of a span begins: the last of a row early enough to end with it. */
+INLINE int64_t chunk_at(int64_t left, int k, int64_t width) {
+    return left + (k + 1) * GROUP < width ? left + k * GROUP : width - GROUP;
+}
+
+/* The chunk that begins at column x; samples past `count` are as the first. */
+static void plan_chunk(const nerva_move *moves, int count, int64_t x, int64_t width, nerva_chunk *chunk) {
+    for (int i = 0; i < GROUP; i++) {
+        const nerva_move *move = &moves[i < count ? i : 0];
+        int64_t first = width - GROUP; /* no load may pass the end of the row: it could be that of the data */
+        for (int j = 0; j < GROUP; j++) {
+            const int64_t from = column(move, x + j, width);
+            first = from < first ? from : first;
+        }
+        uint8_t order[GROUP];
+        for (int j = 0; j < GROUP; j++) order[j] = (uint8_t)(column(move, x + j, width) - first);
+        chunk->order[i] = _mm_loadu_si128((const __m128i *)order);
+        chunk->first[i] = first;
+    }
+}
+#endif
+
+/* The rows of pixels `own`, of any channel, in some columns of at most BLOCK samples. */
+static void gather_tile(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                        const nerva_move *moves, int64_t N, int64_t height, int64_t width, nerva_range columns,
+                        nerva_range own, const float *scale, const float *shift, nerva_matrix out) {
     const int64_t size = source_type == NERVA_UINT8 ? 1 : source_type == NERVA_FLOAT32 ? 4 : 8;
-    const int64_t step = LINE / size; /* features in a cache line */
+#ifdef NERVA_REAL_F32
+    const int in_chunks = source_type == NERVA_UINT8 && width >= GROUP;
+    const int chunks = in_chunks ? (int)((columns.last - columns.first + GROUP - 1) / GROUP) : 0;
+    nerva_chunk plan[BLOCK / GROUP][CHUNKS];
+    for (int64_t n = 0; n < N; n += GROUP)
+        for (int k = 0; k < chunks; k++)
+            plan_chunk(moves + n, N - n < GROUP ? (int)(N - n) : GROUP, chunk_at(columns.first, k, width), width,
+                       &plan[n / GROUP][k]);
+#endif
+    for (int64_t row = own.first; row < own.last; row++) {
+        const int64_t y = row % height, channel = (row - y) * width;
+        const float *factors = scale ? scale + row * width : 0, *offsets = shift ? shift + row * width : 0;
+        for (int64_t n = 0; n < N; n += GROUP) {
+            const int count = N - n < GROUP ? (int)(N - n) : GROUP;
+            R *to = (R *)out.data + row * width * out.ld + n;
+            int64_t from[GROUP];
+            for (int i = 0; i < GROUP; i++) {
+                const int64_t j = n + (i < count ? i : 0);
+                from[i] = rows[j] * stride + channel + reflected(y + moves[j].down, height) * width;
+                if (i >= count) continue;
+                const char *ahead = (const char *)source + AHEAD * LINE;
+                for (int64_t at = columns.first * size; at < columns.last * size; at += LINE)
+                    _mm_prefetch(ahead + from[i] * size + at, _MM_HINT_T0);
+            }
+#ifdef NERVA_REAL_F32
+            for (int k = 0; k < chunks; k++) {
+                const nerva_chunk *chunk = &plan[n / GROUP][k];
+                const int64_t x = chunk_at(columns.first, k, width);
+                __m128i a[GROUP];
+                for (int i = 0; i < GROUP; i++) {
+                    const uint8_t *pixels = (const uint8_t *)source + from[i] + chunk->first[i];
+                    a[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)pixels), chunk->order[i]);
+                }
+                turn_bytes(a, count, factors ? factors + x : 0, offsets ? offsets + x : 0, to + x * out.ld, out.ld);
+            }
+            if (in_chunks) continue;
+#endif
+#define TURN(TYPE) turn_moved(TYPE, source, from, moves + n, count, columns, width, factors, offsets, to, out.ld)
+            switch (source_type) {
+            case NERVA_UINT8: TURN(NERVA_UINT8); break;
+            case NERVA_FLOAT32: TURN(NERVA_FLOAT32); break;
+            default: TURN(NERVA_FLOAT64); break;
+            }
+#undef TURN
+        }
+    }
+}
+
+/* The work of one thread: all samples of the rows of pixels `own`, of any channel. */
+static __attribute__((noinline)) void gather_moved(int source_type, const void *source, int64_t stride,
+                                                   const int64_t *rows, const nerva_images *images, int64_t N,
+                                                   nerva_range own, const float *scale, const float *shift,
+                                                   nerva_matrix out) {
+    for (int64_t n = 0; n < N; n += BLOCK)
+        for (int64_t x = 0; x < images->width; x += SPAN) {
+            const nerva_range columns = {x, x + SPAN < images->width ? x + SPAN : images->width};
+            const nerva_matrix to = {(R *)out.data + n, out.ld};
+            gather_tile(source_type, source, stride, rows + n, images->moves + n, N - n < BLOCK ? N - n : BLOCK,
+                        images->height, images->width, columns, own, scale, shift, to);
+        }
+}
+
+void NAME(gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                  const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift, int threads,
+                  nerva_matrix out) {
     threads = useful_threads(threads, N * D);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         const int thread = omp_get_thread_num(), team = omp_get_num_threads();
-        const nerva_range own = share(D, LINE, thread, team);
-        for (int64_t first = own.first; first < own.last; first += step) {
-            const int64_t last = first + step < own.last ? first + step : own.last;
-            for (int64_t n = 0; n < N; n += GROUP) {
-                const int count = N - n < GROUP ? (int)(N - n) : GROUP;
-                R *to = (R *)out.data + n;
-                nerva_range rest = {first, last};
-                const uint8_t *samples[GROUP];
-                for (int i = 0; i < GROUP; i++) {
-                    samples[i] = (const uint8_t *)source + rows[n + (i < count ? i : 0)] * stride * size;
-                    if (i < count) _mm_prefetch((const char *)samples[i] + first * size + AHEAD * LINE, _MM_HINT_T0);
-                }
-#ifdef NERVA_REAL_F32
-                if (source_type == NERVA_UINT8)
-                    for (; rest.first + GROUP <= last; rest.first += GROUP)
-                        turn_bytes(samples, rest.first, count, scale, shift, to + rest.first * out.ld, out.ld);
-#endif
-#define TURN(TYPE) turn(TYPE, source, stride, rows + n, count, rest, scale, shift, to, out.ld)
-                switch (source_type) {
-                case NERVA_UINT8: TURN(NERVA_UINT8); break;
-                case NERVA_FLOAT32: TURN(NERVA_FLOAT32); break;
-                default: TURN(NERVA_FLOAT64); break;
-                }
-#undef TURN
-            }
-        }
+        if (images)
+            gather_moved(source_type, source, stride, rows, images, N, share(D / images->width, 1, thread, team),
+                         scale, shift, out);
+        else
+            gather_plain(source_type, source, stride, rows, N, share(D, LINE, thread, team), scale, shift, out);
     }
 }

@@ -10,8 +10,8 @@ int64_t NAME(softmax_cross_entropy)(int64_t, int64_t, nerva_matrix, const int64_
 void NAME(softmax)(int64_t, int64_t, nerva_matrix, nerva_matrix);
 void NAME(backward)(const nerva_backward *, int);
 void NAME(update)(int64_t, const void *, const nerva_update *, int, void *, void *);
-void NAME(gather)(int, const void *, int64_t, const int64_t *, int64_t, int64_t, const float *, const float *, int,
-                  nerva_matrix);
+void NAME(gather)(int, const void *, int64_t, const int64_t *, const nerva_images *, int64_t, int64_t, const float *,
+                  const float *, int, nerva_matrix);
 
 const nerva_table NAME(table) = {
 #ifdef NERVA_AVX512

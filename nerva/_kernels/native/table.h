@@ -34,6 +34,19 @@ typedef struct {
     int64_t ld;
 } nerva_matrix;
 
+/* How an image is moved: pixel (y, x) becomes pixel (y + down, x + right) of the image continued beyond its edges as in
+ * a mirror, which stands on the outermost pixels, so that they are not repeated; with flip, that row is then turned
+ * around. |down| < height and |right| < width. */
+typedef struct {
+    int32_t down, right, flip;
+} nerva_move;
+
+/* Images of (channels, height, width), and one move for each. */
+typedef struct {
+    int64_t height, width;
+    const nerva_move *moves;
+} nerva_images;
+
 /* One step of gradient descent on a weight w with gradient g, d = g + decay w:
  *   NERVA_SGD       w -= rate d
  *   NERVA_MOMENTUM  v = momentum v + d;  w -= rate v
@@ -97,9 +110,11 @@ typedef struct {
                    void *weights);
 
     /* out[d, j] = source[rows[j], d] scale[d] + shift[d] for D features of N samples; scale and shift may be NULL.
-     * `stride` elements from one sample of the source to the next. */
-    void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows, int64_t N, int64_t D,
-                   const float *scale, const float *shift, int threads, nerva_matrix out);
+     * `stride` elements from one sample of the source to the next. With `images`, which may be NULL, sample j is moved
+     * first, as images->moves[j] says; D is channels height width. */
+    void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                   const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                   int threads, nerva_matrix out);
 } nerva_table;
 
 extern const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64;
