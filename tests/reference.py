@@ -132,7 +132,17 @@ class Frame:
 
 
 # The patterns of weights that are awkward for someone.
-PATTERNS = ("empty", "thin", "half", "full", "one heavy row", "one heavy column", "one weight", "last row only", "every other row")
+PATTERNS = (
+    "empty",
+    "thin",
+    "half",
+    "full",
+    "one heavy row",
+    "one heavy column",
+    "one weight",
+    "last row only",
+    "every other row",
+)
 
 
 def draw_mask(rng, K, D, pattern):
