@@ -61,20 +61,32 @@ class _Affine(ABC):
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y
 
-    def backward(self, DY: Array, *, input_gradient: bool = True, step: Step | None = None) -> Array | None:
+    def backward(
+        self,
+        DY: Array,
+        *,
+        input_gradient: bool = True,
+        step: Step | None = None,
+        below: "_Affine | None" = None,
+        delta: bool = False,
+    ) -> Array | None:
         """Set the gradients of weights and bias from DY, shape (K, N), and return DX, shape (D, N).
 
-        Without `input_gradient`, DX is not computed and None is returned: nobody needs it of a first layer. With a
+        Given the layer `below`, whose outputs were X, what is returned is the gradient before its activation instead,
+        and the gradient of its bias is set: that layer's `backward` then takes it with `delta`. It saves two passes
+        over the batch. Without `input_gradient`, DX is not computed and None is returned: nobody needs it of a first layer. With a
         `step` (see SGD.at), weights and bias take it at once, which saves a pass over them; the gradient of the
         weights need not be left anywhere then. Raises RuntimeError where no `forward` in training came before.
         """
         if self._X is None or self._Y is None:
             raise RuntimeError("backward needs a forward pass with training=True before it")
+        if below is not None and below._Y is not self._X:
+            raise RuntimeError("below is another layer than the one whose outputs were the last inputs")
         N = self._X.shape[1]
         products.check_batch(DY, "DY", self.dtype, self.out_features, N)
-        DZ = DY if self._code == 0 else self._deltas.take(N)
+        DZ = DY if delta or self._code == 0 else self._deltas.take(N)
         DX = self._input_gradients.take(N) if input_gradient else None
-        self._backward(self._X, self._Y, DY, DZ, DX, step)
+        self._backward(self._X, self._Y, DY, DZ, DX, step, below, delta)
         return DX
 
     def parameters(self) -> list[Parameter]:
@@ -100,7 +112,21 @@ class _Affine(ABC):
     def _product(self, X: Array, Y: Array) -> None: ...
 
     @abstractmethod
-    def _backward(self, X: Array, Y: Array, DY: Array, DZ: Array, DX: Array | None, step: Step | None) -> None: ...
+    def _backward(
+        self,
+        X: Array,
+        Y: Array,
+        DY: Array,
+        DZ: Array,
+        DX: Array | None,
+        step: Step | None,
+        below: "_Affine | None",
+        delta: bool,
+    ) -> None: ...
+
+    def _through_activation(self, DY: Array, Y: Array, DZ: Array) -> None:
+        """DZ = DY f'(Z) and the gradient of the bias."""
+        activation_backward(DY, Y, self._code, LEAKY_SLOPE, DZ, self.bias_gradient)
 
     def _register(self, weights: Array) -> None:
         self._parameters = [Parameter("weight", weights)]
@@ -194,11 +220,24 @@ class Linear(_Affine):
         """The gradient of each weight, shape (K, D)."""
         return self._parameters[0].gradient.reshape(self.out_features, self.in_features)
 
-    def _backward(self, X: Array, Y: Array, DY: Array, DZ: Array, DX: Array | None, step: Step | None) -> None:
-        activation_backward(DY, Y, self._code, LEAKY_SLOPE, DZ, self.bias_gradient)
+    def _backward(
+        self,
+        X: Array,
+        Y: Array,
+        DY: Array,
+        DZ: Array,
+        DX: Array | None,
+        step: Step | None,
+        below: _Affine | None,
+        delta: bool,
+    ) -> None:
+        if not delta:
+            self._through_activation(DY, Y, DZ)
         products.gemm(DZ, X, self.weight_gradient, transpose_b=True)
         if DX is not None:
             products.gemm(self.weight, DZ, DX, transpose_a=True)
+            if below is not None:
+                below._through_activation(DX, X, DX)
         if step is not None:
             for parameter in self._parameters:
                 step(parameter)
@@ -294,13 +333,26 @@ class SparseLinear(_Affine):
     def _product(self, X: Array, Y: Array) -> None:
         products.spmm(self.weight, X, Y, self.bias, self._code, LEAKY_SLOPE, self._backend)
 
-    def _backward(self, X: Array, Y: Array, DY: Array, DZ: Array, DX: Array | None, step: Step | None) -> None:
+    def _backward(
+        self,
+        X: Array,
+        Y: Array,
+        DY: Array,
+        DZ: Array,
+        DX: Array | None,
+        step: Step | None,
+        below: _Affine | None,
+        delta: bool,
+    ) -> None:
         weight, bias = self._parameters[0], self._parameters[1] if self.bias is not None else None
         if self._backend == "mkl":
-            activation_backward(DY, Y, self._code, LEAKY_SLOPE, DZ, self.bias_gradient)
+            if not delta:
+                self._through_activation(DY, Y, DZ)
             products.sddmm(self.weight, DZ, X, weight.gradient)
             if DX is not None:
                 products.spmm_t(self.weight, DZ, DX, self._backend)
+                if below is not None:
+                    below._through_activation(DX, X, DX)
             if step is not None:
                 for parameter in self._parameters:
                     step(parameter)
@@ -320,6 +372,8 @@ class SparseLinear(_Affine):
             None if step is None else step.velocity(weight),
             self.bias if step is not None else None,
             None if step is None or bias is None else step.velocity(bias),
+            delta,
+            None if below is None else (below._code, LEAKY_SLOPE, below.bias_gradient),
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:

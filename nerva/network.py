@@ -137,11 +137,12 @@ class Sequential:
 
         Sets every gradient; or, with a `step` (see SGD.at), lets every parameter take it at once.
         """
-        for layer in reversed(self.layers[1:]):
-            DX = layer.backward(DY, step=step)
+        delta = False
+        for below, layer in reversed(list(pairwise(self.layers))):
+            DX = layer.backward(DY, step=step, below=below, delta=delta)
             assert DX is not None
-            DY = DX
-        self.layers[0].backward(DY, input_gradient=False, step=step)
+            DY, delta = DX, True
+        self.layers[0].backward(DY, input_gradient=False, step=step, delta=delta)
 
     def parameters(self) -> Sequence[Parameter]:
         """Return what an optimizer steps on: weights and biases, layer by layer."""

@@ -31,16 +31,24 @@ class Layer:
         self.DZ, self.DX = batch(rng, K, N, dtype), batch(rng, D, N, dtype)
         self.gradient, self.velocity = (rng.standard_normal(count).astype(dtype) for _ in range(2))
         self.Db, self.bias, self.bias_velocity = (rng.standard_normal(K).astype(dtype) for _ in range(3))
+        self.below_Db = rng.standard_normal(D).astype(dtype)
 
-    def by_parts(self, code, alpha, update):
-        activation_backward(self.DY, self.Y, code, alpha, self.DZ, self.Db)
+    def by_parts(self, code, alpha, update, below=None, delta=False):
+        if delta:
+            self.DZ = self.DY
+        else:
+            activation_backward(self.DY, self.Y, code, alpha, self.DZ, self.Db)
         products.spmm_t(self.W, self.DZ, self.DX)
+        if below is not None:
+            activation_backward(self.DX, self.X, below, 0.5, self.DX, self.below_Db)
         products.sddmm(self.W, self.DZ, self.X, self.gradient)
         if update is not None:
             update(self.gradient, self.velocity, self.W.values)
             update(self.Db, self.bias_velocity, self.bias)
 
-    def fused(self, code, alpha, update, gradient=True, input_gradient=True):
+    def fused(self, code, alpha, update, gradient=True, input_gradient=True, below=None, delta=False):
+        if delta:
+            self.DZ = self.DY
         products.sparse_backward(
             self.W,
             self.X,
@@ -56,10 +64,12 @@ class Layer:
             self.velocity,
             self.bias,
             self.bias_velocity,
+            delta,
+            None if below is None else (below, 0.5, self.below_Db),
         )
 
     def results(self, update):
-        names = ("DZ", "DX", "Db", *(("velocity", "bias", "bias_velocity") if update else ("gradient",)))
+        names = ("DZ", "DX", "Db", "below_Db", *(("velocity", "bias", "bias_velocity") if update else ("gradient",)))
         return {"W": self.W.values.copy(), **{name: getattr(self, name).copy() for name in names}}
 
 
@@ -85,6 +95,56 @@ def test_fused_equals_the_parts(instruction_set, dtype, rule, K, D, N, density, 
     apart.by_parts(ACTIVATIONS[name], 0.01, update)
     joined.fused(ACTIVATIONS[name], 0.01, update)
     assert_equal(joined.results(update), apart.results(update))
+
+
+@given(
+    K=st.integers(1, 40),
+    D=st.integers(1, 40),
+    N=st.one_of(st.integers(0, 40), st.sampled_from([63, 64, 65, 100, 127, 128, 129, 300])),
+    density=st.sampled_from([0.0, 0.05, 0.4, 1.0]),
+    name=st.sampled_from(sorted(ACTIVATIONS)),
+    delta=st.booleans(),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+@pytest.mark.parametrize("rule", UPDATES[1:3])
+def test_on_through_the_layer_below(instruction_set, dtype, rule, K, D, N, density, name, delta, threads, seed):
+    mkl.set_num_threads(threads)
+    update, below = Update(*rule), ACTIVATIONS[name]
+    apart, joined = (Layer(K, D, N, round(density * K * D), dtype, seed) for _ in range(2))
+    apart.by_parts(ACTIVATIONS["tanh"], 0.0, update, below, delta)
+    joined.fused(ACTIVATIONS["tanh"], 0.0, update, below=below, delta=delta)
+    assert_equal(joined.results(update), apart.results(update))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("heavy", [False, True])
+@pytest.mark.parametrize("N", [100, 300])
+def test_on_through_the_layer_below_in_shares(instruction_set, dtype, N, heavy, threads):
+    """One heavy column is a heavy row of the transpose, which is shared by batch: the activation comes after."""
+    update, below = Update("nesterov", 0.1, 0.9), ACTIVATIONS["relu"]
+    alone, team = (Layer(900, 200, N, 9000, dtype, 7) for _ in range(2))
+    if heavy:
+        mask = np.random.default_rng(1).random((900, 200)) < 0.001
+        mask[:, 17] = True
+        for layer in (alone, team):
+            layer.W = CSR.from_dense(np.where(mask, 0.5, 0).astype(dtype))
+            layer.velocity = np.zeros(layer.W.nnz, dtype)
+            layer.gradient = np.zeros(layer.W.nnz, dtype)
+    mkl.set_num_threads(1)
+    alone.by_parts(ACTIVATIONS["relu"], 0.0, update, below)
+    mkl.set_num_threads(threads)
+    team.fused(ACTIVATIONS["relu"], 0.0, update, below=below)
+    assert_equal(team.results(update), alone.results(update))
+
+
+def test_what_goes_through_below_is_checked(dtype):
+    layer = Layer(30, 20, 50, 200, dtype, 3)
+    layer.below_Db = layer.below_Db[:-1].copy()
+    with pytest.raises(ValueError, match="the Db of below"):
+        layer.fused(ACTIVATIONS["relu"], 0.0, None, below=ACTIVATIONS["relu"])
+    with pytest.raises(ValueError, match="activation"):
+        layer.fused(ACTIVATIONS["relu"], 0.0, None, below=77)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

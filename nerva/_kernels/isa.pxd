@@ -43,6 +43,10 @@ cdef extern from "table.h" nogil:
         int activation
         double alpha
         nerva_matrix DZ, DX
+        bint delta, through
+        int below_activation
+        double below_alpha
+        void *below_bias_gradient
         void *gradient
         void *bias_gradient
         const nerva_update *update

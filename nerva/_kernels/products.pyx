@@ -145,13 +145,16 @@ def sddmm(CSR W not None, DY, X, out):
 
 
 def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, DX=None, gradient=None, Db=None,
-                    Update update=None, velocity=None, bias=None, bias_velocity=None):
+                    Update update=None, velocity=None, bias=None, bias_velocity=None, bint delta=False,
+                    tuple below=None):
     """The way back through Y = f(W X + b), all of it in one go, with own kernels.
 
     DZ = DY f'(Z);  Db = the sums of its rows;  DX = W' DZ;  gradient = DZ X' on the pattern of W
 
     Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity (K,); gradient, velocity (nnz,). DZ may be DY; DX
-    is None where nobody wants it. With an `update`, the values of W and the bias take their step at once: then
+    is None where nobody wants it. With `below` = (activation, alpha, Db or None) of the layer whose outputs are X, DX is
+    that layer's DZ instead, DX = (W' DZ) f'(.), and its Db is set. With `delta`, DY is DZ and Db holds its sums
+    already: the layer above has done so. With an `update`, the values of W and the bias take their step at once: then
     `gradient` is scratch, and may be None where N is at most `widest_batch`.
     """
     cdef int typenum = W.typenum
@@ -161,19 +164,28 @@ def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, 
     layer.N = N = X.shape[1]
     layer.DY = matrix(DY, "DY", typenum, W.rows, N)
     layer.Y = matrix(Y, "Y", typenum, W.rows, N)
-    layer.DZ = matrix(DZ, "DZ", typenum, W.rows, N, DZ is not DY or activation != NERVA_IDENTITY)
+    layer.DZ = matrix(DZ, "DZ", typenum, W.rows, N, not delta and (DZ is not DY or activation != NERVA_IDENTITY))
     check_activation(activation)
     apart(layer.DY, W.rows, N, "DY", layer.DZ, W.rows, N, "DZ", typenum, True)
     if DZ is not DY:
         apart(layer.Y, W.rows, N, "Y", layer.DZ, W.rows, N, "DZ", typenum)
         apart(layer.X, W.columns, N, "X", layer.DZ, W.rows, N, "DZ", typenum)
     layer.W, layer.activation, layer.alpha = &W.direct, activation, alpha
-    layer.transposed, layer.DX.data = NULL, NULL
+    layer.transposed, layer.DX.data, layer.through, layer.delta = NULL, NULL, False, delta
+    if delta and DZ is not DY:
+        raise TypeError("DZ must be DY where delta is set")
     if DX is not None:
         layer.DX = matrix(DX, "DX", typenum, W.columns, N, True)
         apart(layer.DZ, W.rows, N, "DZ", layer.DX, W.columns, N, "DX", typenum)
         apart(layer.X, W.columns, N, "X", layer.DX, W.columns, N, "DX", typenum)
         layer.transposed = W.companion()
+        if below is not None:
+            code, layer.below_alpha, below_Db = below
+            check_activation(code)
+            layer.through, layer.below_activation = True, code
+            layer.below_bias_gradient = (
+                NULL if below_Db is None else vector(below_Db, "the Db of below", typenum, W.columns, True)
+            )
     cdef const nerva_table *kernel = kernels(typenum)
     layer.gradient = layer.bias_gradient = layer.velocity = layer.bias = layer.bias_velocity = layer.values = NULL
     layer.update = NULL

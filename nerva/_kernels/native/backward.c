@@ -10,19 +10,29 @@ void NAME(backward)(const nerva_backward *layer, int threads) {
     if (with_input) check_csr(layer->transposed);
     threads = useful_threads(threads, (W->nnz + W->rows) * N);
     const int by_batch = with_input && NAME(spmm_by_batch)(layer->transposed, N, threads);
+    const int through = with_input && layer->through;
+    nerva_epilogue epilogue = {.activation = NERVA_IDENTITY};
+    const int apart = by_batch || N == 0; /* the way through the activation below: after the product, not with it */
+    if (through && !apart)
+        epilogue = (nerva_epilogue){layer->below_activation, layer->below_alpha, 0, layer->X, layer->below_bias_gradient};
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         const int thread = omp_get_thread_num(), team = omp_get_num_threads();
         const unsigned mode = flush_subnormals();
-        NAME(activation_backward_share)(W->rows, N, layer->DY, layer->Y, layer->activation, layer->alpha, layer->DZ,
-                                        layer->bias_gradient, thread, team);
+        if (!layer->delta) {
+            NAME(activation_backward_share)(W->rows, N, layer->DY, layer->Y, layer->activation, layer->alpha,
+                                            layer->DZ, layer->bias_gradient, thread, team);
 #pragma omp barrier
+        }
         if (with_input)
-            NAME(spmm_share)(layer->transposed, layer->DZ, N, 0, NERVA_IDENTITY, 0, layer->DX, by_batch, thread, team);
-        if (with_input && layer->update) {
+            NAME(spmm_share)(layer->transposed, layer->DZ, N, &epilogue, layer->DX, by_batch, thread, team);
+        if (with_input && (layer->update || apart)) {
             /* No weight moves before every input gradient has been taken. */
 #pragma omp barrier
         }
+        if (through && apart)
+            NAME(activation_backward_share)(W->cols, N, layer->DX, layer->X, layer->below_activation,
+                                            layer->below_alpha, layer->DX, layer->below_bias_gradient, thread, team);
         NAME(sddmm_share)(W, layer->DZ, layer->X, N, layer->gradient, layer->update, layer->values, layer->velocity,
                           thread, team);
         _mm_setcsr(mode);

@@ -30,22 +30,28 @@ void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activatio
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
                                      double alpha, nerva_matrix DZ, void *Db, int thread, int team) {
     const nerva_range rows = share(K, 1, thread, team);
+    const int64_t vectors = (N + L - 1) / L;
     const V slope = vset((R)alpha);
     const int in_place = activation == NERVA_IDENTITY && DZ.data == DY.data;
     for (int64_t k = rows.first; k < rows.last; k++) {
         const R *dy = (const R *)DY.data + k * DY.ld, *y = (const R *)Y.data + k * Y.ld;
         R *dz = (R *)DZ.data + k * DZ.ld;
-        V sums = vzero();
+        R total = 0;
+        for (int64_t part = 0; part < batch_parts(vectors); part++) {
+            const nerva_range own_part = batch_part(vectors, part);
+            V sums = vzero();
 #define ROW(ACTIVATION) \
-    for (int64_t n = 0; n < N; n += L) { \
+    for (int64_t n = own_part.first * L; n < N && n < own_part.last * L; n += L) { \
         const M lanes = vfirst(N - n < L ? N - n : L); \
         const V d = activate_backward(ACTIVATION, vload_first(lanes, dy + n), vload_first(lanes, y + n), slope); \
         sums = vadd(sums, d); \
         if (!in_place) vstore_first(lanes, dz + n, d); \
     }
-        NERVA_WITH_ACTIVATION(activation, ROW)
+            NERVA_WITH_ACTIVATION(activation, ROW)
 #undef ROW
-        if (Db) ((R *)Db)[k] = vsum(sums);
+            total += vsum(sums);
+        }
+        if (Db) ((R *)Db)[k] = total;
     }
 }
 

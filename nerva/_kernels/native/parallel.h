@@ -26,6 +26,17 @@ INLINE nerva_range share(int64_t count, int64_t unit, int thread, int threads) {
     return (nerva_range){first < count ? first : count, last < count ? last : count};
 }
 
+/* The most vectors of a batch that a kernel takes at once, and the part of `vectors` that is number `part`: even parts,
+ * which depend on the batch alone, so that sums over it are made in one order everywhere. */
+enum { NERVA_WIDEST = 8 };
+
+INLINE int64_t batch_parts(int64_t vectors) { return (vectors + NERVA_WIDEST - 1) / NERVA_WIDEST; }
+
+INLINE nerva_range batch_part(int64_t vectors, int64_t part) {
+    const int64_t parts = batch_parts(vectors);
+    return (nerva_range){vectors * part / parts, vectors * (part + 1) / parts};
+}
+
 /* In a build with -Dchecks=true: stops the process where a matrix would lead a kernel out of its arrays. */
 #ifdef NERVA_CHECKS
 #include <stdio.h>

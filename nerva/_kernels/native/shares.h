@@ -5,8 +5,18 @@
 #include "simd.h"
 #include "table.h"
 
-void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
-                      nerva_matrix Y, int by_batch, int thread, int team);
+/* What becomes of a product W X on its way into Y: f(W X + bias). Or, where there are `outputs`, (W X) f'(Z) with
+ * outputs = f(Z), and its row sums, which cannot be had by batch. `bias` and `row_sums` may be NULL. */
+typedef struct {
+    int activation;
+    double alpha;
+    const void *bias;
+    nerva_matrix outputs;
+    void *row_sums;
+} nerva_epilogue;
+
+void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y,
+                      int by_batch, int thread, int team);
 int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads);
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,

@@ -56,6 +56,7 @@ INLINE V vfnma(V a, V b, V c) { return OP(fnmadd)(a, b, c); }
 INLINE M vfirst(int64_t count) { return (M)((1u << count) - 1u); }
 INLINE V vload_first(M mask, const R *p) { return OP(maskz_loadu)(mask, p); }
 INLINE void vstore_first(M mask, R *p, V a) { OP(mask_storeu)(p, mask, a); }
+INLINE V vkeep_first(M mask, V a) { return OP(maskz_mov)(mask, a); }
 /* a where x > y, else b. */
 #ifdef NERVA_REAL_F32
 INLINE V vselect_greater(V x, V y, V a, V b) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_GT_OQ), b, a); }
@@ -79,6 +80,11 @@ INLINE M vfirst(int64_t count) {
 #endif
 INLINE V vload_first(M mask, const R *p) { return OP(maskload)(p, mask); }
 INLINE void vstore_first(M mask, R *p, V a) { OP(maskstore)(p, mask, a); }
+#ifdef NERVA_REAL_F32
+INLINE V vkeep_first(M mask, V a) { return _mm256_and_ps(_mm256_castsi256_ps(mask), a); }
+#else
+INLINE V vkeep_first(M mask, V a) { return _mm256_and_pd(_mm256_castsi256_pd(mask), a); }
+#endif
 INLINE V vselect_greater(V x, V y, V a, V b) { return OP(blendv)(b, a, OP(cmp)(x, y, _CMP_GT_OQ)); }
 INLINE V vround(V a) { return OP(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 #ifdef NERVA_REAL_F32

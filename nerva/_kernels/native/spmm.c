@@ -5,17 +5,50 @@
 #include "shares.h"
 
 /* Vectors in a tile: as many sums as the registers hold beside a weight and a row of X. */
-enum { WIDEST = 8 };
+enum { WIDEST = NERVA_WIDEST };
 
 /* With blocks of columns: vectors of X that a row needs of a block, at least, and rows to fetch ahead. */
 enum { LEAST = 112 * 64 / sizeof(V), AHEAD = 2 };
 
-INLINE void store(const int WIDTH, const V sums[WIDEST], R *y, M last, int activation, V alpha) {
-#define STORE(ACTIVATION) \
-    for (int t = 0; t < WIDTH - 1; t++) vstore(y + t * L, activate(ACTIVATION, sums[t], alpha)); \
-    vstore_first(last, y + (WIDTH - 1) * L, activate(ACTIVATION, sums[WIDTH - 1], alpha));
-    NERVA_WITH_ACTIVATION(activation, STORE)
-#undef STORE
+/* What becomes of a row of sums: nerva_epilogue, of one part of the batch. */
+typedef struct {
+    int activation, first_part;
+    V alpha;
+    M last; /* the lanes of a row's last vector that exist */
+    const R *bias, *outputs;
+    int64_t ld;
+    R *row_sums;
+} finish;
+
+INLINE void start(const int WIDTH, const finish *to, int64_t r, V sums[WIDEST]) {
+    const V b = to->bias ? vset(to->bias[r]) : vzero();
+    for (int t = 0; t < WIDTH; t++) sums[t] = b;
+}
+
+INLINE void store(const int WIDTH, const V sums[WIDEST], M last, R *y) {
+    for (int t = 0; t < WIDTH - 1; t++) vstore(y + t * L, sums[t]);
+    vstore_first(last, y + (WIDTH - 1) * L, sums[WIDTH - 1]);
+}
+
+INLINE void end(const int WIDTH, const finish *to, int64_t r, V sums[WIDEST], R *y) {
+    if (!to->outputs) {
+#define FORWARD(ACTIVATION) \
+    for (int t = 0; t < WIDTH; t++) sums[t] = activate(ACTIVATION, sums[t], to->alpha)
+        NERVA_WITH_ACTIVATION(to->activation, FORWARD)
+#undef FORWARD
+    } else {
+        const R *out = to->outputs + r * to->ld;
+        V total = vzero();
+        sums[WIDTH - 1] = vkeep_first(to->last, sums[WIDTH - 1]);
+#define BACKWARD(ACTIVATION) \
+    for (int t = 0; t < WIDTH - 1; t++) sums[t] = activate_backward(ACTIVATION, sums[t], vload(out + t * L), to->alpha); \
+    sums[WIDTH - 1] = activate_backward(ACTIVATION, sums[WIDTH - 1], vload_first(to->last, out + (WIDTH - 1) * L), to->alpha)
+        NERVA_WITH_ACTIVATION(to->activation, BACKWARD)
+#undef BACKWARD
+        for (int t = 0; t < WIDTH; t++) total = vadd(total, sums[t]);
+        if (to->row_sums) to->row_sums[r] = (to->first_part ? 0 : to->row_sums[r]) + vsum(total);
+    }
+    store(WIDTH, sums, to->last, y);
 }
 
 /* Position j's weight times its row of X, on top of the sums. */
@@ -30,27 +63,25 @@ INLINE void add_product(const int WIDTH, const int PERMUTED, const nerva_csr *W,
 
 /* Rows [rows.first, rows.last) of Y, WIDTH vectors from X and Y on, of which the last holds `last` columns. */
 INLINE void tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy,
-                 M last, const R *bias, int activation, V alpha, nerva_range rows) {
+                 const finish *to, nerva_range rows) {
     for (int64_t r = rows.first; r < rows.last; r++) {
         V sums[WIDEST];
-        const V start = bias ? vset(bias[r]) : vzero();
-        for (int t = 0; t < WIDTH; t++) sums[t] = start;
+        start(WIDTH, to, r, sums);
         for (int64_t j = W->indptr[r]; j < W->indptr[r + 1]; j++)
-            add_product(WIDTH, PERMUTED, W, X, ldx, last, j, sums);
-        store(WIDTH, sums, Y + r * ldy, last, activation, alpha);
+            add_product(WIDTH, PERMUTED, W, X, ldx, to->last, j, sums);
+        end(WIDTH, to, r, sums, Y + r * ldy);
     }
 }
 
 /* The same, to the last bit, a block of columns at a time: between blocks the sums wait in Y. */
 INLINE void blocked_tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, R *Y,
-                         int64_t ldy, M last, const R *bias, int activation, V alpha, nerva_range rows,
-                         nerva_blocks blocks) {
+                         int64_t ldy, const finish *to, nerva_range rows, nerva_blocks blocks) {
     int32_t next[NERVA_CHUNK]; /* the first position of each row that has not had its turn */
     for (int64_t top = rows.first; top < rows.last; top += NERVA_CHUNK) {
         const int64_t bottom = top + NERVA_CHUNK < rows.last ? top + NERVA_CHUNK : rows.last;
         for (int64_t r = top; r < bottom; r++) next[r - top] = W->indptr[r];
-        for (int64_t start = 0; start < W->cols; start += blocks.columns) {
-            const int64_t end = start + blocks.columns;
+        for (int64_t first = 0; first < W->cols; first += blocks.columns) {
+            const int64_t last = first + blocks.columns;
             for (int64_t r = top; r < bottom; r++) {
                 if (r + AHEAD < bottom) {
                     const int32_t soon = next[r + AHEAD - top];
@@ -60,19 +91,18 @@ INLINE void blocked_tile(const int WIDTH, const int PERMUTED, const nerva_csr *W
                 }
                 R *y = Y + r * ldy;
                 V sums[WIDEST];
-                if (start == 0) {
-                    const V b = bias ? vset(bias[r]) : vzero();
-                    for (int t = 0; t < WIDTH; t++) sums[t] = b;
-                } else {
+                if (first == 0) start(WIDTH, to, r, sums);
+                else {
 #pragma GCC unroll 8
                     for (int t = 0; t < WIDTH - 1; t++) sums[t] = vload(y + t * L);
-                    sums[WIDTH - 1] = vload_first(last, y + (WIDTH - 1) * L);
+                    sums[WIDTH - 1] = vload_first(to->last, y + (WIDTH - 1) * L);
                 }
                 int64_t j = next[r - top];
-                for (const int64_t row_end = W->indptr[r + 1]; j < row_end && W->indices[j] < end; j++)
-                    add_product(WIDTH, PERMUTED, W, X, ldx, last, j, sums);
+                for (const int64_t row_end = W->indptr[r + 1]; j < row_end && W->indices[j] < last; j++)
+                    add_product(WIDTH, PERMUTED, W, X, ldx, to->last, j, sums);
                 next[r - top] = (int32_t)j;
-                store(WIDTH, sums, y, last, end >= W->cols ? activation : NERVA_IDENTITY, alpha);
+                if (last < W->cols) store(WIDTH, sums, to->last, y);
+                else end(WIDTH, to, r, sums, y);
             }
         }
     }
@@ -81,17 +111,16 @@ INLINE void blocked_tile(const int WIDTH, const int PERMUTED, const nerva_csr *W
 /* Not inlined: one copy of each width, with the row loop inside. */
 #define TILE(WIDTH, PERMUTED, SUFFIX) \
     static __attribute__((noinline)) void tile##WIDTH##SUFFIX( \
-        const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy, M last, const R *bias, int activation, \
-        V alpha, nerva_range rows) { \
+        const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy, const finish *to, nerva_range rows) { \
         const nerva_blocks blocks = choose_blocks(W, WIDTH * sizeof(V), LEAST / WIDTH); \
         if (WIDTH > 1 && blocks.columns < W->cols) \
-            blocked_tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, last, bias, activation, alpha, rows, blocks); \
-        else tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, last, bias, activation, alpha, rows); \
+            blocked_tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, to, rows, blocks); \
+        else tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, to, rows); \
     }
 #define TILES(WIDTH) TILE(WIDTH, 0, _direct) TILE(WIDTH, 1, _permuted)
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
 
-typedef void tile_function(const nerva_csr *, const R *, int64_t, R *, int64_t, M, const R *, int, V, nerva_range);
+typedef void tile_function(const nerva_csr *, const R *, int64_t, R *, int64_t, const finish *, nerva_range);
 static tile_function *const tiles[2][WIDEST + 1] = {
     {0, tile1_direct, tile2_direct, tile3_direct, tile4_direct, tile5_direct, tile6_direct, tile7_direct, tile8_direct},
     {0, tile1_permuted, tile2_permuted, tile3_permuted, tile4_permuted, tile5_permuted, tile6_permuted, tile7_permuted,
@@ -103,18 +132,21 @@ int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads) {
     return threads > 1 && (N + L - 1) / L >= threads && rows_are_skewed(W, threads);
 }
 
-void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
-                      nerva_matrix Y, int by_batch, int thread, int team) {
+void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y,
+                      int by_batch, int thread, int team) {
     const int64_t vectors = (N + L - 1) / L;
     const nerva_range rows = by_batch ? (nerva_range){0, W->rows} : share_rows(W, thread, team);
     const nerva_range columns = by_batch ? share(vectors, 1, thread, team) : (nerva_range){0, vectors};
-    const int64_t count = columns.last - columns.first;
-    const int64_t parts = (count + WIDEST - 1) / WIDEST;
+    const int64_t count = columns.last - columns.first, parts = batch_parts(count);
     for (int64_t part = 0; part < parts; part++) {
-        const int64_t first = columns.first + count * part / parts, last = columns.first + count * (part + 1) / parts;
-        const int64_t rest = N - (last - 1) * L;
+        const nerva_range own = batch_part(count, part);
+        const int64_t first = columns.first + own.first, last = columns.first + own.last, rest = N - (last - 1) * L;
+        const R *outputs = epilogue->outputs.data;
+        const finish to = {epilogue->activation, part == 0, vset((R)epilogue->alpha), vfirst(rest < L ? rest : L),
+                           epilogue->bias, outputs ? outputs + first * L : 0, epilogue->outputs.ld,
+                           epilogue->row_sums};
         tiles[W->permutation != 0][last - first](W, (const R *)X.data + first * L, X.ld, (R *)Y.data + first * L, Y.ld,
-                                                 vfirst(rest < L ? rest : L), bias, activation, vset((R)alpha), rows);
+                                                 &to, rows);
     }
 }
 
@@ -123,10 +155,11 @@ void NAME(spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias,
     check_csr(W);
     threads = useful_threads(threads, (W->nnz + W->rows) * N);
     const int by_batch = NAME(spmm_by_batch)(W, N, threads);
+    const nerva_epilogue epilogue = {.activation = activation, .alpha = alpha, .bias = bias};
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         const unsigned mode = flush_subnormals();
-        NAME(spmm_share)(W, X, N, bias, activation, alpha, Y, by_batch, omp_get_thread_num(), omp_get_num_threads());
+        NAME(spmm_share)(W, X, N, &epilogue, Y, by_batch, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
 }

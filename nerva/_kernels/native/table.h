@@ -65,7 +65,13 @@ typedef struct {
     nerva_matrix X, Y, DY;
     int activation;
     double alpha;
-    nerva_matrix DZ, DX;           /* DZ may be DY where the activation is the identity; DX.data may be NULL */
+    nerva_matrix DZ, DX; /* DZ may be DY where the activation is the identity; DX.data may be NULL */
+    /* Where DY is DZ already, with `bias_gradient` taken from it: the layer above has done so. */
+    int delta;
+    /* Where this layer shall do so for the layer below, whose outputs are X: DX = (W' DZ) f'(.), and its row sums. */
+    int through, below_activation;
+    double below_alpha;
+    void *below_bias_gradient;
     void *gradient, *bias_gradient; /* (nnz,) and (K,); the latter may be NULL */
     /* With an update the weights take their step at once, and `gradient` is scratch: it may be NULL where the batch
      * fits `nerva_table.widest_batch`. */
