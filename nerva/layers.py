@@ -74,7 +74,9 @@ class _Affine(ABC):
 
         Given the layer `below`, whose outputs were X, what is returned is the gradient before its activation instead,
         and the gradient of its bias is set: that layer's `backward` then takes it with `delta`. It saves two passes
-        over the batch. Without `input_gradient`, DX is not computed and None is returned: nobody needs it of a first layer. With a
+        over the batch.
+
+        Without `input_gradient`, DX is not computed and None is returned: nobody needs it of a first layer. With a
         `step` (see SGD.at), weights and bias take it at once, which saves a pass over them; the gradient of the
         weights need not be left anywhere then. Raises RuntimeError where no `forward` in training came before.
         """

@@ -152,8 +152,8 @@ def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, 
     DZ = DY f'(Z);  Db = the sums of its rows;  DX = W' DZ;  gradient = DZ X' on the pattern of W
 
     Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity (K,); gradient, velocity (nnz,). DZ may be DY; DX
-    is None where nobody wants it. With `below` = (activation, alpha, Db or None) of the layer whose outputs are X, DX is
-    that layer's DZ instead, DX = (W' DZ) f'(.), and its Db is set. With `delta`, DY is DZ and Db holds its sums
+    is None where nobody wants it. With `below` = (activation, alpha, Db or None) of the layer whose outputs are X, DX
+    is that layer's DZ instead, DX = (W' DZ) f'(.), and its Db is set. With `delta`, DY is DZ and Db holds its sums
     already: the layer above has done so. With an `update`, the values of W and the bias take their step at once: then
     `gradient` is scratch, and may be None where N is at most `widest_batch`.
     """
