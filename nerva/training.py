@@ -5,7 +5,7 @@ These functions drive anything with the methods of `Trainable`; nerva.Sequential
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any, NamedTuple, Protocol
@@ -278,10 +278,10 @@ def evaluate(
 def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
     """Return the softmax of the outputs for samples X (n, features): probabilities of shape (n, classes)."""
     samples = Samples(X, model.in_features, model.dtype)
-    batches = Batches(samples, None, positive(batch_size, "batch_size"), model.dtype)
+    batches = _inputs(model, samples, batch_size)
     probabilities = np.empty((len(samples), model.out_features), model.dtype)
     first = 0
-    for batch, _ in batches:
+    for batch in batches:
         Z = model.forward(batch, training=False)
         softmax(Z, Z)
         probabilities[first : first + Z.shape[1]] = Z.T
@@ -291,6 +291,14 @@ def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_B
 
 def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
     """Return the most probable class of each sample of X (n, features): int64 of shape (n,)."""
-    samples = Samples(X, model.in_features, model.dtype)
-    batches = Batches(samples, None, positive(batch_size, "batch_size"), model.dtype)
-    return np.concatenate([model.forward(batch, training=False).argmax(axis=0) for batch, _ in batches])
+    batches = _inputs(model, Samples(X, model.in_features, model.dtype), batch_size)
+    classes = [model.forward(batch, training=False).argmax(axis=0) for batch in batches]
+    return classes[0] if len(classes) == 1 else np.concatenate(classes)
+
+
+def _inputs(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Array]:
+    """Return the samples in batches (features, batch); a single one as it lies, if it can be taken so."""
+    batch_size = positive(batch_size, "batch_size")
+    if len(samples) == 1 and samples.array.dtype == model.dtype and samples.scale is None:
+        return iter((samples.array.T,))
+    return (X for X, _ in Batches(samples, None, batch_size, model.dtype))

@@ -264,6 +264,18 @@ def test_predictions_are_those_of_numpy(kind, backend, dtype):
         assert accuracy == correct / 300 == np.mean(predicted == y)
 
 
+def test_a_single_sample_is_predicted_as_among_others(dtype):
+    model = nerva.MLP([30, 20, 4], density=0.3, seed=1, dtype=dtype)
+    X = np.random.default_rng(2).standard_normal((7, 30)).astype(dtype)
+    X.flags.writeable = False
+    wide = np.zeros((7, 60), dtype)
+    wide[:, ::2] = X
+    for source in (X, wide[:, ::2], X.astype(np.float64), X.astype(np.float32)):
+        ones = [model.predict_proba(source[i : i + 1]) for i in range(7)]
+        np.testing.assert_allclose(np.concatenate(ones), model.predict_proba(X), rtol=1e-4, atol=1e-6)
+        assert [model.predict(source[i : i + 1]).tolist() for i in range(7)] == [[c] for c in model.predict(X)]
+
+
 def test_accuracy_is_that_of_predict_where_outputs_tie():
     X, y = samples(200)
     model = network(init="zeros")

@@ -128,6 +128,15 @@ def test_spmm_t(instruction_set, dtype, backend, problem):
     assert_spmm_t(problem, dtype, backend)
 
 
+@pytest.mark.parametrize("padding", [0, 3])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_batch_of_one(instruction_set, dtype, pattern, padding):
+    problem = Problem(70, 90, 1, pattern, padding, padding, 5)
+    assert_spmm(problem, dtype, "native", "leaky_relu", 0.5, biased=True)
+    assert_spmm_t(problem, dtype, "native")
+    assert_sddmm(problem, dtype)
+
+
 @given(problem=problems())
 def test_sddmm(instruction_set, dtype, problem):
     assert_sddmm(problem, dtype)

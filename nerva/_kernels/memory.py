@@ -17,7 +17,7 @@ def empty_vector(n: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 
 
 def empty_batch(features: int, batch: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return an uninitialised matrix of shape (features, batch) whose rows start on 64-byte boundaries."""
+    """Return an uninitialised matrix (features, batch), its rows on 64-byte boundaries but for a batch of one."""
     return Buffer(features, dtype).take(batch)
 
 
@@ -37,7 +37,8 @@ class Buffer:
         view = self._views.get(batch)
         if view is None:
             per_line = ALIGNMENT // self._dtype.itemsize
-            stride = -(-max(batch, 1) // per_line) * per_line
+            # A batch of one lies in few lines; the kernels know that.
+            stride = 1 if batch == 1 else -(-max(batch, 1) // per_line) * per_line
             if self._features * stride > self._memory.size:
                 self._memory = empty_vector(self._features * stride, self._dtype)
                 self._views.clear()

@@ -59,6 +59,31 @@ INLINE void turn(const int TYPE, const void *source, int64_t stride, const int64
     }
 }
 
+#ifdef NERVA_REAL_F32
+/* EIGHT features, whose scale and shift are given, of EIGHT samples of float32 from `from` on, turned in registers. */
+enum { EIGHT = 8 };
+
+INLINE void turn_floats(const float *source, const int64_t from[EIGHT], const float *scale, const float *shift, R *out,
+                        int64_t ld) {
+    __m256 a[EIGHT], b[EIGHT];
+    for (int i = 0; i < EIGHT; i++) a[i] = _mm256_loadu_ps(source + from[i]);
+    for (int i = 0; i < EIGHT; i += 2) {
+        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < EIGHT; i += 4)
+        for (int k = 0; k < 2; k++) {
+            a[i + 2 * k] = _mm256_shuffle_ps(b[i + k], b[i + 2 + k], 0x44);
+            a[i + 2 * k + 1] = _mm256_shuffle_ps(b[i + k], b[i + 2 + k], 0xEE);
+        }
+    for (int i = 0; i < EIGHT; i++) {
+        const __m256 x = _mm256_permute2f128_ps(a[i % 4], a[i % 4 + 4], i < 4 ? 0x20 : 0x31);
+        const __m256 factor = _mm256_set1_ps(scale ? scale[i] : 1), offset = _mm256_set1_ps(shift ? shift[i] : 0);
+        _mm256_storeu_ps(out + i * ld, _mm256_fmadd_ps(x, factor, offset));
+    }
+}
+#endif
+
 /* The work of one thread: all samples of the features `own`. Not inlined: beside gather_moved, in one function, gcc
  * allots it fewer registers. */
 static __attribute__((noinline)) void gather_plain(int source_type, const void *source, int64_t stride,
@@ -84,6 +109,21 @@ static __attribute__((noinline)) void gather_plain(int source_type, const void *
                     __m128i a[GROUP];
                     for (int i = 0; i < GROUP; i++) a[i] = _mm_loadu_si128((const __m128i *)(samples[i] + d));
                     turn_bytes(a, count, scale ? scale + d : 0, shift ? shift + d : 0, to + d * out.ld, out.ld);
+                }
+#endif
+#ifdef NERVA_REAL_F32
+            if (source_type == NERVA_FLOAT32)
+                for (; rest.first + EIGHT <= last; rest.first += EIGHT) {
+                    const int64_t d = rest.first;
+                    const nerva_range eight = {d, d + EIGHT};
+                    int i = 0;
+                    for (; i + EIGHT <= count; i += EIGHT) {
+                        int64_t from[EIGHT];
+                        for (int k = 0; k < EIGHT; k++) from[k] = rows[n + i + k] * stride + d;
+                        turn_floats(source, from, scale ? scale + d : 0, shift ? shift + d : 0, to + d * out.ld + i,
+                                    out.ld);
+                    }
+                    turn(NERVA_FLOAT32, source, stride, rows + n + i, count - i, eight, scale, shift, to + i, out.ld);
                 }
 #endif
 #define TURN(TYPE) turn(TYPE, source, stride, rows + n, count, rest, scale, shift, to, out.ld)

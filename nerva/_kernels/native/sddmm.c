@@ -112,6 +112,19 @@ INLINE void blocked_tile(const int WIDTH, const nerva_csr *W, const R *DY, int64
     }
 }
 
+/* A batch of one, its features side by side: no sums, but L products at a time. */
+static void single(const nerva_csr *W, const R *DY, int64_t lddy, const R *x, nerva_range own, int64_t r,
+                   const sink *to) {
+    for (int64_t j = own.first; j < own.last; r++) {
+        const R dy = DY[r * lddy];
+        const int64_t end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
+        for (int64_t count; j < end; j += count) {
+            count = end - j < L ? end - j : L;
+            drain(to, j, vfirst(count), vmul(vset(dy), vgather_first(count, x, W->indices + j)));
+        }
+    }
+}
+
 #define TILE(WIDTH) \
     static __attribute__((noinline)) void tile##WIDTH(const nerva_csr *W, const R *DY, int64_t lddy, const R *X, \
                                                       int64_t ldx, M last, nerva_range own, int64_t r, \
@@ -157,8 +170,9 @@ void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int6
         const int64_t rest = N - (end - 1) * L;
         to.add = part > 0;
         to.update = update && part == parts - 1;
-        tiles[end - first](W, (const R *)DY.data + first * L, DY.ld, (const R *)X.data + first * L, X.ld,
-                           vfirst(rest < L ? rest : L), own, row, &to);
+        if (N == 1 && X.ld == 1) single(W, DY.data, DY.ld, X.data, own, row, &to);
+        else tiles[end - first](W, (const R *)DY.data + first * L, DY.ld, (const R *)X.data + first * L, X.ld,
+                                vfirst(rest < L ? rest : L), own, row, &to);
     }
     if (N == 0)
         for (int64_t j = own.first; j < own.last; j++) ((R *)G)[j] = 0;

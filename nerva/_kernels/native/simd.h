@@ -100,6 +100,21 @@ INLINE V vscale(V a, V n) {
 #endif
 
 #endif
+/* Lane i is x[index[i]] for i < count, 0 <= count <= L, else zero; no index past those is read. */
+INLINE V vgather_first(int64_t count, const R *x, const int32_t *index) {
+#if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
+    const M mask = vfirst(count);
+    return _mm512_mask_i32gather_ps(vzero(), mask, _mm512_maskz_loadu_epi32(mask, index), x, 4);
+#elif defined(NERVA_AVX512)
+    const M mask = vfirst(count);
+    return _mm512_mask_i32gather_pd(vzero(), mask, _mm256_maskz_loadu_epi32(mask, index), x, 8);
+#else
+    R lanes[L];
+    for (int64_t i = 0; i < L; i++) lanes[i] = i < count ? x[index[i]] : 0;
+    return vload(lanes);
+#endif
+}
+
 /* a where x > 0, else b. */
 INLINE V vselect_positive(V x, V a, V b) { return vselect_greater(x, vzero(), a, b); }
 
