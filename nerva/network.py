@@ -95,8 +95,12 @@ class Sequential:
         return sum(layer.nbytes for layer in self.layers)
 
     def summary(self) -> str:
-        """Return a table of the layers: shape, density, weights and bytes held, and the totals."""
-        rows = [("layer", "in", "out", "activation", "density", "weights", "bytes")]
+        """Return a table of the layers: shape, density, weights, bytes held in all and for each weight, and the totals.
+
+        Bytes are those of values, pattern and companion, and of gradients and momentum once there are any: a model
+        holds more of them after its first step than before.
+        """
+        rows = [("layer", "in", "out", "activation", "density", "weights", "bytes", "a weight")]
         for layer in self.layers:
             rows.append(
                 (
@@ -107,9 +111,11 @@ class Sequential:
                     f"{layer.density:.4%}",
                     f"{layer.nnz:,}",
                     f"{layer.nbytes:,}",
+                    _each(layer.nbytes, layer.nnz),
                 )
             )
-        rows.append(("total", "", "", "", f"{self.density:.4%}", f"{self.nnz:,}", f"{self.nbytes:,}"))
+        each = _each(self.nbytes, self.nnz)
+        rows.append(("total", "", "", "", f"{self.density:.4%}", f"{self.nnz:,}", f"{self.nbytes:,}", each))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = [
             "  ".join(_align(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
@@ -218,6 +224,10 @@ class Sequential:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.RLock()
+
+
+def _each(nbytes: int, nnz: int) -> str:
+    return f"{nbytes / nnz:.1f}" if nnz else "-"
 
 
 def _align(cell: str, width: int, column: int) -> str:

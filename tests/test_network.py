@@ -141,7 +141,7 @@ def test_the_summary_counts_what_is_there(dtype):
             optimizer.step(model.parameters(), 0.1)
         text = model.summary()
         title, rule, *rows, _, total, closing = text.splitlines()
-        assert title.split() == ["layer", "in", "out", "activation", "density", "weights", "bytes"]
+        assert title.split() == ["layer", "in", "out", "activation", "density", "weights", "bytes", "a", "weight"]
         assert set(rule) == {"-"}
         held = []
         for row, layer in zip(rows, model.layers, strict=True):
@@ -160,9 +160,16 @@ def test_the_summary_counts_what_is_there(dtype):
                 f"{layer.density:.4%}",
                 f"{layer.nnz:,}",
                 f"{held[-1]:,}",
+                f"{held[-1] / layer.nnz:.1f}",
             ]
         assert model.nbytes == sum(held)
-        assert total.split() == ["total", f"{33200 / 306200:.4%}", "33,200", f"{sum(held):,}"]
+        assert total.split() == [
+            "total",
+            f"{33200 / 306200:.4%}",
+            "33,200",
+            f"{sum(held):,}",
+            f"{sum(held) / 33200:.1f}",
+        ]
         assert closing.startswith(dtype.name)
         assert re.findall(r"[\d,]{4,}", closing) == ["306,200", f"{306200 * dtype.itemsize:,}"]
         assert len({len(line) for line in [title, rule, *rows, total]}) == 1

@@ -60,6 +60,46 @@ def test_a_million_wide_layer_trains_in_two_gib(backend, tmp_path):
     assert last < first == pytest.approx(13.8, abs=0.5)  # the logarithm of a million classes
 
 
+TRAINING = """
+import json, resource
+import numpy as np
+import nerva
+from nerva._kernels.memory import empty_batch
+from nerva.training import train_batch
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+def train(model):
+    X, y = empty_batch(model.in_features, 4, np.float32), np.arange(4)
+    X[:] = np.random.default_rng(0).standard_normal(X.shape)
+    for _ in range(3):
+        train_batch(model, X, y, nerva.Nesterov(), 0.01, nerva.SoftmaxCrossEntropy())
+
+train(nerva.MLP([300, 300, 10], density=0.5))  # maps what MKL, OpenMP and NumPy map
+before = resident()
+model = nerva.MLP([16384, 16384, 16384, 10], density=0.01, seed=0)
+train(model)
+print(json.dumps({"nnz": model.nnz, "nbytes": model.nbytes, "grown": resident() - before, "text": model.summary()}))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read as on Linux")
+def test_a_weight_takes_24_bytes_at_most(tmp_path):
+    command = [sys.executable, "-W", "error", "-c", TRAINING]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+    found = json.loads(done.stdout)
+    print(
+        f"{found['nbytes'] / found['nnz']:.1f} bytes a weight held, {found['grown'] / found['nnz']:.1f} by the process"
+    )
+    assert found["nnz"] > 5_000_000
+    assert found["nbytes"] <= 24 * found["nnz"]
+    assert found["text"].splitlines()[-2].endswith(f" {found['nbytes'] / found['nnz']:.1f}")
+    # Beside them the process holds the buffers of a batch, some megabytes, and what the allocator has not given back.
+    assert found["nbytes"] <= found["grown"] <= 24 * found["nnz"] + 2**24
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit and the maps are those of Linux")
 def test_the_limit_is_felt(tmp_path):
     done = train("native", GIB // 8, tmp_path)
