@@ -8,35 +8,36 @@ void NAME(backward)(const nerva_backward *layer, int threads) {
     const int with_input = layer->DX.data != 0;
     check_csr(W);
     if (with_input) check_csr(layer->transposed);
-    threads = useful_threads(threads, (W->nnz + W->rows) * N);
-    const int by_batch = with_input && NAME(spmm_by_batch)(layer->transposed, N, threads);
+    const nerva_team team = NAME(muster)(threads, (W->nnz + W->rows) * N);
+    const int by_batch = with_input && NAME(spmm_by_batch)(layer->transposed, N, team.size);
     const int through = with_input && layer->through;
     nerva_epilogue epilogue = {.activation = NERVA_IDENTITY};
     const int apart = by_batch || N == 0; /* the way through the activation below: after the product, not with it */
     if (through && !apart)
         epilogue = (nerva_epilogue){layer->below_activation, layer->below_alpha, 0, layer->X, layer->below_bias_gradient};
-#pragma omp parallel num_threads(threads) if (threads > 1)
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
-        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        const int thread = omp_get_thread_num(), size = omp_get_num_threads();
         const unsigned mode = flush_subnormals();
         if (!layer->delta) {
             NAME(activation_backward_share)(W->rows, N, layer->DY, layer->Y, layer->activation, layer->alpha,
-                                            layer->DZ, layer->bias_gradient, thread, team);
+                                            layer->DZ, layer->bias_gradient, thread, size);
 #pragma omp barrier
         }
         if (with_input)
-            NAME(spmm_share)(layer->transposed, layer->DZ, N, &epilogue, layer->DX, by_batch, thread, team);
+            NAME(spmm_share)(layer->transposed, layer->DZ, N, &epilogue, layer->DX, by_batch, thread, size);
         if (with_input && (layer->update || apart)) {
             /* No weight moves before every input gradient has been taken. */
 #pragma omp barrier
         }
         if (through && apart)
             NAME(activation_backward_share)(W->cols, N, layer->DX, layer->X, layer->below_activation,
-                                            layer->below_alpha, layer->DX, layer->below_bias_gradient, thread, team);
+                                            layer->below_alpha, layer->DX, layer->below_bias_gradient, thread, size);
         NAME(sddmm_share)(W, layer->DZ, layer->X, N, layer->gradient, layer->update, layer->values, layer->velocity,
-                          thread, team);
+                          thread, size);
         _mm_setcsr(mode);
     }
+    NAME(dismiss)(team);
     if (layer->update && N == 0) /* an empty sum is still a gradient: zero */
         NAME(update)(W->nnz, layer->gradient, layer->update, 1, layer->velocity, layer->values);
     if (layer->update && layer->bias)

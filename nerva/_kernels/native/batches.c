@@ -262,14 +262,15 @@ static __attribute__((noinline)) void gather_moved(int source_type, const void *
 void NAME(gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                   const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift, int threads,
                   nerva_matrix out) {
-    threads = useful_threads(threads, N * D);
-#pragma omp parallel num_threads(threads) if (threads > 1)
+    const nerva_team team = NAME(muster)(threads, N * D);
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
-        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        const int thread = omp_get_thread_num(), size = omp_get_num_threads();
         if (images)
-            gather_moved(source_type, source, stride, rows, images, N, share(D / images->width, 1, thread, team),
+            gather_moved(source_type, source, stride, rows, images, N, share(D / images->width, 1, thread, size),
                          scale, shift, out);
         else
-            gather_plain(source_type, source, stride, rows, N, share(D, LINE, thread, team), scale, shift, out);
+            gather_plain(source_type, source, stride, rows, N, share(D, LINE, thread, size), scale, shift, out);
     }
+    NAME(dismiss)(team);
 }

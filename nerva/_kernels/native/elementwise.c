@@ -5,12 +5,12 @@
 
 void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activation, double alpha, int threads,
                            nerva_matrix Y) {
-    threads = useful_threads(threads, K * N);
-#pragma omp parallel num_threads(threads) if (threads > 1)
+    const nerva_team team = NAME(muster)(threads, K * N);
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
-        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        const int thread = omp_get_thread_num(), size = omp_get_num_threads();
         const unsigned mode = flush_subnormals();
-        const nerva_range rows = share(K, 1, thread, team);
+        const nerva_range rows = share(K, 1, thread, size);
         const V slope = vset((R)alpha);
         for (int64_t k = rows.first; k < rows.last; k++) {
             R *y = (R *)Y.data + k * Y.ld;
@@ -20,6 +20,7 @@ void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activatio
         const M lanes = vfirst(N - n < L ? N - n : L); \
         vstore_first(lanes, y + n, activate(ACTIVATION, vadd(vload_first(lanes, y + n), b), slope)); \
     }
+    NAME(dismiss)(team);
             NERVA_WITH_ACTIVATION(activation, ROW)
 #undef ROW
         }
@@ -57,12 +58,13 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
 
 void NAME(activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation, double alpha,
                                int threads, nerva_matrix DZ, void *Db) {
-    threads = useful_threads(threads, K * N);
-#pragma omp parallel num_threads(threads) if (threads > 1)
+    const nerva_team team = NAME(muster)(threads, K * N);
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
         NAME(activation_backward_share)(K, N, DY, Y, activation, alpha, DZ, Db, omp_get_thread_num(),
                                         omp_get_num_threads());
         _mm_setcsr(mode);
     }
+    NAME(dismiss)(team);
 }

@@ -5,15 +5,11 @@
 
 #include "simd.h"
 #include "table.h"
+#include "team.h"
 
-/* A kernel asks for `threads` and works with the team it gets: fewer, inside another parallel region. */
+/* A kernel asks for a team and works with the one it gets: fewer, inside another parallel region. */
 int omp_get_thread_num(void);
 int omp_get_num_threads(void);
-
-/* Below this many elements touched, waking a second thread costs more than it saves. */
-#define NERVA_SERIAL 16384
-
-INLINE int useful_threads(int threads, int64_t work) { return work < NERVA_SERIAL ? 1 : threads; }
 
 /* The share of `thread` of `count` items, in multiples of `unit`: [first, last). */
 typedef struct {

@@ -180,11 +180,12 @@ void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int6
 
 void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G) {
     check_csr(W);
-    threads = useful_threads(threads, W->nnz * N);
-#pragma omp parallel num_threads(threads) if (threads > 1)
+    const nerva_team team = NAME(muster)(threads, W->nnz * N);
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
         NAME(sddmm_share)(W, DY, X, N, G, 0, 0, 0, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
+    NAME(dismiss)(team);
 }

@@ -175,13 +175,14 @@ void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva
 void NAME(spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
                 int threads, nerva_matrix Y) {
     check_csr(W);
-    threads = useful_threads(threads, (W->nnz + W->rows) * N);
-    const int by_batch = NAME(spmm_by_batch)(W, N, threads);
+    const nerva_team team = NAME(muster)(threads, (W->nnz + W->rows) * N);
+    const int by_batch = NAME(spmm_by_batch)(W, N, team.size);
     const nerva_epilogue epilogue = {.activation = activation, .alpha = alpha, .bias = bias};
-#pragma omp parallel num_threads(threads) if (threads > 1)
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
         NAME(spmm_share)(W, X, N, &epilogue, Y, by_batch, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
+    NAME(dismiss)(team);
 }

@@ -6,12 +6,12 @@ void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, i
                   void *weights) {
     const R *g = gradient;
     R *v = velocity, *w = weights;
-    threads = useful_threads(threads, n);
-#pragma omp parallel num_threads(threads) if (threads > 1)
+    const nerva_team team = NAME(muster)(threads, n);
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
-        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+        const int thread = omp_get_thread_num(), size = omp_get_num_threads();
         const unsigned mode = flush_subnormals();
-        const nerva_range own = share(n, L, thread, team);
+        const nerva_range own = share(n, L, thread, size);
         const vector_update how = prepare_update(update);
         for (int64_t i = own.first; i < own.last; i += L) {
             const M lanes = vfirst(own.last - i < L ? own.last - i : L);
@@ -19,4 +19,5 @@ void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, i
         }
         _mm_setcsr(mode);
     }
+    NAME(dismiss)(team);
 }
