@@ -87,8 +87,8 @@ INLINE void single(const int PERMUTED, const nerva_csr *W, const R *x, R *Y, int
             for (int i = 0; i < 4; i++) sums[i] += TERM(j + i);
         for (; j < row_end; j++) sums[0] += TERM(j);
 #undef TERM
-        V total = vset((sums[0] + sums[1]) + (sums[2] + sums[3]));
-        end(1, to, r, &total, Y + r * ldy);
+        V total[WIDEST] = {vset((sums[0] + sums[1]) + (sums[2] + sums[3]))};
+        end(1, to, r, total, Y + r * ldy);
     }
 }
 
