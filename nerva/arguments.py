@@ -61,7 +61,8 @@ def parse(argv: Sequence[str]) -> Namespace:
         epilog=EXAMPLES,
     )
     about = "print versions, libraries, instruction set and threads"
-    info = commands.add_parser("info", help=about, description=f"{about.capitalize()}.")
+    info = commands.add_parser("info", help=about, description=f"{about.capitalize()}, and the speed of the backends.")
+    info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     _add_options(train)
     options, unknown = parser.parse_known_args(argv)
     if unknown:

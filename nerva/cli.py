@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
+from nerva import calibration
 from nerva._kernels import isa, mkl
 from nerva.arguments import parse
 from nerva.configuration import config, package_version, show_config
@@ -66,12 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tell(options: Namespace) -> None:
-    """Print the version, or all that nerva runs on."""
+    """Print the version, or all that nerva runs on, measured anew where asked for."""
     try:
         if options.version:
             print(f"nerva {package_version()}")
         else:
             show_config()
+            for dtype in ("float32", "float64"):
+                if options.calibrate:
+                    calibration.calibrate(dtype)
+                print(f"\n{calibration.describe(dtype)}")
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -20,7 +20,8 @@ def _loaded(*parts: str) -> list[str]:
     return sorted(path for path in paths if any(part in Path(path).name for part in parts))
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -47,7 +48,7 @@ def config() -> dict[str, str]:
         "MKL": mkl.version(),
         "MKL library": ", ".join(_loaded("libmkl_rt")) or "unknown",
         "OpenMP runtime": ", ".join(_loaded("libiomp5", "libgomp", "libomp")) or "unknown",
-        "processor": _processor(),
+        "processor": processor(),
         "instruction set": f"{isa.chosen()} (this processor has {', '.join(isa.supported())})",
         "threads": str(mkl.get_num_threads()),
     }

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nerva import calibration
 from nerva._kernels import products
 from nerva._kernels.csr import CSR
 from nerva._kernels.elementwise import ACTIVATIONS, activation_backward, bias_activation
 from nerva._kernels.memory import Buffer, empty_vector
+from nerva._kernels.mkl import get_num_threads
 from nerva._kernels.topology import draw_support
+from nerva.costs import Plan
 from nerva.density import check_density, weight_count
 from nerva.initializers import Initializer, initial_values
 from nerva.parameters import Array, Parameter, Step, as_generator, real_dtype, zeros
@@ -258,8 +261,11 @@ class SparseLinear(_Affine):
     density : fraction of the K x D weights that exist; exactly round(density K D) positions are drawn uniformly
     weight : a nerva.CSR of shape (K, D) to use instead: then `density` and `init` must not be given
     activation, init, bias, rng, dtype : as in nerva.Linear
-    backend : "native" (own kernels), "mkl" (mkl_sparse_?_mm for the two products with W), or "auto", the faster:
-        native
+    backend : "native" (own kernels), "mkl" (mkl_sparse_?_mm for the two products with W), "dense" (MKL's gemm on dense
+        blocks of W's rows, memory for one of which is held and counted in `nbytes`), or "auto": for each product the
+        fastest by nerva.costs, native unless another is much faster
+
+    By "dense", an infinity or NaN in X or DY reaches the whole column of the product, weights or no weights.
     """
 
     def __init__(
@@ -292,7 +298,7 @@ class SparseLinear(_Affine):
         real = weight.dtype if weight is not None else np.float32 if dtype is None else dtype
         super().__init__(in_features, out_features, activation, bias, real)
         self.backend = backend
-        self._backend = "native" if backend == "auto" else backend
+        self._plans: dict[tuple[int, int, str], Plan] = {}  # by batch, threads and backend
         if weight is None:
             weight = self._draw(density, "xavier" if init is None else init, as_generator(rng))
         self._weight = weight
@@ -310,6 +316,7 @@ class SparseLinear(_Affine):
         if weight.shape != self._weight.shape or weight.dtype != self.dtype:
             raise ValueError(f"weight is {weight!r}; it must be {self.out_features} x {self.in_features}, {self.dtype}")
         self._weight = weight
+        self._plans = {}
         self._register(weight.values)
 
     def _draw(self, density: float | None, init: str | Initializer, rng: np.random.Generator) -> CSR:
@@ -332,8 +339,18 @@ class SparseLinear(_Affine):
     def nbytes(self) -> int:
         return super().nbytes - self.weight.values.nbytes + int(self.weight.nbytes)
 
+    def _plan(self, N: int) -> Plan:
+        key = N, get_num_threads(), self.backend
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= 64:
+                self._plans = {}
+            plan = calibration.plan(self.backend, self.out_features, self.in_features, self.nnz, N, self.dtype)
+            self._plans[key] = plan
+        return plan
+
     def _product(self, X: Array, Y: Array) -> None:
-        products.spmm(self.weight, X, Y, self.bias, self._code, LEAKY_SLOPE, self._backend)
+        products.spmm(self.weight, X, Y, self.bias, self._code, LEAKY_SLOPE, self._plan(X.shape[1]).forward)
 
     def _backward(
         self,
@@ -347,12 +364,14 @@ class SparseLinear(_Affine):
         delta: bool,
     ) -> None:
         weight, bias = self._parameters[0], self._parameters[1] if self.bias is not None else None
-        if self._backend == "mkl":
+        plan = self._plan(X.shape[1])
+        by_input, by_weight = plan.backward if DX is not None else ("native", plan.weight_alone)
+        if (by_input, by_weight) != ("native", "native"):
             if not delta:
                 self._through_activation(DY, Y, DZ)
-            products.sddmm(self.weight, DZ, X, weight.gradient)
+            products.sddmm(self.weight, DZ, X, weight.gradient, by_weight)
             if DX is not None:
-                products.spmm_t(self.weight, DZ, DX, self._backend)
+                products.spmm_t(self.weight, DZ, DX, by_input)
                 if below is not None:
                     below._through_activation(DX, X, DX)
             if step is not None:
@@ -377,6 +396,9 @@ class SparseLinear(_Affine):
             delta,
             None if below is None else (below._code, LEAKY_SLOPE, below.bias_gradient),
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_plans": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

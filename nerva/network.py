@@ -246,7 +246,7 @@ class MLP(Sequential):
     init : "xavier", "he", "zeros", or a callable (see nerva.initializers)
     dtype : float32 or float64
     seed : of supports, weights, and the order of samples in `fit`
-    backend : of the sparse layers, "auto", "native" or "mkl"
+    backend : of the sparse layers, "auto", "native", "mkl" or "dense" (see nerva.SparseLinear)
 
     A layer whose density is 1 is a nerva.Linear, every other a nerva.SparseLinear.
     """

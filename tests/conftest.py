@@ -25,6 +25,14 @@ def dtype(request):
     return np.dtype(request.param)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user(tmp_path_factory):
+    """Keep what is measured, here and in programs that tests start, out of the user's cache, and the cache out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NERVA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _same_number_of_threads():
     """Give the next test the number of threads this one found."""

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 from nerva._kernels.csr import CSR
+from nerva.costs import BATCHES, CANDIDATES, DENSITIES, Costs
 
 
 # ---- what is computed
@@ -278,3 +279,16 @@ def assert_refuses_wrong_arrays(call, optional=(), any_type=(), any_shape=()):
                 if not np.array_equal(before[output], np.array(array), equal_nan=before[output].dtype.kind == "f"):
                     wrong.append(f"{name}, {what}: {output} was written")
     assert not wrong, "\n".join(wrong)
+
+
+# ---- costs that nobody measured
+def made_up(*, native=1.0, mkl=3.0, dense=3.0, step=1.0):
+    """Costs of so many hundredths of a nanosecond for a unit of work by each backend, and for a weight of a step."""
+    factors = {"native": native, "mkl": mkl, "dense": dense}
+    return Costs(
+        {
+            direction: {backend: [[factors[backend] * 1e-11] * len(BATCHES) for _ in DENSITIES] for backend in backends}
+            for direction, backends in CANDIDATES.items()
+        },
+        step * 1e-11,
+    )

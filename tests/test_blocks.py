@@ -18,4 +18,4 @@ def test_products_in_blocks(instruction_set, dtype, shape, pattern, N):
     problem = Problem(*shape, N, pattern, 3, 1, N)
     assert_spmm(problem, dtype, "native", "relu", biased=True)
     assert_spmm_t(problem, dtype, "native")
-    assert_sddmm(problem, dtype)
+    assert_sddmm(problem, dtype, "native")

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 
 import nerva
+from nerva import calibration
 from nerva.cli import main
 from nerva.interrupts import Patience
 from nerva.metrics import Metrics
 from nerva.progress import duration, size
+
+from .reference import made_up
 
 EPOCH_KEYS = ["epoch", "learning_rate", "loss", "train_accuracy", "test_accuracy", "seconds"]
 EPOCH_LINE = re.compile(r" *\d+ +[\d.e-]+ +(\d+\.\d{4}|nan) +\d+\.\d{2}% +\d+\.\d{2}% +\d+\.\d{2}")
@@ -163,10 +166,25 @@ def test_version(command):
     assert command("--version") == (0, [f"nerva {nerva.__version__}"], [])
 
 
-def test_info_prints_the_configuration(command, capsys):
+def test_info_prints_the_configuration_and_the_speed_of_the_backends(command, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("NERVA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(calibration, "_known", {})
+    monkeypatch.setattr(calibration, "measure", lambda dtype: made_up(dense=0.5))
     nerva.show_config()
     expected = capsys.readouterr().out.splitlines()
-    assert command("info") == (0, expected, [])
+    code, out, errors = command("info")
+    assert (code, out[: len(expected)], errors) == (0, expected, [])
+    assert [line.split()[1] for line in out if line.startswith("backends,") and "not measured" in line] == [
+        "float32,",
+        "float64,",
+    ]
+    assert not (tmp_path / "cache").exists()
+    code, measured, errors = command("info", "--calibrate")
+    assert (code, measured[: len(expected)], errors) == (0, expected, [])
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert sum(line.split()[-5:-4] == ["dense"] for line in measured) == 6
+    monkeypatch.setattr(calibration, "_known", {})
+    assert command("info") == (0, measured, [])
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["info", "-h"]])
@@ -253,6 +271,8 @@ def test_options_reach_the_network(metrics_of, blobs):
 
     run, _ = metrics_of("--optimizer", "sgd", "--activation", "tanh", "--backend", "mkl")
     assert (run["momentum"], run["activation"], run["backend"]) == (None, "tanh", "mkl")
+    run, _ = metrics_of("--backend", "dense")
+    assert run["backend"] == "dense"
 
 
 def test_augmented_images_are_trained_on(command, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from nerva._kernels.memory import ALIGNMENT
 
 from .reference import assert_within, product_bound
 
-BACKENDS = ("native", "mkl")
+BACKENDS = ("native", "mkl", "dense")
 
 
 def draw(rng, K, D, density=0.3, dtype=np.float32):

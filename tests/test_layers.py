@@ -13,13 +13,13 @@ from nerva.layers import LEAKY_SLOPE
 
 from .reference import PATTERNS, activate, activation_slope, assert_same_bits, assert_within, draw_mask, product_bound
 
-KINDS = ("dense", "native", "mkl", "auto")
+KINDS = ("linear", "native", "mkl", "dense", "auto")
 D, K = 13, 9
 
 
 def make(kind, in_features=D, out_features=K, *, density=0.4, rng=0, **settings):
     """A layer of this kind with a bias that is not zero."""
-    if kind == "dense":
+    if kind == "linear":
         layer = nerva.Linear(in_features, out_features, rng=rng, **settings)
     else:
         layer = nerva.SparseLinear(in_features, out_features, density=density, rng=rng, backend=kind, **settings)
@@ -125,7 +125,7 @@ def test_gradients_by_central_differences(kind, activation, bias):
     gradients = [parameter.gradient.copy() for parameter in layer.parameters()]
     assert len(gradients) == 1 + bias
     numbers = [parameter.values for parameter in layer.parameters()] + [X.reshape(-1)]
-    assert len(numbers[0]) == layer.nnz < 30 or kind == "dense"
+    assert len(numbers[0]) == layer.nnz < 30 or kind == "linear"
     step = 1e-6
     for values, gradient in zip(numbers, [*gradients, DX.reshape(-1)], strict=True):
         for i in range(len(values)):
@@ -265,8 +265,8 @@ def test_bytes_are_those_of_the_arrays():
     assert layer.nbytes == weight + companion + 8 * n + 2 * 8 * K
     nerva.Nesterov().step(layer.parameters(), 0.1)
     assert layer.nbytes == weight + companion + 2 * 8 * n + 3 * 8 * K
-    assert make("dense").nbytes == 4 * (D * K + K)
-    assert make("dense", bias=False).nbytes == 4 * D * K
+    assert make("linear").nbytes == 4 * (D * K + K)
+    assert make("linear", bias=False).nbytes == 4 * D * K
 
 
 def test_repr_tells_shape_density_activation_and_dtype():

@@ -185,7 +185,7 @@ def test_repr_shows_the_layers():
 # ---- one pass
 
 
-@pytest.mark.parametrize("backend", ["native", "mkl"])
+@pytest.mark.parametrize("backend", ["native", "mkl", "dense"])
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid"])
 def test_gradients_of_the_loss_by_central_differences(activation, backend):
     model = network(density=[0.5, 1, 0.6], activation=activation, dtype=np.float64, backend=backend)
@@ -243,7 +243,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("backend", ["native", "mkl"])
+@pytest.mark.parametrize("backend", ["native", "mkl", "dense"])
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_predictions_are_those_of_numpy(kind, backend, dtype):
     model = network(dtype=dtype, backend=backend)

@@ -237,7 +237,7 @@ def test_kernels_run_in_python_threads(tmp_path):
 
 
 @pytest.mark.parametrize("optimized", [False, True])
-@pytest.mark.parametrize("backend", ["native", "mkl"])
+@pytest.mark.parametrize("backend", ["native", "mkl", "dense"])
 def test_threads_may_share_a_fresh_matrix(tmp_path, backend, optimized):
     """The companion and the handles are made when first asked for: by several threads at once, here."""
     run(

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerva._kernels import mkl, products
+from nerva._kernels import csr, mkl, products
 from nerva._kernels.csr import CSR
+from nerva._kernels.dense import block_nbytes
 from nerva._kernels.elementwise import ACTIVATIONS
 
 from .reference import (
@@ -22,7 +23,8 @@ from .reference import (
     subnormals_are_live,
 )
 
-BACKENDS = ("native", "mkl")
+BACKENDS = ("native", "mkl", "dense")
+SAMPLED = ("native", "dense")  # of the product on a pattern
 THREADS = (1, 2, 3)
 
 WIDTHS = st.one_of(
@@ -97,12 +99,12 @@ def assert_spmm_t(problem, dtype, backend):
     )
 
 
-def assert_sddmm(problem, dtype):
+def assert_sddmm(problem, dtype, backend="native"):
     W, dense, X, DY, _ = problem.arrays(dtype)
     at = np.nonzero(dense)
     assert_product(
-        "native",
-        lambda out: products.sddmm(W, DY.array, X.array, out),
+        backend,
+        lambda out: products.sddmm(W, DY.array, X.array, out, backend),
         lambda: problem.out(W.nnz, dtype=dtype),
         (DY.array.astype(np.float64) @ X.array.T.astype(np.float64))[at],
         product_bound(dtype, DY.array, X.array.T)[at],
@@ -134,12 +136,13 @@ def test_a_batch_of_one(instruction_set, dtype, pattern, padding):
     problem = Problem(70, 90, 1, pattern, padding, padding, 5)
     assert_spmm(problem, dtype, "native", "leaky_relu", 0.5, biased=True)
     assert_spmm_t(problem, dtype, "native")
-    assert_sddmm(problem, dtype)
+    assert_sddmm(problem, dtype, "native")
 
 
+@pytest.mark.parametrize("backend", SAMPLED)
 @given(problem=problems())
-def test_sddmm(instruction_set, dtype, problem):
-    assert_sddmm(problem, dtype)
+def test_sddmm(instruction_set, dtype, backend, problem):
+    assert_sddmm(problem, dtype, backend)
 
 
 # Far over NERVA_SERIAL in parallel.h, so that the threads do share the work: by rows, or, where one row has it all and
@@ -161,7 +164,53 @@ def test_large_products_are_right_and_the_same_bits_on_any_threads(instruction_s
     for backend in BACKENDS:
         assert_spmm(problem, dtype, backend, "tanh", biased=True)
         assert_spmm_t(problem, dtype, backend)
-    assert_sddmm(problem, dtype)
+    for backend in SAMPLED:
+        assert_sddmm(problem, dtype, backend)
+
+
+@pytest.mark.parametrize(("K", "D"), [(150, 20000), (65, 16385), (2100, 600), (1, 30000)])
+def test_dense_blocks(dtype, K, D):
+    """Matrices of one row of blocks, several, and a last one that is lower; one block after another, one memory."""
+    rng = np.random.default_rng(K)
+    dense = np.where(rng.random((K, D)) < 0.1, rng.standard_normal((K, D)), 0).astype(dtype)
+    W = CSR.from_dense(dense)
+    X, DY = (rng.standard_normal((n, 5)).astype(dtype) for n in (D, K))
+    before, held = W.nbytes, block_nbytes(K, D, dtype)
+    assert held <= max(2**20, 64 * D) * dtype.itemsize
+    for _ in range(2):
+        Y, DX, G = np.full_like(DY, np.nan), np.full_like(X, np.nan), np.full(W.nnz, np.nan, dtype)
+        products.sddmm(W, DY, X, G, "dense")
+        assert_within(G, (DY @ X.T)[dense != 0], product_bound(dtype, DY, X.T)[dense != 0] * 2, "sddmm")
+        products.spmm(W, X, Y, backend="dense")
+        assert_within(Y, dense.astype(np.float64) @ X, product_bound(dtype, dense, X), "spmm")
+        products.spmm_t(W, DY, DX, "dense")
+        assert_within(DX, dense.T.astype(np.float64) @ DY, product_bound(dtype, dense.T, DY), "spmm_t")
+        assert W.nbytes == before + held
+        W.values *= -2
+        dense *= -2
+
+
+def test_no_room_for_a_dense_block(dtype, monkeypatch):
+    W, dense, X, DY, _ = Problem(12, 10, 40, "half").arrays(dtype)
+    DX, Y, G = np.ones((10, 40), dtype), np.ones((12, 40), dtype), np.ones(W.nnz, dtype)
+    held = W.nbytes
+
+    def no_memory(*_):
+        raise MemoryError("none left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(csr, "empty_vector", no_memory)
+        for call in (
+            lambda: products.spmm(W, X.array, Y, backend="dense"),
+            lambda: products.spmm_t(W, DY.array, DX, "dense"),
+            lambda: products.sddmm(W, DY.array, X.array, G, "dense"),
+        ):
+            with pytest.raises(MemoryError, match="none left"):
+                call()
+    assert all((out == 1).all() for out in (DX, Y, G))
+    assert W.nbytes == held
+    products.spmm(W, X.array, Y, backend="dense")
+    assert_within(Y, dense.astype(np.float64) @ X.array, product_bound(dtype, dense, X.array))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -171,7 +220,7 @@ def test_every_activation_with_and_without_bias(instruction_set, dtype, backend,
         assert_spmm(Problem(30, 20, 45, "half"), dtype, backend, activation, 0.25, biased)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["native", "mkl"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_and_infinity_pass_through(instruction_set, dtype, backend, activation):
     W, dense, X, DY, _ = Problem(12, 10, 40, "half").arrays(dtype)
@@ -190,6 +239,21 @@ def test_nan_and_infinity_pass_through(instruction_set, dtype, backend, activati
     rows, columns = np.nonzero(dense)
     np.testing.assert_array_equal(np.isnan(G), (rows == 2) | (columns == 3))
     np.testing.assert_array_equal(np.isinf(G), (rows != 2) & ((columns == 4) | (columns == 5)))
+
+
+def test_by_dense_blocks_nan_reaches_every_output_of_its_sample(dtype):
+    W, dense, X, DY, _ = Problem(12, 10, 40, "half").arrays(dtype)
+    X.array[3, 5], DY.array[2, 3] = np.nan, np.nan
+    Y, DX, G = np.zeros((12, 40), dtype), np.zeros((10, 40), dtype), np.zeros(W.nnz, dtype)
+    products.spmm(W, X.array, Y, backend="dense")
+    assert np.isnan(Y[:, 5]).all()
+    assert np.isnan(Y).sum() == 12
+    products.spmm_t(W, DY.array, DX, "dense")
+    assert np.isnan(DX[:, 3]).all()
+    assert np.isnan(DX).sum() == 10
+    products.sddmm(W, DY.array, X.array, G, "dense")
+    rows, columns = np.nonzero(dense)
+    np.testing.assert_array_equal(np.isnan(G), (rows == 2) | (columns == 3))
 
 
 def test_subnormals_are_flushed_inside_and_live_outside(instruction_set, dtype):
@@ -250,6 +314,7 @@ def right_calls(dtype):
     calls = {
         "gemm": Call(products.gemm, {"A": DY.T.copy(), "B": DY, "out": np.ones((5, 5), dtype)}, ("out",)),
         "sddmm": Call(products.sddmm, {"W": W, "DY": DY, "X": X, "out": G}, ("out",)),
+        "sddmm dense": Call(products.sddmm, {"W": W, "DY": DY, "X": X, "out": G, "backend": "dense"}, ("out",)),
     }
     for backend in BACKENDS:
         forward = {"W": W, "X": X, "out": DY.copy(), "bias": bias, "activation": 1, "backend": backend}
@@ -273,13 +338,21 @@ def test_weights_that_are_not_csr_are_refused(name, W):
         right_calls(np.dtype(np.float32))[name](W=W)
 
 
-@pytest.mark.parametrize("name", ["spmm native", "spmm_t native"])
+@pytest.mark.parametrize("name", ["spmm native", "spmm_t native", "sddmm"])
 @pytest.mark.parametrize("backend", ["", "MKL", "cuda", None, 1])
 def test_unknown_backends_are_refused(name, backend):
     call = right_calls(np.dtype(np.float32))[name]
     before = call.arguments["out"].copy()
     with pytest.raises((TypeError, ValueError), match="backend"):
         call(backend=backend)
+    assert_same_bits(call.arguments["out"], before)
+
+
+def test_mkl_has_no_product_on_a_pattern():
+    call = right_calls(np.dtype(np.float32))["sddmm"]
+    before = call.arguments["out"].copy()
+    with pytest.raises(ValueError, match="backend"):
+        call(backend="mkl")
     assert_same_bits(call.arguments["out"], before)
 
 
@@ -300,7 +373,7 @@ def test_unknown_activations_are_refused(backend, activation):
     [
         *((f"{product} {backend}", x) for product, x in (("spmm", "X"), ("spmm_t", "DY")) for backend in BACKENDS),
         *(("gemm", argument) for argument in ("A", "B")),
-        *(("sddmm", argument) for argument in ("DY", "X")),
+        *((name, argument) for name in ("sddmm", "sddmm dense") for argument in ("DY", "X")),
         ("spmm native", "bias"),
     ],
 )
@@ -329,6 +402,10 @@ def test_an_empty_batch_is_nothing_to_do(dtype, backend):
     W = CSR.from_dense(np.eye(4, 6, dtype=dtype))
     products.spmm(W, np.ones((6, 0), dtype), np.ones((4, 0), dtype), backend=backend)
     products.spmm_t(W, np.ones((4, 0), dtype), np.ones((6, 0), dtype), backend)
+    if backend in SAMPLED:
+        gradient = np.ones(W.nnz, dtype)
+        products.sddmm(W, np.ones((4, 0), dtype), np.ones((6, 0), dtype), gradient, backend)
+        assert not gradient.any()
     gradient = np.ones(4, dtype)
     products.sddmm(W, np.ones((4, 0), dtype), np.ones((6, 0), dtype), gradient)
     assert not gradient.any()

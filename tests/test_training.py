@@ -81,7 +81,7 @@ def test_every_epoch_takes_every_sample_once_in_a_new_order(batch_size):
     assert len({tuple(order) for order in orders}) == 3
 
 
-@pytest.mark.parametrize("backend", ["native", "mkl"])
+@pytest.mark.parametrize("backend", ["native", "mkl", "dense"])
 @pytest.mark.parametrize("optimizer", [nerva.SGD, nerva.Momentum, nerva.Nesterov, None, Rates])
 def test_fit_is_the_loop_by_hand(optimizer, backend, dtype):
     settings = {"dtype": dtype, "backend": backend, "density": [0.5, 1.0]}

@@ -16,10 +16,12 @@ cdef class CSR:
     cdef nerva_csr direct, transposed
     cdef sparse_matrix_t _handle, _transposed_handle
     cdef Py_ssize_t _expected_columns, _expected_calls
+    cdef cnp.ndarray _block  # room for some rows of W as a dense matrix; the lock is held while it is used
 
     cdef nerva_csr *companion(self) except NULL
     cdef int _build_companion(self) except -1
     cdef sparse_matrix_t handle(self, bint transposed) except NULL
     cdef sparse_matrix_t create_handle(self, cnp.ndarray indptr, cnp.ndarray indices, cnp.ndarray values,
                                        Py_ssize_t rows, Py_ssize_t columns) except NULL
+    cdef void *block(self, Py_ssize_t size) except NULL
     cdef int update_handle(self, sparse_matrix_t handle, cnp.ndarray values) except -1

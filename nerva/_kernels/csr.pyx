@@ -158,9 +158,9 @@ cdef class CSR:
 
     @property
     def nbytes(self):
-        """The bytes of all arrays held: pattern, values and, once a transposed product was taken, the companion."""
+        """The bytes of all arrays held: pattern, values and, once they were needed, companion and dense block."""
         arrays = (self._indptr, self._indices, self._values, self._transposed_indptr, self._transposed_indices,
-                  self._permutation, self._transposed_values)
+                  self._permutation, self._transposed_values, self._block)
         return sum(array.nbytes for array in arrays if array is not None)
 
     def __repr__(self):
@@ -214,6 +214,12 @@ cdef class CSR:
         return 0
 
     # ---- MKL
+
+    cdef void *block(self, Py_ssize_t size) except NULL:
+        """Memory for `size` numbers, taken once; the lock is held. Raises MemoryError where it cannot be had."""
+        if self._block is None or len(self._block) < size:
+            self._block = empty_vector(size, self.dtype)
+        return cnp.PyArray_DATA(self._block)
 
     cdef sparse_matrix_t create_handle(self, cnp.ndarray indptr, cnp.ndarray indices, cnp.ndarray values,
                                        Py_ssize_t rows, Py_ssize_t columns) except NULL:

@@ -39,6 +39,8 @@ class Buffer:
             per_line = ALIGNMENT // self._dtype.itemsize
             # A batch of one lies in few lines; the kernels know that.
             stride = 1 if batch == 1 else -(-max(batch, 1) // per_line) * per_line
+            if stride * self._dtype.itemsize % 1024 == 0:  # or rows would fall on the same few sets of a cache
+                stride += per_line
             if self._features * stride > self._memory.size:
                 self._memory = empty_vector(self._features * stride, self._dtype)
                 self._views.clear()

@@ -4,24 +4,30 @@ cimport numpy as cnp
 
 from .arrays cimport apart, check_activation, matrix, real_type, row, vector
 from .csr cimport CSR
+from .dense cimport GRADIENT, INPUT, OUTPUT, dense_product, multiply
 from .isa cimport NERVA_IDENTITY, NERVA_SGD, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport (
-    CblasNoTrans, CblasRowMajor, CblasTrans, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL,
-    SPARSE_OPERATION_NON_TRANSPOSE, cblas_dgemm, cblas_sgemm, check, matrix_descr, mkl_sparse_d_mm, mkl_sparse_s_mm,
-    sparse_matrix_t, sparse_status_t, threads,
+    CblasNoTrans, CblasTrans, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL,
+    SPARSE_OPERATION_NON_TRANSPOSE, check, matrix_descr, mkl_sparse_d_mm, mkl_sparse_s_mm, sparse_matrix_t,
+    sparse_status_t, threads,
 )
 from .updates cimport Update
 
 cnp.import_array()
 
-BACKENDS = ("native", "mkl")
+BACKENDS = ("native", "mkl", "dense")
+
+cdef enum:
+    NATIVE, MKL, DENSE
 
 
-cdef bint is_mkl(str backend) except -1:
+cdef int backend_code(str backend) except -1:
     if backend == "native":
-        return False
+        return NATIVE
     if backend == "mkl":
-        return True
+        return MKL
+    if backend == "dense":
+        return DENSE
     raise ValueError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
 
 
@@ -48,12 +54,7 @@ def gemm(A, B, out, bint transpose_a=False, bint transpose_b=False, double alpha
     cdef int ta = CblasTrans if transpose_a else CblasNoTrans
     cdef int tb = CblasTrans if transpose_b else CblasNoTrans
     with nogil:
-        if typenum == cnp.NPY_FLOAT32:
-            cblas_sgemm(CblasRowMajor, ta, tb, <int> m, <int> n, <int> k, <float> alpha, <float *> a.data, <int> a.ld,
-                        <float *> b.data, <int> b.ld, <float> beta, <float *> c.data, <int> c.ld)
-        else:
-            cblas_dgemm(CblasRowMajor, ta, tb, <int> m, <int> n, <int> k, alpha, <double *> a.data, <int> a.ld,
-                        <double *> b.data, <int> b.ld, beta, <double *> c.data, <int> c.ld)
+        multiply(typenum, ta, tb, m, n, k, alpha, a, b, beta, c)
 
 
 cdef int mkl_product(CSR W, bint transposed, nerva_matrix x, nerva_matrix y, Py_ssize_t N) except -1:
@@ -84,23 +85,26 @@ def spmm(CSR W not None, X, out, bias=None, int activation=0, double alpha=0.0, 
     """out = f(W X + b).
 
     Shapes: W (K, D), X (D, N), bias (K,) or None, out (K, N). `activation` is a code of elementwise.ACTIVATIONS,
-    `alpha` the slope of the leaky ReLU, `backend` "native" or "mkl".
+    `alpha` the slope of the leaky ReLU, `backend` "native", "mkl", or "dense": by gemm on dense blocks of W's rows,
+    whose memory W keeps (and counts in its nbytes). There an infinity or NaN of X reaches every output of its sample.
     """
     cdef nerva_matrix x = matrix(X, "X", W.typenum, W.columns, -1)
     cdef Py_ssize_t N = X.shape[1]
     cdef nerva_matrix y = matrix(out, "out", W.typenum, W.rows, N, True)
     cdef void *b = NULL if bias is None else vector(bias, "bias", W.typenum, W.rows)
     cdef const nerva_table *kernel = kernels(W.typenum)
-    cdef bint with_mkl = is_mkl(backend)
+    cdef int code = backend_code(backend)
     check_activation(activation)
     apart(x, W.columns, N, "X", y, W.rows, N, "out", W.typenum)
     apart(row(b, W.rows), 1, W.rows, "bias", y, W.rows, N, "out", W.typenum)
     if N == 0:
         return
-    if with_mkl:
+    if code == MKL:
         mkl_product(W, False, x, y, N)
+    elif code == DENSE:
+        dense_product(W, OUTPUT, x, y, N, NULL)
     with nogil:
-        if not with_mkl:
+        if code == NATIVE:
             kernel.spmm(&W.direct, x, N, b, activation, alpha, threads(), y)
         elif b != NULL or activation != 0:
             kernel.bias_activation(W.rows, N, b, activation, alpha, threads(), y)
@@ -109,37 +113,46 @@ def spmm(CSR W not None, X, out, bias=None, int activation=0, double alpha=0.0, 
 def spmm_t(CSR W not None, DY, out, str backend="native"):
     """out = W' DY, the gradient with respect to the input of a layer.
 
-    Shapes: W (K, D), DY (K, N), out (D, N). `backend` is "native" or "mkl".
+    Shapes: W (K, D), DY (K, N), out (D, N). `backend` is "native", "mkl" or "dense", as for `spmm`.
     """
     cdef nerva_matrix dy = matrix(DY, "DY", W.typenum, W.rows, -1)
     cdef Py_ssize_t N = DY.shape[1]
     cdef nerva_matrix dx = matrix(out, "out", W.typenum, W.columns, N, True)
     cdef const nerva_table *kernel = kernels(W.typenum)
     cdef nerva_csr *companion
-    cdef bint with_mkl = is_mkl(backend)
+    cdef int code = backend_code(backend)
     apart(dy, W.rows, N, "DY", dx, W.columns, N, "out", W.typenum)
     if N == 0:
         return
-    if with_mkl:
+    if code == MKL:
         mkl_product(W, True, dy, dx, N)
+        return
+    if code == DENSE:
+        dense_product(W, INPUT, dx, dy, N, NULL)
         return
     companion = W.companion()
     with nogil:
         kernel.spmm(companion, dy, N, NULL, 0, 0.0, threads(), dx)
 
 
-def sddmm(CSR W not None, DY, X, out):
+def sddmm(CSR W not None, DY, X, out, str backend="native"):
     """out[j] = sum_n DY[k, n] X[d, n] for each weight j = (k, d) of W: the gradient of the weights that exist.
 
-    Shapes: W (K, D), DY (K, N), X (D, N), out (nnz,).
+    Shapes: W (K, D), DY (K, N), X (D, N), out (nnz,). `backend` is "native" or "dense": MKL has no such product.
     """
     cdef nerva_matrix dy = matrix(DY, "DY", W.typenum, W.rows, -1)
     cdef Py_ssize_t N = DY.shape[1]
     cdef nerva_matrix x = matrix(X, "X", W.typenum, W.columns, N)
     cdef void *g = vector(out, "out", W.typenum, W.nnz, True)
     cdef const nerva_table *kernel = kernels(W.typenum)
+    cdef int code = backend_code(backend)
+    if code == MKL:
+        raise ValueError("backend is 'mkl'; it must be native or dense for the product on a pattern")
     apart(dy, W.rows, N, "DY", row(g, W.nnz), 1, W.nnz, "out", W.typenum)
     apart(x, W.columns, N, "X", row(g, W.nnz), 1, W.nnz, "out", W.typenum)
+    if code == DENSE and N > 0:
+        dense_product(W, GRADIENT, x, dy, N, g)
+        return
     with nogil:
         kernel.sddmm(&W.direct, dy, x, N, threads(), g)
 

@@ -107,7 +107,7 @@ def test_optimizers_step_as_those_of_pytorch(make):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("backend", ["native", "mkl"])
+@pytest.mark.parametrize("backend", ["native", "mkl", "dense"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_networks_follow_with_every_activation(activation, backend, dtype):
     model = nerva.MLP([40, 30, 20, 10], density=0.2, activation=activation, backend=backend, dtype=dtype, seed=2)
