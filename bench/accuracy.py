@@ -29,7 +29,7 @@ class NervaRun(NervaStep):
     """nerva on the whole data set."""
 
     def __init__(self, weights: Weights, train: tuple[Any, Array], test: tuple[Any, Array], threads: int) -> None:
-        super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64)), threads)
+        super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64), RATE), threads)
         self._train, self._test = train, test
 
     def epoch(self, order: Array) -> tuple[float, float, float]:
@@ -45,10 +45,8 @@ class NervaRun(NervaStep):
 class MaskedPyTorchRun(MaskedPyTorchStep):
     """Masked PyTorch on the whole data set."""
 
-    rate = RATE
-
     def __init__(self, weights: Weights, train: tuple[Array, Array], test: tuple[Array, Array], threads: int) -> None:
-        super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64)), threads)
+        super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64), RATE), threads)
         import torch
 
         self._train = tuple(map(torch.from_numpy, train))

@@ -1,17 +1,21 @@
-"""The training step: forward, backward, Nesterov; 3072-1024-512-10, batch 100, Erdos-Renyi, float32."""
+"""The training step: forward, backward, Nesterov; 3072-1024-512-10, batch 100, Erdos-Renyi, float32; other shapes."""
 
+import os
 from typing import Any
 
 import pytest
-from peers import DENSE_STEPS, STEPS
-from workloads import SPARSITIES, training_step
+from pairs import Pairs
+from peers import STEPS
+from workloads import SHAPES, SPARSITIES, SPARSITY, Shape, training_step
 
 
 @pytest.mark.parametrize("sparsity", SPARSITIES)
-def test_step(benchmark: Any, compared: Any, sparsity: float) -> None:
-    work = training_step(sparsity)
-    measurement = compared("step, sparsity", f"{sparsity:g}", STEPS if work.sparse else DENSE_STEPS, work)
-    # Forward and weight gradient in each layer, and the input gradient in all but the first.
-    weights = [W.size for W in work.weights]  # of a csr_array, those that exist
-    flops = 2 * len(work.y) * (3 * sum(weights) - weights[0])
-    benchmark.extra_info["gflops"] = flops / measurement.results[0].seconds / 1e9
+def test_step(compared: Any, sparsity: float) -> None:
+    compared("step, sparsity", f"{sparsity:g}", STEPS, training_step(sparsity))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_shape(compared: Any, pairs: Pairs, shape: Shape) -> None:
+    work = training_step(SPARSITY, shape.batch, sizes=shape.sizes, dtype=shape.dtype)
+    with Pairs(min(shape.threads, os.cpu_count() or 1), pairs.rounds, pairs.patience) as own:
+        compared(f"step, sparsity {SPARSITY:g}", shape.name, STEPS, work, pairs=own)

@@ -10,13 +10,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from pairs import PATIENCE, ROUNDS, Measurement, Pairs
+from pairs import PATIENCE, ROUNDS, Pairs
 from peers import Peer, installed
+from probe import Probe, probe
+from records import Record, Table, record
 from tables import comparison, surroundings
 from workers import rest
 
-TABLES = pytest.StashKey[dict[str, dict[str, Measurement]]]()
-Record = Callable[[str, str, Sequence[type[Peer]], object], Measurement]
+TABLES = pytest.StashKey[dict[str, Table]]()
+TEXTS = pytest.StashKey[list[str]]()
+Compare = Callable[..., Record]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.option.benchmark_skip = False
     config.addinivalue_line("python_files", "bench_*.py")
-    config.stash[TABLES] = {}
+    config.stash[TABLES], config.stash[TEXTS] = {}, []
 
 
 @pytest.fixture(scope="session")
@@ -41,30 +44,39 @@ def pairs(request: pytest.FixtureRequest) -> Iterator[Pairs]:
         yield started
 
 
-@pytest.fixture
-def compared(benchmark: Any, pairs: Pairs, request: pytest.FixtureRequest) -> Record:
-    """Time the first peer here with pytest-benchmark, and all of them in pairs; keep the ratios in extra_info."""
+@pytest.fixture(scope="session")
+def machine() -> Probe:
+    """What a core allows."""
+    return probe()
 
-    def compare(table: str, row: str, peers: Sequence[type[Peer]], work: object) -> Measurement:
+
+@pytest.fixture
+def compared(benchmark: Any, pairs: Pairs, machine: Probe, request: pytest.FixtureRequest) -> Compare:
+    """Time the first peer here with pytest-benchmark, and all of them in pairs; keep the record in extra_info."""
+
+    def compare(
+        table: str, row: str, peers: Sequence[type[Peer]], work: object, unit: str = "ms", pairs: Pairs = pairs
+    ) -> Record:
         peers = installed(peers)
         ours = peers[0](work, pairs.threads)  # type: ignore[call-arg]
         benchmark.group = table
         benchmark(getattr(ours, ours.timed))
+        del ours
         rest()
-        measurement = pairs.measure(peers, work)
-        benchmark.extra_info.update(
-            surroundings=surroundings(peers, pairs.threads),
-            seconds={result.peer.name: result.seconds for result in measurement.results},
-            ratios={result.peer.name: result.ratio for result in measurement.results[1:]},
-            quartiles={result.peer.name: (result.low, result.high) for result in measurement.results[1:]},
-            disturbed=measurement.disturbed,
-        )
-        request.config.stash[TABLES].setdefault(table, {})[row] = measurement
-        return measurement
+        found = record(row, work, pairs.measure(peers, work), machine)
+        benchmark.extra_info.update(found, surroundings=surroundings(peers, pairs.threads), probe=machine.as_dict())
+        request.config.stash[TABLES].setdefault(table, Table(table, unit)).rows.append(found)
+        return found
 
     return compare
 
 
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keep a text for the end of the run."""
+    return request.config.stash[TEXTS].append
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    for table, rows in config.stash[TABLES].items():
-        terminalreporter.write_line(f"\n{comparison(table, rows)}")
+    for text in [*(comparison(vars(table)) for table in config.stash[TABLES].values()), *config.stash[TEXTS]]:
+        terminalreporter.write_line(f"\n{text}")

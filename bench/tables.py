@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from pairs import Measurement
 from peers import Peer
+from records import UNITS, Record, peers_of
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -14,25 +14,41 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def comparison(label: str, measurements: dict[str, Measurement]) -> str:
-    """Return a table with a row for each measurement: the first peer's time, and how many times as long others take."""
-    peers = [result.peer for result in max((m.results for m in measurements.values()), key=len)]
-    rows = []
-    for name, measurement in measurements.items():
-        ours, *others = measurement.results
-        found = {result.peer: f"{result.ratio:.3g}" for result in others}
-        mark = " *" if measurement.disturbed else ""
-        rows.append([name + mark, f"{1e3 * ours.seconds:.3g}", *(found.get(peer, "-") for peer in peers[1:])])
-    table = markdown([label, f"{peers[0].name}, ms", *(f"{peer.name}, times" for peer in peers[1:])], rows)
-    if any(measurement.disturbed for measurement in measurements.values()):
-        table += "\n\n* other processes took part of the cores: these say little, measure again on a quieter machine."
-    return table
+def comparison(table: Record) -> str:
+    """Return a table with a row for each record: the first peer's time, and how many times as long others take."""
+    rows: list[Record] = table["rows"]
+    first, *peers = peers_of(rows)
+    rated, bounded = any("gflops" in row for row in rows), any("of_ceiling" in row for row in rows)
+    header = [table["label"], f"{first}, {table['unit']}"]
+    header += ["GFLOP/s"] * rated + ["of the ceiling"] * bounded + [f"{peer}, times" for peer in peers]
+    lines = []
+    for row in rows:
+        line = [row["name"] + (" *" if row["disturbed"] else ""), f"{row['seconds'][first] * UNITS[table['unit']]:.3g}"]
+        if rated:
+            line.append(f"{row['gflops'][first]:.3g}" if "gflops" in row else "-")
+        if bounded:
+            line.append(f"{row['of_ceiling'][first]:.0%}" if "of_ceiling" in row else "-")
+        lines.append([*line, *(f"{row['ratios'][peer]:.3g}" if peer in row["ratios"] else "-" for peer in peers)])
+    notes = [f"{row['name']}: {left}" for row in rows for left in _left_out(row)]
+    if any(row["disturbed"] for row in rows):
+        notes.append("* other processes took part of the cores: these say little, measure again on a quieter machine.")
+    return "\n\n".join([markdown(header, lines), *(["\n".join(notes)] if notes else [])])
 
 
-def surroundings(peers: Sequence[type[Peer]], threads: int) -> str:
+def _left_out(row: Record) -> list[str]:
+    """Return a sentence for each reason why peers were left out of a row."""
+    reasons: dict[str, list[str]] = {}
+    for peer, why in row["left_out"].items():
+        reasons.setdefault(why, []).append(peer)
+    return [f"{', '.join(peers)} left out, {why}." for why, peers in reasons.items()]
+
+
+def surroundings(peers: Sequence[type[Peer]], threads: int | None) -> str:
     """Return the processor, the threads and the versions in one line."""
     import nerva
 
     config = nerva.config()
     versions = sorted({peer.version() for peer in peers})
-    return f"{config['processor']}, {config['instruction set'].split()[0]}, threads: {threads}; {', '.join(versions)}"
+    parts = [config["processor"], config["instruction set"].split()[0]]
+    parts += [] if threads is None else [f"threads: {threads}"]
+    return f"{', '.join(parts)}; {', '.join(versions)}"

@@ -1,21 +1,40 @@
-"""Who is measured. A peer that is not installed is left out by name.
+"""Who is measured. A peer that is not installed, or cannot do the work, is left out by name.
 
 Each lives in a process of its own (see pairs.py) and imports there what it needs.
 """
 
-from peers.peer import Peer, installed
+from peers.by_hand import CSRPyTorchStep, SparseLabByHand, SparsePropByHand
+from peers.epochs import FloatPyTorchGather, MaskedPyTorchEpoch, NervaEpoch, NervaGather, PyTorchGather
+from peers.inference import CSRPyTorchPredict, DensePyTorchPredict, NervaPredict
+from peers.peer import Peer, able, installed
 from peers.products import CSRPyTorchProduct, MKLProduct, NervaProduct, SciPyProduct
+from peers.sparse_steps import SparseLabStep, SparsePropStep
 from peers.steps import DensePyTorchStep, MaskedPyTorchStep, MKLStep, NervaStep
 
-STEPS = (NervaStep, MKLStep, MaskedPyTorchStep, DensePyTorchStep)
-DENSE_STEPS = (NervaStep, DensePyTorchStep)
+STEPS = (
+    NervaStep,
+    MKLStep,
+    MaskedPyTorchStep,
+    DensePyTorchStep,
+    SparsePropStep,
+    SparseLabStep,
+    CSRPyTorchStep,
+    SparsePropByHand,
+    SparseLabByHand,
+)
 PRODUCTS = (NervaProduct, MKLProduct, SciPyProduct, CSRPyTorchProduct)
+EPOCHS = (NervaEpoch, MaskedPyTorchEpoch)
+GATHERS = (NervaGather, PyTorchGather, FloatPyTorchGather)
+PREDICTIONS = (NervaPredict, DensePyTorchPredict, CSRPyTorchPredict)
 
 __all__ = [
-    "DENSE_STEPS",
+    "EPOCHS",
+    "GATHERS",
+    "PREDICTIONS",
     "PRODUCTS",
     "STEPS",
     "CSRPyTorchProduct",
+    "CSRPyTorchStep",
     "DensePyTorchStep",
     "MKLProduct",
     "MKLStep",
@@ -24,5 +43,10 @@ __all__ = [
     "NervaStep",
     "Peer",
     "SciPyProduct",
+    "SparseLabByHand",
+    "SparseLabStep",
+    "SparsePropByHand",
+    "SparsePropStep",
+    "able",
     "installed",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Peer:
@@ -12,12 +12,19 @@ class Peer:
     name: ClassVar[str]
     timed: ClassVar[str]
     module: ClassVar[str]  # what must be installed
+    beside: ClassVar[tuple[str, ...]] = ()  # and what else
     distribution: ClassVar[str]  # what that is called where it is installed from
+    share: ClassVar[float] = 1.0  # of the whole work that one call does; times are those of the whole
 
     @classmethod
     def available(cls) -> bool:
         """Tell whether what the peer needs is installed, without importing it."""
-        return find_spec(cls.module) is not None
+        return all(find_spec(module) is not None for module in (cls.module, *cls.beside))
+
+    @classmethod
+    def refusal(cls, work: Any) -> str:
+        """Return why the peer cannot do this work, or nothing where it can."""
+        return ""
 
     @classmethod
     def version(cls) -> str:
@@ -34,3 +41,9 @@ def installed(peers: Sequence[type[Peer]]) -> list[type[Peer]]:
     if absent:
         print(f"not installed, left out: {', '.join(absent)}")
     return [peer for peer in peers if peer.available()]
+
+
+def able(peers: Sequence[type[Peer]], work: object) -> tuple[list[type[Peer]], dict[str, str]]:
+    """Return those of the peers that can do the work, and for the others, by name, why they cannot."""
+    refusals = {peer: peer.refusal(work) for peer in peers}
+    return [peer for peer in peers if not refusals[peer]], {peer.name: why for peer, why in refusals.items() if why}

@@ -33,7 +33,7 @@ class NervaProduct(Peer):
 
         nerva.set_num_threads(threads)
         W, X, DY = nerva.CSR.from_scipy(work.W), _padded(work.X), _padded(work.DY)
-        G = np.zeros(W.nnz, np.float32)
+        G = np.zeros(W.nnz, W.dtype)
         calls: dict[str, Callable[[], None]] = {
             "spmm": lambda: products.spmm(W, X, DY),
             "spmm_t": lambda: products.spmm_t(W, DY, X),
@@ -53,8 +53,8 @@ class MKLProduct(Peer):
 
         nerva.set_num_threads(threads)
         W, X, DY = nerva.CSR.from_scipy(work.W), _padded(work.X), _padded(work.DY)
-        dense, flat = np.zeros(W.shape, np.float32), np.ravel_multi_index(_positions(work), W.shape)
-        G = np.zeros(W.nnz, np.float32)
+        dense, flat = np.zeros(W.shape, W.dtype), np.ravel_multi_index(_positions(work), W.shape)
+        G = np.zeros(W.nnz, W.dtype)
 
         def sampled() -> None:
             products.gemm(DY, X, dense, transpose_b=True)
