@@ -1,0 +1,164 @@
+"""The sparse linear layer."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva import calibration
+from nerva._kernels import products
+from nerva._kernels.csr import CSR
+from nerva._kernels.mkl import get_num_threads
+from nerva._kernels.topology import draw_support
+from nerva.costs import Plan
+from nerva.density import check_density, weight_count
+from nerva.initializers import Initializer, initial_values
+from nerva.layers.affine import LEAKY_SLOPE, Affine, Backward, restore_bias
+from nerva.parameters import Array, Step, as_generator, real_dtype
+
+BACKENDS = ("auto", *products.BACKENDS)
+
+
+class SparseLinear(Affine):
+    """A linear layer Y = f(W X + b) whose W exists only as CSR, in training as in inference.
+
+    Parameters
+    ----------
+    in_features, out_features : D and K
+    density : fraction of the K x D weights that exist; exactly round(density K D) positions are drawn uniformly
+    weight : a nerva.CSR of shape (K, D) to use instead: then `density` and `init` must not be given
+    activation, init, bias, rng, dtype : as in nerva.Linear
+    backend : "native" (own kernels), "mkl" (mkl_sparse_?_mm for the two products with W), "dense" (MKL's gemm on dense
+        blocks of W's rows, memory for one of which is held and counted in `nbytes`), or "auto": for each product the
+        fastest by nerva.costs, native unless another is much faster
+
+    By "dense", an infinity or NaN in X or DY reaches the whole column of the product, weights or no weights.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        density: float | None = None,
+        weight: CSR | None = None,
+        activation: str = "identity",
+        init: str | Initializer | None = None,
+        bias: bool = True,
+        rng: np.random.Generator | int | None = None,
+        dtype: npt.DTypeLike | None = None,
+        backend: str = "auto",
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
+        if weight is not None:
+            if density is not None or init is not None:
+                raise ValueError("weight is given, so density and init must not be: it brings its own")
+            if not isinstance(weight, CSR):
+                raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
+            if weight.shape != (out_features, in_features):
+                raise ValueError(f"weight has shape {weight.shape}; it must be {(out_features, in_features)}")
+            if dtype is not None and real_dtype(dtype) != weight.dtype:
+                raise TypeError(f"weight has dtype {weight.dtype}; dtype is {np.dtype(dtype)}")
+        elif density is None:
+            raise TypeError("density is missing: the fraction of weights that exist, or a weight")
+        real = weight.dtype if weight is not None else np.float32 if dtype is None else dtype
+        super().__init__(in_features, out_features, activation, bias, real)
+        self.backend = backend
+        self._plans: dict[tuple[int, int, str], Plan] = {}  # by batch, threads and backend
+        if weight is None:
+            weight = self._draw(density, "xavier" if init is None else init, as_generator(rng))
+        self._weight = weight
+        self._register(weight.values)
+
+    @property
+    def weight(self) -> CSR:
+        """The weights. Another CSR of the same shape and dtype may take their place; momentum starts anew then."""
+        return self._weight
+
+    @weight.setter
+    def weight(self, weight: CSR) -> None:
+        if not isinstance(weight, CSR):
+            raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
+        if weight.shape != self._weight.shape or weight.dtype != self.dtype:
+            raise ValueError(f"weight is {weight!r}; it must be {self.out_features} x {self.in_features}, {self.dtype}")
+        self._weight = weight
+        self._plans = {}
+        self._register(weight.values)
+
+    def _draw(self, density: float | None, init: str | Initializer, rng: np.random.Generator) -> CSR:
+        assert density is not None
+        D, K = self.in_features, self.out_features
+        count = weight_count(check_density(density), K, D)
+        indptr, indices = draw_support(K, D, count, rng)
+        return CSR((K, D), indptr, indices, initial_values(init, rng, D, K, count, self.dtype))
+
+    @property
+    def nnz(self) -> int:
+        return int(self.weight.nnz)
+
+    @property
+    def weight_gradient(self) -> Array:
+        """The gradient of each weight, shape (nnz,), in the order of `weight.values`."""
+        return self._parameters[0].gradient
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes - self.weight.values.nbytes + int(self.weight.nbytes)
+
+    def _plan(self, N: int) -> Plan:
+        key = N, get_num_threads(), self.backend
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= 64:
+                self._plans = {}
+            plan = calibration.plan(self.backend, self.out_features, self.in_features, self.nnz, N, self.dtype)
+            self._plans[key] = plan
+        return plan
+
+    def _product(self, X: Array, Y: Array) -> None:
+        products.spmm(self.weight, X, Y, self.bias, self._code, LEAKY_SLOPE, self._plan(X.shape[1]).forward)
+
+    def _backward(self, back: Backward, step: Step | None) -> None:
+        X, Y, DY, DZ, DX, delta, below = back
+        weight, bias = self._parameters[0], self._parameters[1] if self.bias is not None else None
+        plan = self._plan(X.shape[1])
+        by_input, by_weight = plan.backward if DX is not None else ("native", plan.weight_alone)
+        if (by_input, by_weight) != ("native", "native"):
+            if not delta:
+                self._through_activation(DY, Y, DZ)
+            products.sddmm(self.weight, DZ, X, weight.gradient, by_weight)
+            if DX is not None:
+                products.spmm_t(self.weight, DZ, DX, by_input)
+                if below is not None:
+                    below._through_activation(DX, X, DX)
+            if step is not None:
+                for parameter in self._parameters:
+                    step(parameter)
+            return
+        products.sparse_backward(
+            self.weight,
+            X,
+            Y,
+            DY,
+            self._code,
+            LEAKY_SLOPE,
+            DZ,
+            DX,
+            None if step is not None and 0 < X.shape[1] <= products.widest_batch(self.dtype) else weight.gradient,
+            None if bias is None else bias.gradient,
+            None if step is None else step.update,
+            None if step is None else step.velocity(weight),
+            self.bias if step is not None else None,
+            None if step is None or bias is None else step.velocity(bias),
+            delta,
+            None if below is None else (below._code, LEAKY_SLOPE, below.bias_gradient),
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_plans": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._parameters[0].values = self.weight.values
+        restore_bias(self)
