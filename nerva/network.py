@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva import training
+from nerva._kernels.memory import Buffer
 from nerva.datasets.augment import Augment
 from nerva.density import check_density, distribute
 from nerva.initializers import Initializer
@@ -55,6 +56,7 @@ class Sequential:
             if below.dtype != above.dtype:
                 raise ValueError(f"layers[{i}] has dtype {below.dtype}, layers[{i + 1}] {above.dtype}")
         self.rng = as_generator(rng)
+        self.inputs = Buffer(self.in_features, self.dtype)  # of the samples that are predicted, kept from call to call
         self._lock = threading.RLock()
 
     # ---- shape and size

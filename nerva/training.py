@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.losses import softmax
+from nerva._kernels.memory import Buffer
 from nerva.datasets.augment import Augment, check_augment
 from nerva.datasets.loader import Batches, Samples
 from nerva.losses import SoftmaxCrossEntropy
@@ -35,6 +36,8 @@ class Trainable(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def rng(self) -> np.random.Generator: ...
+    @property
+    def inputs(self) -> Buffer: ...
     def forward(self, X: Array, *, training: bool = True) -> Array: ...
     def backward(self, DY: Array, *, step: Step | None = None) -> None: ...
     def parameters(self) -> Sequence[Parameter]: ...
@@ -301,4 +304,4 @@ def _inputs(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Arr
     batch_size = positive(batch_size, "batch_size")
     if len(samples) == 1 and samples.array.dtype == model.dtype and samples.scale is None:
         return iter((samples.array.T,))
-    return (X for X, _ in Batches(samples, None, batch_size, model.dtype))
+    return (X for X, _ in Batches(samples, None, batch_size, model.dtype, buffer=model.inputs))

@@ -61,10 +61,8 @@ class Samples:
         rows = max(1, CHUNK // max(1, self.array.shape[1] * self.array.itemsize))
         for first in range(0, len(self.array), rows):
             chunk = self.array[first : first + rows]
-            with np.errstate(over="ignore"):
-                finite = np.isfinite(chunk.astype(dtype, copy=False))
-            if not finite.all():
-                row, column = np.argwhere(~finite)[0]
+            if not _finite(chunk, dtype).all():
+                row, column = np.argwhere(~_finite(chunk, dtype))[0]
                 raise ValueError(
                     f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite in {dtype}"
                 )
@@ -73,13 +71,20 @@ class Samples:
         return len(self.array)
 
 
+def _finite(array: Array, dtype: np.dtype[Any]) -> Array:
+    if array.dtype == dtype:
+        return np.isfinite(array)
+    with np.errstate(over="ignore"):
+        return np.isfinite(array.astype(dtype))
+
+
 class Batches:
     """The mini-batches of one pass after another over some samples.
 
     Each pass yields pairs (X, y): X of shape (features, batch) in a buffer that the next batch overwrites, y of shape
     (batch,), or None without targets. The last batch of a pass holds what is left. With `rng` every pass goes in a new
     random order; the data are never copied or moved. With `augment`, which needs `rng` too, the images of every batch
-    are shifted and flipped at random.
+    are shifted and flipped at random. A `buffer` for them is made where none is given.
     """
 
     def __init__(
@@ -90,13 +95,14 @@ class Batches:
         dtype: npt.DTypeLike,
         rng: np.random.Generator | None = None,
         augment: Augment | None = None,
+        buffer: Buffer | None = None,
     ) -> None:
         self._samples = samples
         self._targets = targets
         self._batch_size = batch_size
         self._rng = rng
         self._augment = augment
-        self._buffer = Buffer(samples.array.shape[1], dtype)
+        self._buffer = Buffer(samples.array.shape[1], dtype) if buffer is None else buffer
         self._order = np.arange(len(samples), dtype=np.int64)
 
     def __len__(self) -> int:
