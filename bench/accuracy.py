@@ -1,9 +1,11 @@
 """Train the same sparse network with nerva and with masked PyTorch on CIFAR-10, and compare the test accuracies.
 
     python bench/accuracy.py --data-dir DIR --out accuracy.jsonl
+    python bench/accuracy.py --data-dir DIR --out recipe.jsonl --densities 0.05 --epochs 40 --rate 0.03 --decay \\
+        --augment
 
-Hidden layers 1024 and 512, Nesterov 0.9, rate 0.01, batches of 100, no augmentation. For every density and seed both
-start from the same weights on the same support and see the same batches; each framework has a process of its own.
+Hidden layers 1024 and 512, Nesterov 0.9, batches of 100. For every density and seed both start from the same weights on
+the same support and see the same batches, image by image; each framework has a process of its own.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import json
 import os
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -21,23 +24,51 @@ from tables import markdown, surroundings
 from workers import Worker
 from workloads import BATCH, SIZES, Array, Step, Weights, network
 
+from nerva._kernels.batches import gather
+from nerva._kernels.memory import empty_batch
+from nerva.datasets import Augment, cifar10
+from nerva.datasets.dataset import Split
+from nerva.schedules import MultiStep
+
 RATE = 0.01
 DENSITIES = (0.05, 0.01, 0.001)
+IMAGE = (3, 32, 32)
+DECAYS = (0.5, 0.75)  # of all epochs, after which --decay takes a tenth of the rate
+
+
+class Data:
+    """CIFAR-10 as both see it: standardised samples as rows, moved and flipped at random where that is asked for."""
+
+    def __init__(self, train: Split, test: Split, augmented: bool) -> None:
+        self._train, self._test = train, test
+        self._augment = Augment(IMAGE) if augmented else None
+
+    def batches(self, order: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        """Yield the samples in this order, batch after batch."""
+        (X, y), rng = self._train, np.random.default_rng(seed)
+        columns = empty_batch(X.shape[1], BATCH, np.float32)
+        for first in range(0, len(order), BATCH):
+            rows = order[first : first + BATCH]
+            moves = () if self._augment is None else (self._augment.image_shape, self._augment.draw(len(rows), rng))
+            gather(X.pixels, rows, columns[:, : len(rows)], X.scale, X.shift, *moves)
+            yield np.ascontiguousarray(columns[:, : len(rows)].T), y[rows]
+
+    def test(self) -> tuple[Array, Array]:
+        """Return all test samples."""
+        return np.asarray(self._test.X), self._test.y
 
 
 class NervaRun(NervaStep):
     """nerva on the whole data set."""
 
-    def __init__(self, weights: Weights, train: tuple[Any, Array], test: tuple[Any, Array], threads: int) -> None:
+    def __init__(self, weights: Weights, data: Data, threads: int) -> None:
         super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64), RATE), threads)
-        self._train, self._test = train, test
+        self._data, self._test = data, data.test()
 
-    def epoch(self, order: Array) -> tuple[float, float, float]:
+    def epoch(self, order: Array, seed: int, rate: float) -> tuple[float, float, float]:
         """Train on the samples in this order; return the mean loss, the test accuracy and the seconds of training."""
-        (X, y), losses, started = self._train, [], time.perf_counter()
-        for first in range(0, len(order), BATCH):
-            rows = order[first : first + BATCH]
-            losses.append(self.model.train_step(X[rows], y[rows], self.optimizer, RATE))
+        started = time.perf_counter()
+        losses = [self.model.train_step(X, y, self.optimizer, rate) for X, y in self._data.batches(order, seed)]
         seconds = time.perf_counter() - started
         return mean(losses), self.model.evaluate(*self._test).accuracy, seconds
 
@@ -45,20 +76,20 @@ class NervaRun(NervaStep):
 class MaskedPyTorchRun(MaskedPyTorchStep):
     """Masked PyTorch on the whole data set."""
 
-    def __init__(self, weights: Weights, train: tuple[Array, Array], test: tuple[Array, Array], threads: int) -> None:
+    def __init__(self, weights: Weights, data: Data, threads: int) -> None:
         super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64), RATE), threads)
         import torch
 
-        self._train = tuple(map(torch.from_numpy, train))
-        self._test = tuple(map(torch.from_numpy, test))
+        self._data = data
+        self._test = tuple(map(torch.from_numpy, data.test()))
         self._no_grad, self._from_numpy = torch.no_grad, torch.from_numpy
 
-    def epoch(self, order: Array) -> tuple[float, float, float]:
+    def epoch(self, order: Array, seed: int, rate: float) -> tuple[float, float, float]:
         """Train on the samples in this order; return the mean loss, the test accuracy and the seconds of training."""
-        (X, y), losses, started = self._train, [], time.perf_counter()
-        for first in range(0, len(order), BATCH):
-            rows = self._from_numpy(order[first : first + BATCH])
-            losses.append(self.update(X[rows], y[rows]).item())
+        self.optimizer.param_groups[0]["lr"] = rate
+        started = time.perf_counter()
+        batches = (map(self._from_numpy, batch) for batch in self._data.batches(order, seed))
+        losses = [self.update(X, y).item() for X, y in batches]
         seconds = time.perf_counter() - started
         with self._no_grad():
             accuracy = (self.model(self._test[0]).argmax(1) == self._test[1]).double().mean().item()
@@ -78,19 +109,19 @@ def main() -> None:
     parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--decay", action="store_true", help="a tenth of the rate at 50 %% and again at 75 %%")
+    parser.add_argument("--augment", action="store_true", help="move and flip the training images at random")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one for each epoch of each run")
     options = parser.parse_args()
 
-    from nerva.datasets import cifar10
-
     runs = [run for run in (NervaRun, MaskedPyTorchRun) if run in installed((NervaRun, MaskedPyTorchRun))]
-    data = cifar10(options.data_dir)
-    samples = {
-        NervaRun: (data.train, data.test),
-        MaskedPyTorchRun: tuple((np.asarray(split.X), split.y) for split in (data.train, data.test)),
-    }
-    about = {"data": options.data_name, "sizes": SIZES, "optimizer": "Nesterov 0.9", "rate": RATE, "batch": BATCH}
+    files = cifar10(options.data_dir)
+    data = Data(files.train, files.test, options.augment)
+    schedule = MultiStep(options.rate, [share * options.epochs for share in DECAYS] if options.decay else [])
+    about = {"data": options.data_name, "sizes": SIZES, "optimizer": "Nesterov 0.9", "batch": BATCH}
+    about |= {"rate": options.rate, "decays": DECAYS if options.decay else (), "augmented": options.augment}
     with options.out.open("w") as file:
         print(json.dumps({"run": {**about, "surroundings": surroundings(runs, options.threads)}}), file=file)
         final = defaultdict(list)
@@ -99,8 +130,8 @@ def main() -> None:
                 weights = network(1.0 - density, seed)
                 for run in runs:
                     worker = Worker()
-                    worker.make(run, weights, *samples[run], options.threads)
-                    for record in _epochs(worker, options.epochs, len(data.train.y), seed):
+                    worker.make(run, weights, data, options.threads)
+                    for record in _epochs(worker, options.epochs, len(files.train.y), seed, schedule):
                         record = {"framework": run.name, "density": density, "seed": seed, **record}
                         print(json.dumps(record), file=file, flush=True)
                     worker.close()
@@ -110,12 +141,12 @@ def main() -> None:
     print(_table(final, [run.name for run in runs], options.densities))
 
 
-def _epochs(worker: Worker, epochs: int, samples: int, seed: int) -> Any:
+def _epochs(worker: Worker, epochs: int, samples: int, seed: int, schedule: MultiStep) -> Any:
     """Train, and yield a record after each epoch; every framework gets the same orders for the same seed."""
     rng, order = np.random.default_rng(seed), np.arange(samples)
     for epoch in range(1, epochs + 1):
         rng.shuffle(order)
-        loss, accuracy, seconds = worker.call("epoch", order)
+        loss, accuracy, seconds = worker.call("epoch", order, 1000 * seed + epoch, schedule(epoch - 1.0))
         yield {"epoch": epoch, "loss": loss, "test_accuracy": accuracy, "seconds": seconds}
 
 

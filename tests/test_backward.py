@@ -78,12 +78,17 @@ def assert_equal(found, wanted):
         np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
+LAYERS = {
+    "K": st.integers(1, 40),
+    "D": st.integers(1, 40),
+    "N": st.one_of(st.integers(0, 2), st.integers(0, 40), st.sampled_from([63, 64, 65, 100, 127, 128, 129, 300])),
+    "density": st.sampled_from([0.0, 0.05, 0.4, 1.0]),
+    "name": st.sampled_from(sorted(ACTIVATIONS)),
+}
+
+
 @given(
-    K=st.integers(1, 40),
-    D=st.integers(1, 40),
-    N=st.one_of(st.integers(0, 2), st.integers(0, 40), st.sampled_from([63, 64, 65, 100, 127, 128, 129, 300])),
-    density=st.sampled_from([0.0, 0.05, 0.4, 1.0]),
-    name=st.sampled_from(sorted(ACTIVATIONS)),
+    **LAYERS,
     threads=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
@@ -98,11 +103,7 @@ def test_fused_equals_the_parts(instruction_set, dtype, rule, K, D, N, density, 
 
 
 @given(
-    K=st.integers(1, 40),
-    D=st.integers(1, 40),
-    N=st.one_of(st.integers(0, 2), st.integers(0, 40), st.sampled_from([63, 64, 65, 100, 127, 128, 129, 300])),
-    density=st.sampled_from([0.0, 0.05, 0.4, 1.0]),
-    name=st.sampled_from(sorted(ACTIVATIONS)),
+    **LAYERS,
     delta=st.booleans(),
     threads=st.integers(1, 3),
     seed=st.integers(0, 99),

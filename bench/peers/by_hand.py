@@ -172,11 +172,7 @@ class SparsePropByHand(CSRPyTorchStep):
 
     name, module, distribution = "SparseProp by hand", "sparseprop", "sparseprop"
     sparse_layer = _SparsePropLayer
-
-    @classmethod
-    def refusal(cls, work: Step) -> str:
-        """Its kernels know one number type."""
-        return needs_sparse_float32(work)
+    refusal = staticmethod(needs_sparse_float32)
 
 
 class SparseLabByHand(CSRPyTorchStep):
@@ -184,11 +180,7 @@ class SparseLabByHand(CSRPyTorchStep):
 
     name, module, distribution = "SparseLab by hand", "sparselab", "sparselab"
     sparse_layer = _SparseLabLayer
-
-    @classmethod
-    def refusal(cls, work: Step) -> str:
-        """Its kernels know one number type."""
-        return needs_sparse_float32(work)
+    refusal = staticmethod(needs_sparse_float32)
 
     def __init__(self, work: Step, threads: int) -> None:
         prepare_sparselab(threads)

@@ -27,11 +27,7 @@ class SparsePropStep(TorchStep):
     """SparseProp's SparseLinear. PyTorch comes first, so that both share one OpenMP runtime and its threads."""
 
     name, module, distribution = "SparseProp", "sparseprop", "sparseprop"
-
-    @classmethod
-    def refusal(cls, work: Step) -> str:
-        """Its kernels know one number type."""
-        return needs_sparse_float32(work)
+    refusal = staticmethod(needs_sparse_float32)
 
     def sparse_layer(self, W: csr_array) -> Any:
         """Make its layer; its own constructor wants a dense matrix and sends the indices through float32."""
@@ -80,11 +76,7 @@ class SparseLabStep(TorchStep):
     """SparseLab's SparseLinear, without room for growth in its rows. It brings an OpenMP runtime of its own."""
 
     name, module, distribution = "SparseLab", "sparselab", "sparselab"
-
-    @classmethod
-    def refusal(cls, work: Step) -> str:
-        """Its kernels know one number type."""
-        return needs_sparse_float32(work)
+    refusal = staticmethod(needs_sparse_float32)
 
     def __init__(self, work: Step, threads: int) -> None:
         prepare_sparselab(threads)

@@ -75,7 +75,8 @@ def _finite(array: Array, dtype: np.dtype[Any]) -> Array:
     if array.dtype == dtype:
         return np.isfinite(array)
     with np.errstate(over="ignore"):
-        return np.isfinite(array.astype(dtype))
+        finite: Array = np.isfinite(array.astype(dtype))
+    return finite
 
 
 class Batches:
