@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
 from nerva import datasets, initializers, schedules
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
+from nerva._kernels.sparse_inputs import SparseBatch
 from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment
 from nerva.density import erdos_renyi, uniform
@@ -49,6 +50,7 @@ __all__ = [
     "Parameter",
     "Sequential",
     "SoftmaxCrossEntropy",
+    "SparseBatch",
     "SparseLinear",
     "StopTraining",
     "config",

@@ -151,7 +151,8 @@ def fit(
 
     Parameters
     ----------
-    X : float32, float64 or uint8 of shape (n, features), or a datasets.Standardized
+    X : float32, float64 or uint8 of shape (n, features), a datasets.Standardized, or a SciPy sparse matrix, of which
+        the first layer takes the entries alone
     y : integer labels of shape (n,), 0 to the network's outputs - 1
     validation : a pair (X, y) to evaluate after every epoch
     epochs, batch_size : passes over the data, samples in a step; the last batch of a pass holds what is left
@@ -302,6 +303,7 @@ def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) 
 def _inputs(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Array]:
     """Return the samples in batches (features, batch); a single one as it lies, if it can be taken so."""
     batch_size = positive(batch_size, "batch_size")
-    if len(samples) == 1 and samples.array.dtype == model.dtype and samples.scale is None:
+    alone = samples.sparse is None and len(samples) == 1
+    if alone and samples.array.dtype == model.dtype and samples.scale is None:
         return iter((samples.array.T,))
     return (X for X, _ in Batches(samples, None, batch_size, model.dtype, buffer=model.inputs))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva import calibration, layers
+from nerva import calibration
 from nerva._kernels import mkl
 from nerva.costs import (
     BATCHES,
@@ -24,6 +24,7 @@ from nerva.costs import (
     seconds,
     work,
 )
+from nerva.layers import sparse
 
 from .reference import assert_same_bits, made_up
 from .test_layers import assert_right, batch
@@ -184,9 +185,9 @@ def test_the_products_go_where_the_plan_says(monkeypatch):
     called, plan = [], Plan("mkl", ("dense", "dense"), "native")
     monkeypatch.setattr(calibration, "plan", lambda *_: plan)
     for name in ("spmm", "sddmm", "spmm_t", "sparse_backward"):
-        real = getattr(layers.products, name)
+        real = getattr(sparse.products, name)
         monkeypatch.setattr(
-            layers.products, name, lambda *a, name=name, real=real: called.append((name, a[-1])) or real(*a)
+            sparse.products, name, lambda *a, name=name, real=real: called.append((name, a[-1])) or real(*a)
         )
     layer = nerva.SparseLinear(23, 17, density=0.4)
     X, DY = batch(layer, 5)

@@ -206,7 +206,7 @@ def test_shapes_refuse_impossible_numbers(arguments, message):
 def records(monkeypatch):
     """Make batches of 20 images: the labels and pixels of each."""
     monkeypatch.setattr(cifar, "_RECORDS", RECORDS)
-    monkeypatch.setattr(cifar, "_PIECE", 8)
+    monkeypatch.setattr("nerva.datasets.cifar.PIECE", 8)
     monkeypatch.delenv("NERVA_DATA", raising=False)
     rng = np.random.default_rng(0)
     return {
@@ -497,7 +497,7 @@ def test_cifar10_is_downloaded_once(tmp_path, records, server, monkeypatch):
 @pytest.mark.parametrize(
     ("mode", "error", "message"),
     [
-        ("altered", ValueError, "is not the official archive, so it was not kept"),
+        ("altered", ValueError, "is not the official file, so it was not kept"),
         ("missing", ConnectionError, "404"),
         ("broken", ConnectionError, "500"),
         ("interrupted", ConnectionError, "cannot download"),

@@ -6,7 +6,6 @@ from operator import itemgetter
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 import nerva
 from nerva.datasets import Standardized
@@ -328,7 +327,6 @@ WRONG_X = {
     "strings": (lambda X: X.astype(str), "X has dtype"),
     "none": (lambda X: None, "X has dtype object"),
     "ragged": (lambda X: [*X.tolist()[1:], [1.0]], "X "),
-    "sparse": (lambda X: sparse.csr_array(X), "X is a SciPy sparse"),
 }
 WRONG_Y = {
     "floats": (lambda y: y.astype(float), "y has dtype float64.*integers"),

@@ -75,6 +75,14 @@ cdef extern from "table.h" nogil:
         void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                        const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
                        int threads, nerva_matrix out) noexcept nogil
+        void (*sparse_input_spmm)(const nerva_csr *columns, const nerva_csr *X, const void *bias, int activation,
+                                  double alpha, int threads, nerva_matrix Y) noexcept nogil
+        void (*sparse_input_gemm)(int64_t K, nerva_matrix W, const nerva_csr *X, const void *bias, int activation,
+                                  double alpha, int threads, nerva_matrix Y) noexcept nogil
+        void (*sparse_input_sddmm)(const nerva_csr *columns, const nerva_csr *transposed, const int32_t *features,
+                                   nerva_matrix DZ, int threads, void *G) noexcept nogil
+        void (*sparse_input_outer)(int64_t K, int64_t D, const nerva_csr *transposed, const int32_t *features,
+                                   nerva_matrix DZ, int threads, nerva_matrix G) noexcept nogil
 
     const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import Dataset, Split
+from .dataset import Dataset, Split, Standardized
 
 KEYS = ("Xtrain", "Ttrain", "Xtest", "Ttest")
+PIECE = 1 << 22  # bytes converted and written at a time
 MOST_CLASSES = 1_000_000  # a larger label is a mistake, and would build a layer that fills the memory
 
 
@@ -46,15 +49,110 @@ def npz(path: str | os.PathLike[str]) -> Dataset:
     arrays = _arrays(path)
     Xtrain, Ttrain = _samples(path, "Xtrain", arrays), _labels(path, "Ttrain", arrays)
     Xtest, Ttest = _samples(path, "Xtest", arrays), _labels(path, "Ttest", arrays)
+    hint = ""
+    if len(Xtrain) == len(Xtest) and len(Ttrain) == len(Ttest):  # features and classes, if it is what the hint says
+        hint = (
+            "; it looks like a file of the original Nerva's --save-dataset, which stores X with a sample a column and "
+            "only some of the labels: the others are lost, so write the file anew, by nerva.datasets.save_npz say"
+        )
     for split, X, y in (("train", Xtrain, Ttrain), ("test", Xtest, Ttest)):
         if len(X) != len(y):
-            raise ValueError(f"{path}: X{split} has {len(X)} samples, but T{split} has {len(y)} labels")
+            raise ValueError(f"{path}: X{split} has {len(X)} samples, but T{split} has {len(y)} labels{hint}")
     if Xtrain.shape[1] != Xtest.shape[1]:
-        raise ValueError(f"{path}: Xtrain has {Xtrain.shape[1]} features a sample, but Xtest has {Xtest.shape[1]}")
+        raise ValueError(
+            f"{path}: Xtrain has {Xtrain.shape[1]} features a sample, but Xtest has {Xtest.shape[1]}{hint}"
+        )
     classes = int(Ttrain.max()) + 1
     if Ttest.max() >= classes:
         raise ValueError(f"{path}: Ttest holds the label {Ttest.max()}, but the labels of Ttrain end at {classes - 1}")
     return Dataset(path.stem, Split(Xtrain, Ttrain), Split(Xtest, Ttest), tuple(str(k) for k in range(classes)))
+
+
+def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
+    """Write a data set as the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file, which `npz` reads again.
+
+    It is the original Nerva's file too: samples as rows, float32 (N, D) unless they are float64, as they are after
+    standardising, and labels int64 (N,). It is not compressed, and made a piece at a time: no copy of the samples is
+    held. The file stands there whole or not at all; one that was there before is replaced.
+
+    Parameters
+    ----------
+    path : str or path
+        The file; its name is taken as it is.
+    dataset : Dataset
+        Whose names of classes, and shape of images, are not kept.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no ``Dataset``, or not one that ``npz`` would read: of another type or shape, with NaN, or with labels
+        in the test split beyond those of the training split.
+    OSError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"dataset is {type(dataset).__name__}; it must be a nerva.datasets.Dataset")
+    _check_splits(dataset)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: a folder, not a file")
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+                for split, X, y in (("train", *dataset.train), ("test", *dataset.test)):
+                    _write(archive, f"X{split}", X, np.dtype(np.float64 if X.dtype == np.float64 else np.float32))
+                    _write(archive, f"T{split}", y, np.dtype(np.int64))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, mode)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _check_splits(dataset: Dataset) -> None:
+    for split, (X, y) in (("train", dataset.train), ("test", dataset.test)):
+        if not isinstance(X, (np.ndarray, Standardized)) or X.dtype.kind not in "fiub" or X.ndim != 2 or 0 in X.shape:
+            shape = f" of {X.dtype}, {X.shape}" if hasattr(X, "dtype") and hasattr(X, "shape") else ""
+            raise ValueError(
+                f"the X of dataset.{split} is a {type(X).__name__}{shape}; it must be an array of numbers (samples, "
+                "features), or Standardized"
+            )
+        if isinstance(X, np.ndarray):
+            rows = max(PIECE // max(X[:1].nbytes, 1), 1)
+            for first in range(0, len(X), rows):
+                if not np.isfinite(X[first : first + rows]).all():
+                    raise ValueError(f"the X of dataset.{split} holds NaN or infinity")
+        if not isinstance(y, np.ndarray) or y.dtype.kind not in "iu" or y.shape != (len(X),):
+            raise ValueError(f"the y of dataset.{split} must be {len(X)} integer labels, one for each sample")
+        if y.min() < 0 or y.max() >= MOST_CLASSES:
+            raise ValueError(f"the y of dataset.{split} runs from {y.min()} to {y.max()}; labels run from 0")
+    if dataset.train.X.shape[1] != dataset.test.X.shape[1]:
+        widths = dataset.train.X.shape[1], dataset.test.X.shape[1]
+        raise ValueError(f"dataset.train has {widths[0]} features a sample, but dataset.test has {widths[1]}")
+    if dataset.test.y.max() > dataset.train.y.max():
+        raise ValueError(
+            f"dataset.test holds the label {dataset.test.y.max()}, but those of dataset.train end at "
+            f"{dataset.train.y.max()}: as many classes would be read"
+        )
+
+
+def _write(archive: zipfile.ZipFile, key: str, array: Standardized | NDArray[Any], dtype: np.dtype[Any]) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": array.shape}
+    rows = max(PIECE // (dtype.itemsize * int(np.prod(array.shape[1:]))), 1)
+    with archive.open(f"{key}.npy", "w", force_zip64=True) as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for first in range(0, len(array), rows):
+            stream.write(np.ascontiguousarray(np.asarray(array[first : first + rows]), dtype=dtype).data)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:

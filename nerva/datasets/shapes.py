@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import Dataset, Split, Standardized
+from .preprocess import statistics
 
 # Everything is drawn in whole numbers, so that no rounding of floats can tell one machine from another. Positions and
 # sizes are counted in eighths of a pixel, colours from 0 to 255.
@@ -43,7 +44,7 @@ SHAPES: dict[str, Callable[[Ints, Ints, Ints, Ints], NDArray[np.bool_]]] = {
 }
 
 
-def shapes(n: int = 20_000, seed: int = 0, *, test: int = 4_000) -> Dataset:
+def shapes(n: int = 20_000, seed: int = 0, *, test: int = 4_000, preprocess: str = "standardize") -> Dataset:
     """Draw images of ten shapes: disk, ring, square, frame, triangle, plus, cross, rows, columns, checkers.
 
     An image is 32 x 32 pixels in three channels and shows one shape at a random place, in a random size, in two random
@@ -58,6 +59,8 @@ def shapes(n: int = 20_000, seed: int = 0, *, test: int = 4_000) -> Dataset:
     seed : int
         The same seed gives the same bytes on every machine. The test images do not depend on ``n``, nor the training
         images on ``test``.
+    preprocess : str
+        What becomes of a value, as for ``cifar10``.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def shapes(n: int = 20_000, seed: int = 0, *, test: int = 4_000) -> Dataset:
     Raises
     ------
     ValueError
-        If ``n`` or ``test`` is less than one, or ``seed`` is negative.
+        If ``n`` or ``test`` is less than one, ``seed`` is negative, or there is no such ``preprocess``.
 
     Examples
     --------
@@ -78,11 +81,15 @@ def shapes(n: int = 20_000, seed: int = 0, *, test: int = 4_000) -> Dataset:
     for name, value, least in (("n", n, 1), ("test", test, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, found {value}")
-    for_train, for_test = np.random.SeedSequence(seed).spawn(2)
-    return Dataset("shapes", _draw(n, for_train), _draw(test, for_test), tuple(SHAPES), (3, SIDE, SIDE))
+    center, spread = (np.repeat(values, SIDE * SIDE) for values in statistics(preprocess, (MEAN,) * 3, (STD,) * 3))
+    train, held_out = (
+        Split(Standardized(pixels, center, spread), y)
+        for pixels, y in map(_draw, (n, test), np.random.SeedSequence(seed).spawn(2))
+    )
+    return Dataset("shapes", train, held_out, tuple(SHAPES), (3, SIDE, SIDE))
 
 
-def _draw(n: int, seed: np.random.SeedSequence) -> Split:
+def _draw(n: int, seed: np.random.SeedSequence) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     rng = np.random.Generator(np.random.PCG64(seed))
     y = rng.permutation(np.arange(n, dtype=np.int64) % len(SHAPES))
     middle = SIDE * PIXEL // 2
@@ -105,7 +112,7 @@ def _draw(n: int, seed: np.random.SeedSequence) -> Split:
             noise = rng.integers(-NOISE, NOISE + 1, size=(len(i), 3, SIDE * SIDE), dtype=np.int16)
             image = np.where(covered, fore[i], back[i]) + noise
             pixels[i] = np.clip(image, 0, 255, out=image).reshape(len(i), -1)
-    return Split(Standardized(pixels, MEAN, STD), y)
+    return pixels, y
 
 
 def _stripe(u: Ints, s: Ints, count: int) -> Ints:

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels import products
+from nerva._kernels import products, sparse_inputs
 from nerva._kernels.elementwise import ACTIVATIONS, activation_backward
 from nerva._kernels.memory import Buffer
+from nerva._kernels.sparse_inputs import SparseBatch
 from nerva.parameters import Array, Parameter, Step, real_dtype, zeros
 
 LEAKY_SLOPE = 0.01
@@ -50,22 +51,27 @@ class Affine(ABC):
         self.activation = activation
         self._code: int = ACTIVATIONS[activation]
         self._bias: Array | None = zeros(self.out_features, self.dtype) if bias else None
-        self._X: Array | None = None
+        self._X: Array | SparseBatch | None = None
         self._Y: Array | None = None
         self._outputs = Buffer(self.out_features, self.dtype)
         self._deltas = Buffer(self.out_features, self.dtype)
         self._input_gradients = Buffer(self.in_features, self.dtype)
         self._parameters: list[Parameter] = []
 
-    def forward(self, X: Array, *, training: bool = True) -> Array:
-        """Return Y = f(W X + b), shape (K, N), for X of shape (D, N).
+    def forward(self, X: Array | SparseBatch, *, training: bool = True) -> Array:
+        """Return Y = f(W X + b), shape (K, N), for X of shape (D, N), an array or a batch of sparse samples.
 
         With `training`, X and Y are kept for `backward`: neither may change before it. Raises TypeError or ValueError
         for an X of another dtype, shape or stride than the layer's.
         """
-        products.check_batch(X, "X", self.dtype, self.in_features)
-        Y = self._outputs.take(X.shape[1])
-        self._product(X, Y)
+        if isinstance(X, SparseBatch):
+            sparse_inputs.check_batch(X, "X", self.dtype, self.in_features)
+            Y = self._outputs.take(X.batch)
+            sparse_inputs.product(self.weight, X, Y, self.bias, self._code, LEAKY_SLOPE)
+        else:
+            products.check_batch(X, "X", self.dtype, self.in_features)
+            Y = self._outputs.take(X.shape[1])
+            self._product(X, Y)
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y
 
@@ -86,7 +92,8 @@ class Affine(ABC):
 
         Without `input_gradient`, DX is not computed and None is returned: nobody needs it of a first layer. With a
         `step` (see SGD.at), weights and bias take it at once, which saves a pass over them; the gradient of the
-        weights need not be left anywhere then. Raises RuntimeError where no `forward` in training came before.
+        weights need not be left anywhere then. Raises RuntimeError where no `forward` in training came before, and
+        ValueError where the input gradient of a sparse X is asked for: it would be dense.
         """
         if self._X is None or self._Y is None:
             raise RuntimeError("backward needs a forward pass with training=True before it")
@@ -95,6 +102,11 @@ class Affine(ABC):
         N = self._X.shape[1]
         products.check_batch(DY, "DY", self.dtype, self.out_features, N)
         DZ = DY if delta or self._code == 0 else self._deltas.take(N)
+        if isinstance(self._X, SparseBatch):
+            if input_gradient:
+                raise ValueError("input_gradient is True, but X was sparse; there is no gradient for it")
+            self._sparse_backward(self._X, self._Y, DY, DZ, delta, step)
+            return None
         DX = self._input_gradients.take(N) if input_gradient else None
         self._backward(Backward(self._X, self._Y, DY, DZ, DX, delta, below), step)
         return DX
@@ -107,6 +119,16 @@ class Affine(ABC):
     def nbytes(self) -> int:
         """The bytes held for weights, pattern, gradients and optimizer state; the buffers of a batch not counted."""
         return sum(parameter.nbytes for parameter in self._parameters)
+
+    @property
+    @abstractmethod
+    def weight(self) -> Any:
+        """The weights, (K, D): a nerva.CSR or an array."""
+
+    @property
+    @abstractmethod
+    def weight_gradient(self) -> Array:
+        """The gradient of each weight, in the order of the weights."""
 
     @property
     @abstractmethod
@@ -123,6 +145,14 @@ class Affine(ABC):
 
     @abstractmethod
     def _backward(self, back: Backward, step: Step | None) -> None: ...
+
+    def _sparse_backward(self, X: SparseBatch, Y: Array, DY: Array, DZ: Array, delta: bool, step: Step | None) -> None:
+        if not delta:
+            self._through_activation(DY, Y, DZ)
+        sparse_inputs.gradient(self.weight, DZ, X, self.weight_gradient)
+        if step is not None:
+            for parameter in self._parameters:
+                step(parameter)
 
     def _through_activation(self, DY: Array, Y: Array, DZ: Array) -> None:
         """DZ = DY f'(Z) and the gradient of the bias."""

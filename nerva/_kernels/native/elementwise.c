@@ -20,12 +20,12 @@ void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activatio
         const M lanes = vfirst(N - n < L ? N - n : L); \
         vstore_first(lanes, y + n, activate(ACTIVATION, vadd(vload_first(lanes, y + n), b), slope)); \
     }
-    NAME(dismiss)(team);
             NERVA_WITH_ACTIVATION(activation, ROW)
 #undef ROW
         }
         _mm_setcsr(mode);
     }
+    NAME(dismiss)(team);
 }
 
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,

@@ -12,6 +12,10 @@ void NAME(backward)(const nerva_backward *, int);
 void NAME(update)(int64_t, const void *, const nerva_update *, int, void *, void *);
 void NAME(gather)(int, const void *, int64_t, const int64_t *, const nerva_images *, int64_t, int64_t, const float *,
                   const float *, int, nerva_matrix);
+void NAME(sparse_input_spmm)(const nerva_csr *, const nerva_csr *, const void *, int, double, int, nerva_matrix);
+void NAME(sparse_input_gemm)(int64_t, nerva_matrix, const nerva_csr *, const void *, int, double, int, nerva_matrix);
+void NAME(sparse_input_sddmm)(const nerva_csr *, const nerva_csr *, const int32_t *, nerva_matrix, int, void *);
+void NAME(sparse_input_outer)(int64_t, int64_t, const nerva_csr *, const int32_t *, nerva_matrix, int, nerva_matrix);
 
 const nerva_table NAME(table) = {
 #ifdef NERVA_AVX512
@@ -30,4 +34,8 @@ const nerva_table NAME(table) = {
     .backward = NAME(backward),
     .update = NAME(update),
     .gather = NAME(gather),
+    .sparse_input_spmm = NAME(sparse_input_spmm),
+    .sparse_input_gemm = NAME(sparse_input_gemm),
+    .sparse_input_sddmm = NAME(sparse_input_sddmm),
+    .sparse_input_outer = NAME(sparse_input_outer),
 };

@@ -121,6 +121,20 @@ typedef struct {
     void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                    const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
                    int threads, nerva_matrix out);
+
+    /* Y = f(W X + b), (K, N), where X is sparse: (N, D), a sample a row. `columns` is W's transposed companion (D, K);
+     * for the dense one, W is (K, D). `bias` may be NULL. Columns of a row of X need not ascend, and may repeat. */
+    void (*sparse_input_spmm)(const nerva_csr *columns, const nerva_csr *X, const void *bias, int activation,
+                              double alpha, int threads, nerva_matrix Y);
+    void (*sparse_input_gemm)(int64_t K, nerva_matrix W, const nerva_csr *X, const void *bias, int activation,
+                              double alpha, int threads, nerva_matrix Y);
+
+    /* G[j] = sum_n DZ[k, n] X[n, d] for each weight j = (k, d), zero for features that do not occur; the dense one has
+     * them all, G (K, D). `transposed` is (features that occur, N), and features[u] tells which its row u is. */
+    void (*sparse_input_sddmm)(const nerva_csr *columns, const nerva_csr *transposed, const int32_t *features,
+                               nerva_matrix DZ, int threads, void *G);
+    void (*sparse_input_outer)(int64_t K, int64_t D, const nerva_csr *transposed, const int32_t *features,
+                               nerva_matrix DZ, int threads, nerva_matrix G);
 } nerva_table;
 
 extern const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64;

@@ -1,0 +1,35 @@
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva._kernels.csr import CSR
+
+Array = npt.NDArray[Any]
+
+class SparseBatch:
+    features: int
+    batch: int
+    nnz: int
+    dtype: np.dtype[Any]
+    def __init__(self, features: int, dtype: npt.DTypeLike, samples: int = 0, entries: int = 0) -> None: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def nbytes(self) -> int: ...
+    def gather(
+        self, indptr: npt.NDArray[np.int64], indices: Array, values: Array, rows: npt.NDArray[np.int64]
+    ) -> None: ...
+    @classmethod
+    def from_scipy(cls, X: Any, dtype: npt.DTypeLike = ...) -> SparseBatch: ...
+
+def product(
+    W: CSR | Array,
+    X: SparseBatch,
+    out: Array,
+    bias: Array | None = None,
+    activation: int = 0,
+    alpha: float = 0.0,
+) -> None: ...
+def gradient(W: CSR | Array, DZ: Array, X: SparseBatch, out: Array) -> None: ...
+def check_batch(X: SparseBatch, name: str, dtype: np.dtype[Any], features: int) -> None: ...
