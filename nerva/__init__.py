@@ -17,13 +17,13 @@ except ModuleNotFoundError as error:
         "'mkl-include<2027' && pip install --no-build-isolation -e ."
     ) from None
 
-from nerva import datasets, initializers, schedules
+from nerva import datasets, initializers, schedules, supports
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
 from nerva._kernels.sparse_inputs import SparseBatch
 from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment
-from nerva.density import erdos_renyi, uniform
+from nerva.density import balanced, erdos_renyi, uniform
 from nerva.layers import Linear, SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.network import MLP, Sequential
@@ -53,6 +53,7 @@ __all__ = [
     "SparseBatch",
     "SparseLinear",
     "StopTraining",
+    "balanced",
     "config",
     "datasets",
     "erdos_renyi",
@@ -61,5 +62,6 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "supports",
     "uniform",
 ]

@@ -11,13 +11,14 @@ import numpy.typing as npt
 from nerva import training
 from nerva._kernels.memory import Buffer
 from nerva.datasets.augment import Augment
-from nerva.density import check_density, distribute
+from nerva.density import Distribution, check_density, distribute
 from nerva.initializers import Initializer
 from nerva.layers import Linear, SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD
 from nerva.parameters import Array, Parameter, Step, as_generator, real_dtype
 from nerva.schedules import Schedule
+from nerva.supports import Support, as_support
 
 Layer = Linear | SparseLinear
 
@@ -244,8 +245,10 @@ class MLP(Sequential):
     sizes : the features from input to output, [3072, 1024, 512, 10]
     density : of the whole network, shared out by `distribution`; or a sequence with one density a layer
     activation : of every layer but the last, which gives logits
-    distribution : "erdos-renyi" or "uniform"
-    init : "xavier", "he", "zeros", or a callable (see nerva.initializers)
+    distribution : "erdos-renyi", "uniform", "balanced", or a callable (see nerva.density)
+    support : where the weights of a sparse layer are, a name or a callable (see nerva.supports)
+    init : "xavier", "he", ..., or a callable (see nerva.initializers)
+    fan : what the initializer is told of a sparse layer, "dense" or "live" (see nerva.SparseLinear)
     dtype : float32 or float64
     seed : of supports, weights, and the order of samples in `fit`
     backend : of the sparse layers, "auto", "native", "mkl" or "dense" (see nerva.SparseLinear)
@@ -259,8 +262,10 @@ class MLP(Sequential):
         *,
         density: float | Sequence[float] = 1.0,
         activation: str = "relu",
-        distribution: str = "erdos-renyi",
+        distribution: str | Distribution = "erdos-renyi",
+        support: str | Support = "random",
         init: str | Initializer = "xavier",
+        fan: str = "dense",
         dtype: npt.DTypeLike = np.float32,
         seed: int | np.random.Generator | None = 0,
         backend: str = "auto",
@@ -284,7 +289,16 @@ class MLP(Sequential):
             if d == 1.0:
                 layers.append(Linear(D, K, activation=f, init=init, rng=rng, dtype=dtype))
             else:
-                layers.append(
-                    SparseLinear(D, K, density=d, activation=f, init=init, rng=rng, dtype=dtype, backend=backend)
+                sparse = SparseLinear(
+                    *(D, K),
+                    density=d,
+                    support=as_support(support),
+                    fan=fan,
+                    activation=f,
+                    init=init,
+                    rng=rng,
+                    dtype=dtype,
+                    backend=backend,
                 )
+                layers.append(sparse)
         super().__init__(layers, rng=rng)

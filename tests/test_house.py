@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "nerva"
 # A room imports from floors below only. The name of a package stands for what is in it, unless that has its own line.
 FLOORS = [
     ["_kernels", "datasets"],
-    ["configuration", "costs", "density", "initializers", "parameters", "schedules", "datasets.loader"],
+    ["configuration", "costs", "density", "initializers", "parameters", "schedules", "supports", "datasets.loader"],
     ["calibration"],
     ["layers", "losses", "optimizers", "topology"],
     ["training"],

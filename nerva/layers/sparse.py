@@ -9,12 +9,12 @@ from nerva import calibration
 from nerva._kernels import products
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads
-from nerva._kernels.topology import draw_support
 from nerva.costs import Plan
 from nerva.density import check_density, weight_count
-from nerva.initializers import Initializer, initial_values
+from nerva.initializers import Initializer, fans, initial_values
 from nerva.layers.affine import LEAKY_SLOPE, Affine, Backward, restore_bias
 from nerva.parameters import Array, Step, as_generator, real_dtype
+from nerva.supports import as_support, from_mask
 
 BACKENDS = ("auto", *products.BACKENDS)
 
@@ -25,8 +25,11 @@ class SparseLinear(Affine):
     Parameters
     ----------
     in_features, out_features : D and K
-    density : fraction of the K x D weights that exist; exactly round(density K D) positions are drawn uniformly
-    weight : a nerva.CSR of shape (K, D) to use instead: then `density` and `init` must not be given
+    density : fraction of the K x D weights that exist; exactly round(density K D) positions are drawn
+    support : how: "random" (uniformly), "fan-in", "fan-out", "skewed", "blocks" or a callable (see nerva.supports); or
+        a matrix (K, D), dense or SciPy's, whose non-zeros are the positions: then `density` must not be given
+    fan : what the initializer is told: "dense", D and K, or "live", the weights there are for an output and an input
+    weight : a nerva.CSR of shape (K, D) to use instead: then `density`, `support` and `init` must not be given
     activation, init, bias, rng, dtype : as in nerva.Linear
     backend : "native" (own kernels), "mkl" (mkl_sparse_?_mm for the two products with W), "dense" (MKL's gemm on dense
         blocks of W's rows, memory for one of which is held and counted in `nbytes`), or "auto": for each product the
@@ -41,6 +44,8 @@ class SparseLinear(Affine):
         out_features: int,
         *,
         density: float | None = None,
+        support: Any = None,
+        fan: str = "dense",
         weight: CSR | None = None,
         activation: str = "identity",
         init: str | Initializer | None = None,
@@ -52,22 +57,23 @@ class SparseLinear(Affine):
         if backend not in BACKENDS:
             raise ValueError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
         if weight is not None:
-            if density is not None or init is not None:
-                raise ValueError("weight is given, so density and init must not be: it brings its own")
+            if density is not None or init is not None or support is not None:
+                raise ValueError("weight is given, so density, support and init must not be: it brings its own")
             if not isinstance(weight, CSR):
                 raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
             if weight.shape != (out_features, in_features):
                 raise ValueError(f"weight has shape {weight.shape}; it must be {(out_features, in_features)}")
             if dtype is not None and real_dtype(dtype) != weight.dtype:
                 raise TypeError(f"weight has dtype {weight.dtype}; dtype is {np.dtype(dtype)}")
-        elif density is None:
+        elif density is None and (support is None or isinstance(support, str) or callable(support)):
             raise TypeError("density is missing: the fraction of weights that exist, or a weight")
         real = weight.dtype if weight is not None else np.float32 if dtype is None else dtype
         super().__init__(in_features, out_features, activation, bias, real)
         self.backend = backend
         self._plans: dict[tuple[int, int, str], Plan] = {}  # by batch, threads and backend
         if weight is None:
-            weight = self._draw(density, "xavier" if init is None else init, as_generator(rng))
+            init = "xavier" if init is None else init
+            weight = self._draw(density, "random" if support is None else support, init, fan, as_generator(rng))
         self._weight = weight
         self._register(weight.values)
 
@@ -86,12 +92,25 @@ class SparseLinear(Affine):
         self._plans = {}
         self._register(weight.values)
 
-    def _draw(self, density: float | None, init: str | Initializer, rng: np.random.Generator) -> CSR:
-        assert density is not None
+    def _draw(
+        self, density: float | None, support: Any, init: str | Initializer, fan: str, rng: np.random.Generator
+    ) -> CSR:
         D, K = self.in_features, self.out_features
-        count = weight_count(check_density(density), K, D)
-        indptr, indices = draw_support(K, D, count, rng)
-        return CSR((K, D), indptr, indices, initial_values(init, rng, D, K, count, self.dtype))
+        if isinstance(support, str) or callable(support):
+            assert density is not None
+            count = weight_count(check_density(density), K, D)
+            indptr, indices = as_support(support)(K, D, count, rng)
+        else:
+            if density is not None:
+                raise ValueError("support is a matrix, so density must not be given: it has its own")
+            if np.shape(support) != (K, D):
+                raise ValueError(f"support has shape {np.shape(support)}; it must be {(K, D)}")
+            indptr, indices = from_mask(support)
+            count = len(indices)
+        if len(indices) != count:
+            raise ValueError(f"support returned {len(indices)} positions; {count} were asked for")
+        values = initial_values(init, rng, *fans(fan, D, K, count), count, self.dtype)
+        return CSR((K, D), indptr, indices, values)
 
     @property
     def nnz(self) -> int:
