@@ -21,6 +21,7 @@ from nerva import datasets, initializers, schedules, supports
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
 from nerva._kernels.sparse_inputs import SparseBatch
+from nerva.checkpoint import load_weights, save_weights
 from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment
 from nerva.density import balanced, erdos_renyi, uniform
@@ -59,6 +60,8 @@ __all__ = [
     "erdos_renyi",
     "get_num_threads",
     "initializers",
+    "load_weights",
+    "save_weights",
     "schedules",
     "set_num_threads",
     "show_config",

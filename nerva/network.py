@@ -247,8 +247,8 @@ class MLP(Sequential):
     activation : of every layer but the last, which gives logits
     distribution : "erdos-renyi", "uniform", "balanced", or a callable (see nerva.density)
     support : where the weights of a sparse layer are, a name or a callable (see nerva.supports)
-    init : "xavier", "he", ..., or a callable (see nerva.initializers)
-    fan : what the initializer is told of a sparse layer, "dense" or "live" (see nerva.SparseLinear)
+    init : "pytorch", "xavier", "he", ..., or a callable (see nerva.initializers)
+    fan : what the initializer is told of a sparse layer, "live" or "dense" (see nerva.SparseLinear)
     dtype : float32 or float64
     seed : of supports, weights, and the order of samples in `fit`
     backend : of the sparse layers, "auto", "native", "mkl" or "dense" (see nerva.SparseLinear)
@@ -264,8 +264,8 @@ class MLP(Sequential):
         activation: str = "relu",
         distribution: str | Distribution = "erdos-renyi",
         support: str | Support = "random",
-        init: str | Initializer = "xavier",
-        fan: str = "dense",
+        init: str | Initializer = "pytorch",
+        fan: str = "live",
         dtype: npt.DTypeLike = np.float32,
         seed: int | np.random.Generator | None = 0,
         backend: str = "auto",

@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parents[1] / "nerva"
 
 # A room imports from floors below only. The name of a package stands for what is in it, unless that has its own line.
 FLOORS = [
+    ["files"],
     ["_kernels", "datasets"],
     ["configuration", "costs", "density", "initializers", "parameters", "schedules", "supports", "datasets.loader"],
     ["calibration"],

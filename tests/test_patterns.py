@@ -136,7 +136,7 @@ def test_fans_are_those_there_are(rng):
         return np.ones(count)
 
     nerva.SparseLinear(100, 50, density=0.1, init=init, fan="live", rng=rng)
-    nerva.SparseLinear(100, 50, density=0.1, init=init, rng=rng)
+    nerva.SparseLinear(100, 50, density=0.1, init=init, fan="dense", rng=rng)
     nerva.SparseLinear(100, 50, density=0.0, init=init, fan="live", rng=rng)
     assert told == [(10.0, 5.0), (100, 50), (1.0, 1.0)]
 

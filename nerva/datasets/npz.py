@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nerva.files import read_npz, replacing
 
 from .dataset import Dataset, Split, Standardized
 
@@ -46,7 +45,7 @@ def npz(path: str | os.PathLike[str]) -> Dataset:
         range. The message names the file, the array, and what was found.
     """
     path = Path(path)
-    arrays = _arrays(path)
+    arrays = read_npz(path, KEYS)
     Xtrain, Ttrain = _samples(path, "Xtrain", arrays), _labels(path, "Ttrain", arrays)
     Xtest, Ttest = _samples(path, "Xtest", arrays), _labels(path, "Ttest", arrays)
     hint = ""
@@ -90,27 +89,13 @@ def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
     OSError
         If the file cannot be written.
     """
-    path = Path(path)
     if not isinstance(dataset, Dataset):
         raise TypeError(f"dataset is {type(dataset).__name__}; it must be a nerva.datasets.Dataset")
     _check_splits(dataset)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: a folder, not a file")
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-                for split, X, y in (("train", *dataset.train), ("test", *dataset.test)):
-                    _write(archive, f"X{split}", X, np.dtype(np.float64 if X.dtype == np.float64 else np.float32))
-                    _write(archive, f"T{split}", y, np.dtype(np.int64))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, mode)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with replacing(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for split, X, y in (("train", *dataset.train), ("test", *dataset.test)):
+            _write(archive, f"X{split}", X, np.dtype(np.float64 if X.dtype == np.float64 else np.float32))
+            _write(archive, f"T{split}", y, np.dtype(np.int64))
 
 
 def _check_splits(dataset: Dataset) -> None:
@@ -147,35 +132,6 @@ def _write(archive: zipfile.ZipFile, key: str, array: Standardized | NDArray[Any
         np.lib.format.write_array_header_1_0(stream, header)
         for first in range(0, len(array), rows):
             stream.write(np.ascontiguousarray(np.asarray(array[first : first + rows]), dtype=dtype).data)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    if not path.is_file():
-        raise ValueError(f"{path}: not a file")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: not an .npz file, or a truncated one (no end of a zip archive found)")
-    name = ""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file.files]
-            if missing:
-                present = ", ".join(file.files) or "nothing"
-                raise ValueError(f"lacks {', '.join(missing)}; it holds {present}")
-            arrays = {}
-            for name in KEYS:
-                arrays[name] = np.asanyarray(file[name])
-    except (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        problem = f"{name} cannot be read ({error})" if name else str(error)
-        raise ValueError(f"{path}: {problem}") from error
-    return arrays
 
 
 def _samples(path: Path, key: str, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ class Linear(Affine):
     ----------
     in_features, out_features : D and K
     activation : "identity", "relu", "leaky_relu", "tanh" or "sigmoid"
-    init : "xavier", "he", ..., or a callable (see nerva.initializers)
+    init : "pytorch", "xavier", "he", ..., or a callable (see nerva.initializers)
     bias : whether there is a b, which starts at zero
     rng : numpy.random.Generator, or a seed, or None for a fresh one
     dtype : float32 or float64
@@ -32,7 +32,7 @@ class Linear(Affine):
         out_features: int,
         *,
         activation: str = "identity",
-        init: str | Initializer = "xavier",
+        init: str | Initializer = "pytorch",
         bias: bool = True,
         rng: np.random.Generator | int | None = None,
         dtype: npt.DTypeLike = np.float32,

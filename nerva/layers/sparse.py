@@ -28,9 +28,11 @@ class SparseLinear(Affine):
     density : fraction of the K x D weights that exist; exactly round(density K D) positions are drawn
     support : how: "random" (uniformly), "fan-in", "fan-out", "skewed", "blocks" or a callable (see nerva.supports); or
         a matrix (K, D), dense or SciPy's, whose non-zeros are the positions: then `density` must not be given
-    fan : what the initializer is told: "dense", D and K, or "live", the weights there are for an output and an input
+    fan : what the initializer is told: "live", the weights there are for an output and an input, or "dense", D and K
     weight : a nerva.CSR of shape (K, D) to use instead: then `density`, `support` and `init` must not be given
-    activation, init, bias, rng, dtype : as in nerva.Linear
+    init : "pytorch" unless given, which with live fans did best at 1 % and 0.1 % (bench/README.md); see
+        nerva.initializers
+    activation, bias, rng, dtype : as in nerva.Linear
     backend : "native" (own kernels), "mkl" (mkl_sparse_?_mm for the two products with W), "dense" (MKL's gemm on dense
         blocks of W's rows, memory for one of which is held and counted in `nbytes`), or "auto": for each product the
         fastest by nerva.costs, native unless another is much faster
@@ -45,7 +47,7 @@ class SparseLinear(Affine):
         *,
         density: float | None = None,
         support: Any = None,
-        fan: str = "dense",
+        fan: str = "live",
         weight: CSR | None = None,
         activation: str = "identity",
         init: str | Initializer | None = None,
@@ -72,7 +74,7 @@ class SparseLinear(Affine):
         self.backend = backend
         self._plans: dict[tuple[int, int, str], Plan] = {}  # by batch, threads and backend
         if weight is None:
-            init = "xavier" if init is None else init
+            init = "pytorch" if init is None else init
             weight = self._draw(density, "random" if support is None else support, init, fan, as_generator(rng))
         self._weight = weight
         self._register(weight.values)
