@@ -25,6 +25,7 @@ from nerva.checkpoint import load_weights, save_weights
 from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment
 from nerva.density import balanced, erdos_renyi, uniform
+from nerva.gradients import GradientReport, check_gradients
 from nerva.layers import Linear, SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.network import MLP, Sequential
@@ -43,6 +44,7 @@ __all__ = [
     "Constant",
     "EpochRecord",
     "Evaluation",
+    "GradientReport",
     "History",
     "Linear",
     "Momentum",
@@ -55,6 +57,7 @@ __all__ = [
     "SparseLinear",
     "StopTraining",
     "balanced",
+    "check_gradients",
     "config",
     "datasets",
     "erdos_renyi",

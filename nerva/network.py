@@ -1,5 +1,6 @@
 """Networks: layers in a row, and the multi-layer perceptron."""
 
+import copy
 import threading
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -152,6 +153,10 @@ class Sequential:
             assert DX is not None
             DY, delta = DX, True
         self.layers[0].backward(DY, input_gradient=False, step=step, delta=delta)
+
+    def astype(self, dtype: npt.DTypeLike) -> "Sequential":
+        """Return a copy whose layers have another number type; optimizer state is not copied."""
+        return Sequential([layer.astype(dtype) for layer in self.layers], rng=copy.deepcopy(self.rng))
 
     def parameters(self) -> Sequence[Parameter]:
         """Return what an optimizer steps on: weights and biases, layer by layer."""

@@ -29,6 +29,7 @@ FLOORS = [
         "estimator",
         "experiments",
         "export",
+        "gradients",
         "interrupts",
         "metrics",
         "plots",

@@ -10,7 +10,7 @@ from nerva._kernels.elementwise import bias_activation
 from nerva._kernels.memory import empty_vector
 from nerva.initializers import Initializer, initial_values
 from nerva.layers.affine import LEAKY_SLOPE, Affine, Backward, restore_bias, same_shape
-from nerva.parameters import Array, Step, as_generator
+from nerva.parameters import Array, Step, as_generator, real_dtype
 
 
 class Linear(Affine):
@@ -77,6 +77,16 @@ class Linear(Affine):
         if step is not None:
             for parameter in self._parameters:
                 step(parameter)
+
+    def astype(self, dtype: npt.DTypeLike) -> "Linear":
+        """Return a copy with another number type; optimizer state is not copied."""
+        dtype, bias = real_dtype(dtype), self.bias is not None
+        settings: dict[str, Any] = {"activation": self.activation, "init": "zeros", "bias": bias, "dtype": dtype}
+        layer = Linear(self.in_features, self.out_features, **settings)
+        layer.weight = self.weight
+        if self.bias is not None:
+            layer.bias = self.bias
+        return layer
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

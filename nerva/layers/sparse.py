@@ -176,6 +176,16 @@ class SparseLinear(Affine):
             None if below is None else (below._code, LEAKY_SLOPE, below.bias_gradient),
         )
 
+    def astype(self, dtype: npt.DTypeLike) -> "SparseLinear":
+        """Return a copy with another number type; optimizer state is not copied."""
+        W = self.weight
+        weight = CSR(W.shape, W.indptr, W.indices, W.values.astype(real_dtype(dtype)))
+        settings: dict[str, Any] = {"activation": self.activation, "bias": self.bias is not None}
+        layer = SparseLinear(self.in_features, self.out_features, weight=weight, backend=self.backend, **settings)
+        if self.bias is not None:
+            layer.bias = self.bias
+        return layer
+
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_plans": {}}
 

@@ -1,0 +1,115 @@
+"""The gradient check itself: right models pass, broken ones are named, and nothing of the model changes."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import nerva
+from nerva.layers.affine import Affine
+
+
+def data(rng, n=7, features=12, classes=4):
+    return rng.standard_normal((n, features)).astype(np.float32), rng.integers(0, classes, n)
+
+
+def network(activation="tanh", dtype=np.float32):
+    layers = [
+        nerva.SparseLinear(12, 10, density=0.3, activation=activation, rng=1, dtype=dtype),
+        nerva.Linear(10, 8, activation=activation, rng=2, dtype=dtype),
+        nerva.SparseLinear(8, 4, density=0.6, rng=3, dtype=dtype),
+    ]
+    return nerva.Sequential(layers)
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "leaky_relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("samples", [None, 5])
+def test_right_gradients_pass(rng, dtype, activation, samples):
+    X, y = data(rng)
+    report = nerva.check_gradients(network(activation, dtype), X, y, samples=samples)
+    assert report.ok, str(report)
+    report.raise_on_failure()
+    assert [(check.layer, check.name) for check in report.checks] == [
+        ("0 SparseLinear", "weight"),
+        ("0 SparseLinear", "bias"),
+        ("1 Linear", "weight"),
+        ("1 Linear", "bias"),
+        ("2 SparseLinear", "weight"),
+        ("2 SparseLinear", "bias"),
+    ]
+    assert [check.checked for check in report.checks] == [min(samples or n, n) for n in (36, 10, 80, 8, 19, 4)]
+
+
+def test_the_model_stays_as_it_is(rng):
+    X, y = data(rng)
+    model = network("relu")
+    optimizer = nerva.Nesterov()
+    model.train_step(X, y, optimizer, 0.1)
+    before = copy.deepcopy([(p.values, p.gradient, p.state) for p in model.parameters()])
+    state = copy.deepcopy(model.rng.bit_generator.state)
+    nerva.check_gradients(model, X, y, samples=3)
+    for parameter, (values, gradient, momenta) in zip(model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.values, values)
+        np.testing.assert_array_equal(parameter.gradient, gradient)
+        np.testing.assert_array_equal(parameter.state["momentum"], momenta["momentum"])
+    assert model.rng.bit_generator.state == state
+
+
+def test_a_wrong_gradient_is_named(rng, monkeypatch):
+    X, y = data(rng)
+    right = Affine._through_activation
+
+    def wrong(self, DY, Y, DZ):
+        right(self, DY, Y, DZ)
+        if self.bias_gradient is not None:
+            self.bias_gradient[1] *= 1.01
+
+    monkeypatch.setattr(Affine, "_through_activation", wrong)
+    report = nerva.check_gradients(network(), X, y, samples=None)
+    assert not report.ok
+    bad = [(check.layer, check.name, check.index) for check in report.checks if check.error > report.tolerance]
+    assert bad == [("0 SparseLinear", "bias", 1)]  # the layers above are done together with those on top of them
+    with pytest.raises(AssertionError, match=r"0 SparseLinear +bias .*WRONG"):
+        report.raise_on_failure()
+
+
+def test_a_kink_is_no_error():
+    """At zero ReLU has two slopes; the gradient is one of them, the difference their mean."""
+    model = nerva.Sequential([nerva.Linear(2, 3, activation="relu", init="zeros"), nerva.Linear(3, 2, rng=0)])
+    report = nerva.check_gradients(model, np.ones((1, 2), np.float32), [0])
+    assert report.ok, str(report)
+    assert report.checks[0].kinks == 6
+
+
+def test_weightless_layers_pass(rng):
+    X, y = data(rng)
+    report = nerva.check_gradients(nerva.Sequential([nerva.SparseLinear(12, 4, density=0.0)]), X, y)
+    assert report.ok
+    assert report.checks[0].checked == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samples": 0}, "samples is 0"),
+        ({"samples": 1.5}, r"samples is 1\.5"),
+        ({"step": 0.0}, r"step is 0\.0"),
+        ({"tolerance": 2}, "tolerance is 2"),
+    ],
+)
+def test_wrong_settings_are_refused(rng, settings, message):
+    with pytest.raises(ValueError, match=message):
+        nerva.check_gradients(network(), *data(rng), **settings)
+    with pytest.raises(TypeError, match="model is int"):
+        nerva.check_gradients(3, *data(rng))
+
+
+def test_another_number_type_is_a_copy(rng, dtype):
+    model = network("relu", dtype)
+    other = model.astype(np.float64)
+    assert other.dtype == np.float64
+    X, _ = data(rng)
+    np.testing.assert_allclose(other.predict_proba(X), model.predict_proba(X), rtol=1e-5)
+    other.layers[0].weight.values[:] = 0
+    assert model.layers[0].weight.values.any()
+    assert [layer.activation for layer in other.layers] == ["relu", "relu", "identity"]
