@@ -25,6 +25,7 @@ from nerva.checkpoint import load_weights, save_weights
 from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment
 from nerva.density import balanced, erdos_renyi, uniform
+from nerva.exchange import from_torch, to_torch
 from nerva.gradients import GradientReport, check_gradients
 from nerva.layers import Linear, SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
@@ -61,6 +62,7 @@ __all__ = [
     "config",
     "datasets",
     "erdos_renyi",
+    "from_torch",
     "get_num_threads",
     "initializers",
     "load_weights",
@@ -69,5 +71,6 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "supports",
+    "to_torch",
     "uniform",
 ]

@@ -336,3 +336,12 @@ def test_handles_are_given_back(rng):
     for values, indices, expected_values, expected_indices in kept:
         np.testing.assert_array_equal(values, expected_values)
         np.testing.assert_array_equal(indices, expected_indices)
+
+
+def test_what_is_small_may_be_left_out(dtype):
+    array = np.array([[0.5, -0.5, 0.0], [-0.51, 0.1, 2.0]], dtype)
+    np.testing.assert_array_equal(CSR.from_dense(array, 0.5).to_dense(), [[0, 0, 0], np.array([-0.51, 0, 2], dtype)])
+    assert CSR.from_dense(array, threshold=0.0).nnz == 5
+    for bad in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="threshold is"):
+            CSR.from_dense(array, bad)

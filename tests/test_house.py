@@ -28,6 +28,7 @@ FLOORS = [
         "distributed",
         "estimator",
         "experiments",
+        "exchange",
         "export",
         "gradients",
         "interrupts",

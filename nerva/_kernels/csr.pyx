@@ -302,12 +302,15 @@ cdef class CSR:
     # ---- from and to others
 
     @classmethod
-    def from_dense(cls, array):
-        """Return the CSR of the non-zeros of a float32 or float64 array of shape (K, D)."""
+    def from_dense(cls, array, double threshold=0.0):
+        """Return the CSR of the numbers of a float32 or float64 array (K, D) beyond the threshold, |x| > threshold."""
         array = np.asarray(array)
         if array.ndim != 2:
             raise ValueError(f"array has shape {array.shape}; it must be (K, D)")
-        rows, indices = np.nonzero(array)
+        if not threshold >= 0:
+            raise ValueError(f"threshold is {threshold}; it must not be negative")
+        # With NaN on the side of what is kept: it is refused below.
+        rows, indices = np.nonzero(array if threshold == 0 else ~(np.abs(array) <= threshold))
         indptr = np.zeros(array.shape[0] + 1, np.int64)
         np.cumsum(np.bincount(rows, minlength=array.shape[0]), out=indptr[1:])
         return cls(array.shape, indptr, indices, array[rows, indices])
