@@ -30,9 +30,19 @@ from nerva.gradients import GradientReport, check_gradients
 from nerva.layers import Linear, SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.network import MLP, Sequential
-from nerva.optimizers import SGD, Momentum, Nesterov
+from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, RMSprop
 from nerva.parameters import Parameter
-from nerva.schedules import Constant, MultiStep
+from nerva.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    MultiStep,
+    OneCycle,
+    ReduceOnPlateau,
+    StepDecay,
+    TimeBased,
+    WarmUp,
+)
 from nerva.training import EpochRecord, Evaluation, History, StopTraining
 
 __version__ = package_version()
@@ -41,22 +51,34 @@ __all__ = [
     "CSR",
     "MLP",
     "SGD",
+    "Adam",
+    "AdamW",
     "Augment",
     "Constant",
+    "Cosine",
     "EpochRecord",
     "Evaluation",
+    "Exponential",
     "GradientReport",
+    "Groups",
     "History",
     "Linear",
+    "Lion",
     "Momentum",
     "MultiStep",
     "Nesterov",
+    "OneCycle",
     "Parameter",
+    "RMSprop",
+    "ReduceOnPlateau",
     "Sequential",
     "SoftmaxCrossEntropy",
     "SparseBatch",
     "SparseLinear",
+    "StepDecay",
     "StopTraining",
+    "TimeBased",
+    "WarmUp",
     "balanced",
     "check_gradients",
     "config",

@@ -1,6 +1,7 @@
 """What an optimizer sees of a layer: flat vectors of weights and gradients, and room for its own state."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +16,18 @@ class Parameter:
     """Trained numbers of one layer, of shape (n,), changed in place.
 
     `state` holds what an optimizer keeps for each number (its momentum, say), vectors of shape (n,) too, so that
-    whoever moves weights moves their state with them. `owner` is the optimizer the state belongs to.
+    whoever moves weights moves their state with them. `owner` is the optimizer the state belongs to, and `steps` counts
+    those it took, where its rule depends on that.
     """
 
-    __slots__ = ("_gradient", "name", "owner", "state", "values")
+    __slots__ = ("_gradient", "name", "owner", "state", "steps", "values")
 
     def __init__(self, name: str, values: Array) -> None:
         self.name = name
         self.values = values
         self.state: dict[str, Array] = {}
         self.owner: object = None
+        self.steps = 0
         self._gradient: Array | None = None
 
     @property
@@ -48,22 +51,45 @@ class Parameter:
         return self.state
 
 
+class Taken(NamedTuple):
+    """What a kernel needs for the step of one parameter: the rule, and what it keeps for each number, where it does."""
+
+    update: Update
+    velocity: Array | None
+    second: Array | None
+
+
 class Step:
-    """One step of an optimizer whose rule the kernels know, to be taken on any parameter."""
+    """One step of an optimizer whose rule the kernels know, to be taken on any parameter.
 
-    __slots__ = ("_owner", "update")
+    `rule` is the update, or makes it for the t-th step of a parameter, from 1 on.
+    """
 
-    def __init__(self, update: Update, owner: object) -> None:
-        self.update = update
+    __slots__ = ("_made", "_owner", "_rule")
+
+    def __init__(self, rule: Update | Callable[[int], Update], owner: object) -> None:
+        self._rule = rule
         self._owner = owner
+        self._made: dict[int, Update] = {}
 
-    def velocity(self, parameter: Parameter) -> Array | None:
-        """Return the velocity the step needs beside the parameter, if it needs one."""
-        return parameter.claim(self._owner, "momentum")["momentum"] if self.update.has_velocity else None
+    def take(self, parameter: Parameter) -> Taken:
+        """Return what the step of this parameter needs, and count it."""
+        if isinstance(self._rule, Update):
+            update, t = self._rule, 0
+        else:
+            t = parameter.steps + 1 if parameter.owner is self._owner else 1
+            update = self._made.get(t) or self._made.setdefault(t, self._rule(t))
+        names = ("momentum",) * update.has_velocity + ("square",) * update.has_second
+        if not names:
+            return Taken(update, None, None)
+        state = parameter.claim(self._owner, *names)
+        parameter.steps = t
+        return Taken(update, state.get("momentum"), state.get("square"))
 
     def __call__(self, parameter: Parameter) -> None:
         """Take the step from the parameter's gradient."""
-        self.update(parameter.gradient, self.velocity(parameter), parameter.values)
+        update, velocity, second = self.take(parameter)
+        update(parameter.gradient, velocity, parameter.values, second)
 
 
 def zeros(n: int, dtype: npt.DTypeLike) -> Array:

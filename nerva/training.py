@@ -20,7 +20,7 @@ from nerva.datasets.loader import Batches, Samples
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD, Nesterov
 from nerva.parameters import Array, Parameter, Step, as_generator
-from nerva.schedules import Schedule, as_schedule, check_rate
+from nerva.schedules import Schedule, as_schedule, check_rate, tell
 
 EVALUATION_BATCH = 128
 
@@ -106,7 +106,7 @@ def train_batch(
 ) -> tuple[float, int]:
     """Take one step on X (features, batch), and return the loss before it and how many predictions were right."""
     result = loss(model.forward(X), y)
-    if type(optimizer).step is SGD.step:
+    if getattr(optimizer, "fused", False):
         model.backward(result.gradient, step=optimizer.at(rate))
     else:
         model.backward(result.gradient)
@@ -199,15 +199,17 @@ def fit(
         seconds = time.perf_counter() - started
         if not isfinite(total) and all(map(isfinite, history["loss"])):
             warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=3)
+        evaluation = held_out() if held_out else None
         record = EpochRecord(
             epoch=epoch + 1,
             learning_rate=rate_at(float(epoch)),
             loss=total / seen,
             train_accuracy=correct / seen,
-            test_accuracy=held_out().accuracy if held_out else None,
+            test_accuracy=evaluation.accuracy if evaluation else None,
             seconds=seconds,
         )
         history.epochs.append(record)
+        tell(rate_at, evaluation.loss if evaluation else record.loss)
         try:
             for callback in callbacks:
                 callback(model, record)

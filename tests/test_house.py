@@ -17,7 +17,17 @@ SOURCE = Path(__file__).parents[1] / "nerva"
 FLOORS = [
     ["files"],
     ["_kernels", "datasets"],
-    ["configuration", "costs", "density", "initializers", "parameters", "schedules", "supports", "datasets.loader"],
+    [
+        "configuration",
+        "costs",
+        "density",
+        "initializers",
+        "parameters",
+        "profiling",
+        "schedules",
+        "supports",
+        "datasets.loader",
+    ],
     ["calibration"],
     ["layers", "losses", "optimizers", "topology"],
     ["training"],

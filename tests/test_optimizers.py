@@ -161,5 +161,9 @@ def test_a_wrong_setting_is_named(make, error, name):
 def test_defaults_and_names():
     assert repr(nerva.SGD()) == "SGD(weight_decay=0.0)"
     assert repr(nerva.Nesterov(weight_decay=0.1)) == "Nesterov(weight_decay=0.1, momentum=0.9)"
-    assert {"sgd": nerva.SGD, "momentum": nerva.Momentum, "nesterov": nerva.Nesterov} == OPTIMIZERS
+    assert (
+        repr(nerva.Adam(clip_value=1))
+        == "Adam(weight_decay=0.0, clip_value=1.0, beta1=0.9, beta2=0.999, epsilon=1e-08)"
+    )
+    assert list(OPTIMIZERS) == ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lion"]
     assert nerva.Momentum().momentum == nerva.Nesterov().momentum == 0.9

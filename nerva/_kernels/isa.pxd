@@ -29,11 +29,11 @@ cdef extern from "table.h" nogil:
         NERVA_UINT8, NERVA_FLOAT32, NERVA_FLOAT64
 
     enum nerva_rule:
-        NERVA_SGD, NERVA_MOMENTUM, NERVA_NESTEROV
+        NERVA_SGD, NERVA_MOMENTUM, NERVA_NESTEROV, NERVA_RMSPROP, NERVA_ADAM, NERVA_ADAMW, NERVA_LION
 
     ctypedef struct nerva_update:
         int rule
-        double rate, momentum, decay
+        double rate, momentum, decay, second, epsilon, root, shrink, clip
 
     ctypedef struct nerva_backward:
         const nerva_csr *W
@@ -50,10 +50,13 @@ cdef extern from "table.h" nogil:
         void *gradient
         void *bias_gradient
         const nerva_update *update
+        const nerva_update *bias_update
         void *values
         void *velocity
+        void *second
         void *bias
         void *bias_velocity
+        void *bias_second
 
     ctypedef struct nerva_table:
         const char *isa
@@ -71,7 +74,7 @@ cdef extern from "table.h" nogil:
         void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P) noexcept nogil
         void (*backward)(const nerva_backward *layer, int threads) noexcept nogil
         void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
-                       void *weights) noexcept nogil
+                       void *second, void *weights) noexcept nogil
         void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                        const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
                        int threads, nerva_matrix out) noexcept nogil

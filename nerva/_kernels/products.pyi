@@ -47,6 +47,9 @@ def sparse_backward(
     bias_velocity: Array | None = None,
     delta: bool = False,
     below: tuple[int, float, Array | None] | None = None,
+    second: Array | None = None,
+    bias_update: Update | None = None,
+    bias_second: Array | None = None,
 ) -> None: ...
 def check_batch(A: object, name: str, dtype: np.dtype[Any], features: int, batch: int = -1) -> None: ...
 def widest_batch(dtype: np.dtype[Any]) -> int: ...

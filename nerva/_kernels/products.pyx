@@ -5,7 +5,7 @@ cimport numpy as cnp
 from .arrays cimport apart, check_activation, matrix, real_type, row, vector
 from .csr cimport CSR
 from .dense cimport GRADIENT, INPUT, OUTPUT, dense_product, multiply
-from .isa cimport NERVA_IDENTITY, NERVA_SGD, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
+from .isa cimport NERVA_IDENTITY, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport (
     CblasNoTrans, CblasTrans, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL,
     SPARSE_OPERATION_NON_TRANSPOSE, check, matrix_descr, mkl_sparse_d_mm, mkl_sparse_s_mm, sparse_matrix_t,
@@ -159,16 +159,18 @@ def sddmm(CSR W not None, DY, X, out, str backend="native"):
 
 def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, DX=None, gradient=None, Db=None,
                     Update update=None, velocity=None, bias=None, bias_velocity=None, bint delta=False,
-                    tuple below=None):
+                    tuple below=None, second=None, Update bias_update=None, bias_second=None):
     """The way back through Y = f(W X + b), all of it in one go, with own kernels.
 
     DZ = DY f'(Z);  Db = the sums of its rows;  DX = W' DZ;  gradient = DZ X' on the pattern of W
 
-    Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity (K,); gradient, velocity (nnz,). DZ may be DY; DX
+    Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity, bias_second (K,); gradient, velocity, second
+    (nnz,). DZ may be DY; DX
     is None where nobody wants it. With `below` = (activation, alpha, Db or None) of the layer whose outputs are X, DX
     is that layer's DZ instead, DX = (W' DZ) f'(.), and its Db is set. With `delta`, DY is DZ and Db holds its sums
-    already: the layer above has done so. With an `update`, the values of W and the bias take their step at once: then
-    `gradient` is scratch, and may be None where N is at most `widest_batch`.
+    already: the layer above has done so. With an `update`, the values of W and the bias take their step at once, the
+    bias by `bias_update` where that is given: then `gradient` is scratch, and may be None where N is at most
+    `widest_batch`.
     """
     cdef int typenum = W.typenum
     cdef nerva_backward layer
@@ -201,7 +203,8 @@ def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, 
             )
     cdef const nerva_table *kernel = kernels(typenum)
     layer.gradient = layer.bias_gradient = layer.velocity = layer.bias = layer.bias_velocity = layer.values = NULL
-    layer.update = NULL
+    layer.second = layer.bias_second = NULL
+    layer.update = layer.bias_update = NULL
     if gradient is not None:
         layer.gradient = vector(gradient, "gradient", typenum, W.nnz, True)
     elif update is None or N > kernel.widest_batch or N == 0:
@@ -210,14 +213,20 @@ def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, 
         layer.bias_gradient = vector(Db, "Db", typenum, W.rows, True)
     if update is not None:
         layer.update, layer.values = &update.how, cnp.PyArray_DATA(W._values)
+        bias_update = update if bias_update is None else bias_update
+        layer.bias_update = &bias_update.how
         if bias is not None:
             layer.bias = vector(bias, "bias", typenum, W.rows, True)
             if Db is None:
                 raise TypeError("Db is None; the step of the bias needs it")
-        if update.how.rule != NERVA_SGD:
+        if update.has_velocity:
             layer.velocity = vector(velocity, "velocity", typenum, W.nnz, True)
-            if bias is not None:
-                layer.bias_velocity = vector(bias_velocity, "bias_velocity", typenum, W.rows, True)
+        if update.has_second:
+            layer.second = vector(second, "second", typenum, W.nnz, True)
+        if bias is not None and bias_update.has_velocity:
+            layer.bias_velocity = vector(bias_velocity, "bias_velocity", typenum, W.rows, True)
+        if bias is not None and bias_update.has_second:
+            layer.bias_second = vector(bias_second, "bias_second", typenum, W.rows, True)
     with nogil:
         kernel.backward(&layer, threads())
 

@@ -7,10 +7,25 @@ Array = npt.NDArray[Any]
 RULES: dict[str, int]
 
 class Update:
-    def __init__(self, rule: str, rate: float, momentum: float = 0.0, decay: float = 0.0) -> None: ...
+    def __init__(
+        self,
+        rule: str,
+        rate: float,
+        momentum: float = 0.0,
+        decay: float = 0.0,
+        *,
+        second: float = 0.0,
+        epsilon: float = 0.0,
+        t: int = 1,
+        clip: float = 0.0,
+    ) -> None: ...
     @property
     def has_velocity(self) -> bool: ...
-    def __call__(self, gradient: Array, velocity: Array | None, weights: Array) -> None: ...
+    @property
+    def has_second(self) -> bool: ...
+    def __call__(
+        self, gradient: Array, velocity: Array | None, weights: Array, second: Array | None = None
+    ) -> None: ...
 
 def sgd(gradient: Array, rate: float, decay: float, weights: Array) -> None: ...
 def momentum(

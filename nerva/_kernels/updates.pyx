@@ -3,47 +3,85 @@
 cimport numpy as cnp
 
 from .arrays cimport apart, real_type, row, vector
-from .isa cimport NERVA_MOMENTUM, NERVA_NESTEROV, NERVA_SGD, kernels, nerva_table
+from .isa cimport (
+    NERVA_ADAM, NERVA_ADAMW, NERVA_LION, NERVA_MOMENTUM, NERVA_NESTEROV, NERVA_RMSPROP, NERVA_SGD, kernels, nerva_table,
+)
 from .mkl cimport threads
 
 cnp.import_array()
 
-RULES = {"sgd": NERVA_SGD, "momentum": NERVA_MOMENTUM, "nesterov": NERVA_NESTEROV}
+RULES = {
+    "sgd": NERVA_SGD,
+    "momentum": NERVA_MOMENTUM,
+    "nesterov": NERVA_NESTEROV,
+    "rmsprop": NERVA_RMSPROP,
+    "adam": NERVA_ADAM,
+    "adamw": NERVA_ADAMW,
+    "lion": NERVA_LION,
+}
 
 
 cdef class Update:
-    """A rule for one step on a weight w with gradient g, where d = g + decay w:
+    """A rule for one step on a weight w with gradient g, where d = g + decay w, v a velocity and s a second moment:
 
     "sgd"       w -= rate d
     "momentum"  v = momentum v + d;  w -= rate v
     "nesterov"  v = momentum v + d;  w -= rate (d + momentum v)
+    "rmsprop"   s = second s + (1 - second) d^2;  q = d / (sqrt(s) + epsilon);  w -= rate q, or with a momentum
+                v = momentum v + q;  w -= rate v
+    "adam"      v = momentum v + (1 - momentum) d;  s = second s + (1 - second) d^2;  in step t
+                w -= rate v / (1 - momentum^t) / (sqrt(s / (1 - second^t)) + epsilon)
+    "adamw"     w -= rate decay w;  then as "adam" with d = g
+    "lion"      w -= rate (sign(momentum v + (1 - momentum) g) + decay w);  v = second v + (1 - second) g
+
+    With a `clip` above 0, g is brought within +-clip first.
     """
 
-    def __init__(self, str rule, double rate, double momentum=0.0, double decay=0.0):
+    def __init__(self, str rule, double rate, double momentum=0.0, double decay=0.0, *, double second=0.0,
+                 double epsilon=0.0, int t=1, double clip=0.0):
         if rule not in RULES:
             raise ValueError(f"rule is {rule!r}; it must be one of {', '.join(RULES)}")
+        if t < 1:
+            raise ValueError(f"t is {t}; steps count from 1")
         self.how.rule, self.how.rate, self.how.momentum, self.how.decay = RULES[rule], rate, momentum, decay
+        self.how.second, self.how.epsilon, self.how.root, self.how.clip = second, epsilon, 1.0, clip
+        self.how.shrink = rate * decay
+        if self.how.rule == NERVA_ADAM or self.how.rule == NERVA_ADAMW:
+            self.how.rate = rate / (1.0 - momentum**t)
+            self.how.root = 1.0 / (1.0 - second**t) ** 0.5
 
     @property
     def has_velocity(self):
         """Whether each weight needs a velocity beside it."""
-        return self.how.rule != NERVA_SGD
+        return self.how.rule != NERVA_SGD and (self.how.rule != NERVA_RMSPROP or self.how.momentum > 0)
 
-    def __call__(self, gradient, velocity, weights):
-        """Take the step on all weights. Shapes: gradient, velocity, weights (n,); velocity is None for "sgd"."""
+    @property
+    def has_second(self):
+        """Whether each weight needs a second moment beside it."""
+        return NERVA_RMSPROP <= self.how.rule <= NERVA_ADAMW
+
+    def __call__(self, gradient, velocity, weights, second=None):
+        """Take the step on all weights. Shapes: gradient, velocity, second, weights (n,); None where the rule has none.
+        """
         cdef int typenum = real_type(weights, "weights")
         cdef Py_ssize_t n = weights.size
         cdef void *w = vector(weights, "weights", typenum, n, True)
         cdef void *v = NULL
-        if self.how.rule != NERVA_SGD:
+        cdef void *s = NULL
+        if self.has_velocity:
             v = vector(velocity, "velocity", typenum, n, True)
+        if self.has_second:
+            s = vector(second, "second", typenum, n, True)
         cdef void *g = vector(gradient, "gradient", typenum, n)
         cdef const nerva_table *kernel = kernels(typenum)
         apart(row(g, n), 1, n, "gradient", row(w, n), 1, n, "weights", typenum)
         apart(row(g, n), 1, n, "gradient", row(v, n), 1, n, "velocity", typenum)
         apart(row(v, n), 1, n, "velocity", row(w, n), 1, n, "weights", typenum)
+        apart(row(g, n), 1, n, "gradient", row(s, n), 1, n, "second", typenum)
+        apart(row(s, n), 1, n, "second", row(w, n), 1, n, "weights", typenum)
+        apart(row(v, n), 1, n, "velocity", row(s, n), 1, n, "second", typenum)
         with nogil:
-            kernel.update(n, g, &self.how, threads(), v, w)
+            kernel.update(n, g, &self.how, threads(), v, s, w)
 
 
 def sgd(gradient, double rate, double decay, weights):

@@ -157,6 +157,8 @@ class SparseLinear(Affine):
                 for parameter in self._parameters:
                     step(parameter)
             return
+        taken = None if step is None else step.take(weight)
+        bias_taken = None if step is None or bias is None else step.take(bias)
         products.sparse_backward(
             self.weight,
             X,
@@ -166,14 +168,17 @@ class SparseLinear(Affine):
             LEAKY_SLOPE,
             DZ,
             DX,
-            None if step is not None and 0 < X.shape[1] <= products.widest_batch(self.dtype) else weight.gradient,
+            None if taken is not None and 0 < X.shape[1] <= products.widest_batch(self.dtype) else weight.gradient,
             None if bias is None else bias.gradient,
-            None if step is None else step.update,
-            None if step is None else step.velocity(weight),
-            self.bias if step is not None else None,
-            None if step is None or bias is None else step.velocity(bias),
+            None if taken is None else taken.update,
+            None if taken is None else taken.velocity,
+            None if bias_taken is None else self.bias,
+            None if bias_taken is None else bias_taken.velocity,
             delta,
             None if below is None else (below._code, LEAKY_SLOPE, below.bias_gradient),
+            None if taken is None else taken.second,
+            None if bias_taken is None else bias_taken.update,
+            None if bias_taken is None else bias_taken.second,
         )
 
     def astype(self, dtype: npt.DTypeLike) -> "SparseLinear":

@@ -34,12 +34,13 @@ void NAME(backward)(const nerva_backward *layer, int threads) {
             NAME(activation_backward_share)(W->cols, N, layer->DX, layer->X, layer->below_activation,
                                             layer->below_alpha, layer->DX, layer->below_bias_gradient, thread, size);
         NAME(sddmm_share)(W, layer->DZ, layer->X, N, layer->gradient, layer->update, layer->values, layer->velocity,
-                          thread, size);
+                          layer->second, thread, size);
         _mm_setcsr(mode);
     }
     NAME(dismiss)(team);
     if (layer->update && N == 0) /* an empty sum is still a gradient: zero */
-        NAME(update)(W->nnz, layer->gradient, layer->update, 1, layer->velocity, layer->values);
+        NAME(update)(W->nnz, layer->gradient, layer->update, 1, layer->velocity, layer->second, layer->values);
     if (layer->update && layer->bias)
-        NAME(update)(W->rows, layer->bias_gradient, layer->update, 1, layer->bias_velocity, layer->bias);
+        NAME(update)(W->rows, layer->bias_gradient, layer->bias_update, 1, layer->bias_velocity, layer->bias_second,
+                     layer->bias);
 }

@@ -16,14 +16,14 @@ enum { LEAST = 112 * 64 / sizeof(V), AHEAD = 1 };
 
 /* Where a sum of products goes: into g, on top of what is there with `add`; or, with an update, into the step of w. */
 typedef struct {
-    R *g, *w, *v;
+    R *g, *w, *v, *s;
     int add, update;
     vector_update how;
 } sink;
 
 INLINE void drain(const sink *to, int64_t j, M lanes, V total) {
     if (to->add) total = vadd(total, vload_first(lanes, to->g + j));
-    if (to->update) step(&to->how, lanes, total, to->w + j, to->v + j);
+    if (to->update) step(&to->how, lanes, total, to->w + j, to->v ? to->v + j : 0, to->s ? to->s + j : 0);
     else vstore_first(lanes, to->g + j, total);
 }
 
@@ -100,6 +100,7 @@ INLINE void blocked_tile(const int WIDTH, const nerva_csr *W, const R *DY, int64
                     if (to->update) {
                         prefetch(to->w + soon, blocks.run, sizeof(R));
                         if (to->v) prefetch(to->v + soon, blocks.run, sizeof(R));
+                        if (to->s) prefetch(to->s + soon, blocks.run, sizeof(R));
                     }
                 }
                 V d[WIDEST];
@@ -159,11 +160,11 @@ static int64_t row_of(const nerva_csr *W, int64_t j) {
 }
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, int thread, int team) {
+                       const nerva_update *update, void *values, void *velocity, void *second, int thread, int team) {
     const int64_t vectors = (N + L - 1) / L, parts = (vectors + WIDEST - 1) / WIDEST;
     const nerva_range own = share(W->nnz, 1, thread, team);
     const int64_t row = row_of(W, own.first);
-    sink to = {.g = G, .w = values, .v = velocity};
+    sink to = {.g = G, .w = values, .v = velocity, .s = second};
     if (update) to.how = prepare_update(update);
     for (int64_t part = 0; part < parts; part++) {
         const int64_t first = vectors * part / parts, end = vectors * (part + 1) / parts;
@@ -184,7 +185,7 @@ void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N,
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        NAME(sddmm_share)(W, DY, X, N, G, 0, 0, 0, omp_get_thread_num(), omp_get_num_threads());
+        NAME(sddmm_share)(W, DY, X, N, G, 0, 0, 0, 0, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
     NAME(dismiss)(team);

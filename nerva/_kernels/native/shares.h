@@ -20,12 +20,12 @@ void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva
 int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads);
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, int thread, int team);
+                       const nerva_update *update, void *values, void *velocity, void *second, int thread, int team);
 
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
                                      double alpha, nerva_matrix DZ, void *Db, int thread, int team);
 
 void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
-                  void *weights);
+                  void *second, void *weights);
 
 #endif

@@ -44,6 +44,7 @@ INLINE V vadd(V a, V b) { return OP(add)(a, b); }
 INLINE V vsub(V a, V b) { return OP(sub)(a, b); }
 INLINE V vmul(V a, V b) { return OP(mul)(a, b); }
 INLINE V vdiv(V a, V b) { return OP(div)(a, b); }
+INLINE V vsqrt(V a) { return OP(sqrt)(a); }
 /* As in C's a > b ? a : b, the second operand where either is NaN: a NaN in b is kept. */
 INLINE V vmax(V a, V b) { return OP(max)(a, b); }
 INLINE V vmin(V a, V b) { return OP(min)(a, b); }

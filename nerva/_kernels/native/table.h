@@ -47,15 +47,30 @@ typedef struct {
     const nerva_move *moves;
 } nerva_images;
 
-/* One step of gradient descent on a weight w with gradient g, d = g + decay w:
+/* One step of an optimizer on a weight w with gradient g, d = g + decay w, v its velocity and s its second moment:
  *   NERVA_SGD       w -= rate d
  *   NERVA_MOMENTUM  v = momentum v + d;  w -= rate v
- *   NERVA_NESTEROV  v = momentum v + d;  w -= rate (d + momentum v) */
-enum nerva_rule { NERVA_SGD = 0, NERVA_MOMENTUM = 1, NERVA_NESTEROV = 2 };
+ *   NERVA_NESTEROV  v = momentum v + d;  w -= rate (d + momentum v)
+ *   NERVA_RMSPROP   s = second s + (1 - second) d^2;  q = d / (sqrt(s) + epsilon);  w -= rate q,
+ *                   or with momentum v = momentum v + q;  w -= rate v
+ *   NERVA_ADAM      v = momentum v + (1 - momentum) d;  s = second s + (1 - second) d^2;
+ *                   w -= rate v / (root sqrt(s) + epsilon)
+ *   NERVA_ADAMW     the same with d = g, after w -= shrink w
+ *   NERVA_LION      w -= rate sign(momentum v + (1 - momentum) g) + shrink w;  v = second v + (1 - second) g
+ * Where clip > 0, g is first brought within +-clip. */
+enum nerva_rule {
+    NERVA_SGD = 0,
+    NERVA_MOMENTUM = 1,
+    NERVA_NESTEROV = 2,
+    NERVA_RMSPROP = 3,
+    NERVA_ADAM = 4,
+    NERVA_ADAMW = 5,
+    NERVA_LION = 6,
+};
 
 typedef struct {
     int rule;
-    double rate, momentum, decay;
+    double rate, momentum, decay, second, epsilon, root, shrink, clip;
 } nerva_update;
 
 /* What the way back through a sparse layer reads and writes. */
@@ -75,8 +90,8 @@ typedef struct {
     void *gradient, *bias_gradient; /* (nnz,) and (K,); the latter may be NULL */
     /* With an update the weights take their step at once, and `gradient` is scratch: it may be NULL where the batch
      * fits `nerva_table.widest_batch`. */
-    const nerva_update *update;
-    void *values, *velocity, *bias, *bias_velocity;
+    const nerva_update *update, *bias_update;
+    void *values, *velocity, *second, *bias, *bias_velocity, *bias_second;
 } nerva_backward;
 
 typedef struct {
@@ -111,9 +126,9 @@ typedef struct {
      * pattern, and the step it asks for. */
     void (*backward)(const nerva_backward *layer, int threads);
 
-    /* One step on n weights; `velocity` may be NULL for NERVA_SGD. */
+    /* One step on n weights; `velocity` and `second` may be NULL where the rule has none. */
     void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
-                   void *weights);
+                   void *second, void *weights);
 
     /* out[d, j] = source[rows[j], d] scale[d] + shift[d] for D features of N samples; scale and shift may be NULL.
      * `stride` elements from one sample of the source to the next. With `images`, which may be NULL, sample j is moved

@@ -3,9 +3,9 @@
 #include "updates.h"
 
 void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
-                  void *weights) {
+                  void *second, void *weights) {
     const R *g = gradient;
-    R *v = velocity, *w = weights;
+    R *v = velocity, *s = second, *w = weights;
     const nerva_team team = NAME(muster)(threads, n);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
@@ -15,7 +15,7 @@ void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, i
         const vector_update how = prepare_update(update);
         for (int64_t i = own.first; i < own.last; i += L) {
             const M lanes = vfirst(own.last - i < L ? own.last - i : L);
-            step(&how, lanes, vload_first(lanes, g + i), w + i, v + i);
+            step(&how, lanes, vload_first(lanes, g + i), w + i, v ? v + i : 0, s ? s + i : 0);
         }
         _mm_setcsr(mode);
     }

@@ -6,15 +6,65 @@
 #include "table.h"
 
 typedef struct {
-    int rule;
+    int rule, clips;
     V minus_rate, momentum, decay;
+    V fresh, second, fresh_second, epsilon, root, minus_shrink, clip; /* fresh is what the momentum leaves of 1 */
 } vector_update;
 
 INLINE vector_update prepare_update(const nerva_update *update) {
-    return (vector_update){update->rule, vset((R)-update->rate), vset((R)update->momentum), vset((R)update->decay)};
+    return (vector_update){
+        .rule = update->rule,
+        .clips = update->clip > 0,
+        .minus_rate = vset((R)-update->rate),
+        .momentum = vset((R)update->momentum),
+        .decay = vset((R)update->decay),
+        .fresh = vset((R)(1 - update->momentum)),
+        .second = vset((R)update->second),
+        .fresh_second = vset((R)(1 - update->second)),
+        .epsilon = vset((R)update->epsilon),
+        .root = vset((R)update->root),
+        .minus_shrink = vset((R)-update->shrink),
+        .clip = vset((R)update->clip),
+    };
 }
 
-INLINE void step(const vector_update *update, M lanes, V gradient, R *w, R *v) {
+/* The rules that do more than gradient descent does; not inlined, or every kernel would hold them many times. */
+static __attribute__((noinline, unused)) void step_further(const vector_update *update, M lanes, V gradient, R *w, R *v,
+                                                           R *s) {
+    V x = vload_first(lanes, w), move;
+    if (update->rule == NERVA_LION) {
+        const V speed = vload_first(lanes, v), c = vfma(update->momentum, speed, vmul(update->fresh, gradient));
+        const V sign = vselect_positive(c, vset(1), vselect_greater(vzero(), c, vset(-1), vadd(c, c)));
+        x = vfma(update->minus_shrink, x, x);
+        vstore_first(lanes, v, vfma(update->second, speed, vmul(update->fresh_second, gradient)));
+        move = sign;
+    } else {
+        V d = gradient;
+        if (update->rule == NERVA_ADAMW) x = vfma(update->minus_shrink, x, x);
+        else d = vfma(update->decay, x, gradient);
+        const V square = vfma(update->second, vload_first(lanes, s), vmul(update->fresh_second, vmul(d, d)));
+        vstore_first(lanes, s, square);
+        if (update->rule == NERVA_RMSPROP) {
+            move = vdiv(d, vadd(vsqrt(square), update->epsilon));
+            if (v) {
+                move = vfma(update->momentum, vload_first(lanes, v), move);
+                vstore_first(lanes, v, move);
+            }
+        } else {
+            const V speed = vfma(update->momentum, vload_first(lanes, v), vmul(update->fresh, d));
+            vstore_first(lanes, v, speed);
+            move = vdiv(speed, vfma(update->root, vsqrt(square), update->epsilon));
+        }
+    }
+    vstore_first(lanes, w, vfma(update->minus_rate, move, x));
+}
+
+INLINE void step(const vector_update *update, M lanes, V gradient, R *w, R *v, R *s) {
+    if (update->clips) gradient = vmin(update->clip, vmax(vsub(vzero(), update->clip), gradient));
+    if (update->rule > NERVA_NESTEROV) {
+        step_further(update, lanes, gradient, w, v, s);
+        return;
+    }
     const V x = vload_first(lanes, w);
     V d = vfma(update->decay, x, gradient);
     if (update->rule != NERVA_SGD) {

@@ -1,0 +1,101 @@
+"""Learning rates over time, beside their closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+
+import nerva
+from nerva.schedules import tell
+
+EPOCHS = [0.0, 0.3, 1.0, 2.5, 4.999, 5.0, 9.99, 10.0, 12.0, 37.5, 1000.0]
+
+
+@pytest.mark.parametrize("epoch", EPOCHS)
+def test_closed_forms(epoch):
+    assert nerva.TimeBased(0.4, 0.1)(epoch) == pytest.approx(0.4 / (1 + 0.1 * epoch))
+    assert nerva.StepDecay(0.4, 0.5, 5)(epoch) == pytest.approx(0.4 * 0.5 ** (epoch // 5))
+    assert nerva.Exponential(0.4, 0.1)(epoch) == pytest.approx(0.4 * math.exp(-0.1 * epoch))
+    cosine = 0.1 + 0.3 * (1 + math.cos(math.pi * min(epoch, 10) / 10)) / 2
+    assert nerva.Cosine(0.4, 10, least=0.1)(epoch) == pytest.approx(cosine)
+    again = 0.4 * (1 + math.cos(math.pi * (epoch % 10) / 10)) / 2
+    assert nerva.Cosine(0.4, 10, growth=1)(epoch) == pytest.approx(again)
+    assert nerva.WarmUp(nerva.Exponential(0.4, 0.1), 5)(epoch) == pytest.approx(
+        0.4 * math.exp(-0.1 * epoch) * min(1, epoch / 5)
+    )
+    assert nerva.WarmUp(0.4, 5, start=0.5)(epoch) == pytest.approx(0.4 * (0.5 + 0.5 * min(1, epoch / 5)))
+
+
+def test_restarts_come_later_each_time():
+    schedule = nerva.Cosine(1.0, 10, growth=2)
+    assert [schedule(epoch) for epoch in (0, 10, 30, 70)] == [1.0] * 4
+    assert schedule(5) == schedule(20) == schedule(50) == pytest.approx(0.5)
+    assert schedule(69.999) < 1e-6
+
+
+def test_one_cycle_rises_and_falls():
+    schedule = nerva.OneCycle(1.0, epochs=10, rise=0.3, start=25, end=1000)
+    assert schedule(0) == pytest.approx(0.04)
+    assert schedule(1.5) == pytest.approx(0.52)
+    assert schedule(3) == 1.0
+    assert schedule(6.5) == pytest.approx((1 + 0.001) / 2)
+    assert schedule(10) == schedule(20) == pytest.approx(0.001)
+
+
+def test_a_plateau_reduces():
+    schedule = nerva.ReduceOnPlateau(1.0, factor=0.5, patience=1, cooldown=1, least=0.2)
+    rates = []
+    for loss in [3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1]:
+        schedule.observe(loss)
+        rates.append(schedule(0.0))
+    assert rates == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2]
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_fit_tells_the_loss(validated):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 6)).astype(np.float32), rng.integers(0, 3, 40)
+    other = rng.standard_normal((10, 6)).astype(np.float32), rng.integers(0, 3, 10)
+    losses = []
+
+    class Listener(nerva.ReduceOnPlateau):
+        def observe(self, loss):
+            losses.append(loss)
+            super().observe(loss)
+
+    model = nerva.MLP([6, 3])
+    listener = Listener(0.0, patience=0)
+    history = model.fit(X, y, epochs=3, schedule=nerva.WarmUp(listener, 1), validation=other if validated else None)
+    wanted = [model.evaluate(*other).loss] * 3 if validated else history["loss"]
+    assert losses == pytest.approx(wanted)
+    falling = nerva.ReduceOnPlateau(0.1, factor=0.5, patience=0, threshold=0.9)
+    rates = model.fit(X, y, epochs=4, schedule=falling)["learning_rate"]
+    assert rates[0] == 0.1
+    assert falling.rate == pytest.approx(0.1 * 0.5**3)
+
+
+def test_what_does_not_listen_is_left_alone():
+    tell(0.1, 3.0)
+    tell(nerva.Constant(0.1), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: nerva.TimeBased(-1, 0.1), "rate"),
+        (lambda: nerva.TimeBased(1, math.nan), "decay"),
+        (lambda: nerva.StepDecay(1, every=0), "every"),
+        (lambda: nerva.Exponential(1, "fast"), "decay"),
+        (lambda: nerva.Cosine(1, 0), "period"),
+        (lambda: nerva.Cosine(1, 3, growth=0.5), "growth"),
+        (lambda: nerva.WarmUp(nerva.Constant(1), -1), "epochs"),
+        (lambda: nerva.WarmUp("slow", 1), "schedule"),
+        (lambda: nerva.OneCycle(1, 10, rise=1), "rise"),
+        (lambda: nerva.OneCycle(1, 10, start=0), "start"),
+        (lambda: nerva.ReduceOnPlateau(1, factor=1), "factor"),
+        (lambda: nerva.ReduceOnPlateau(1, patience=-1), "patience"),
+    ],
+)
+def test_wrong_settings_are_named(make, name):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name} is"):
+        make()
