@@ -17,17 +17,18 @@ except ModuleNotFoundError as error:
         "'mkl-include<2027' && pip install --no-build-isolation -e ."
     ) from None
 
-from nerva import datasets, initializers, schedules, supports
+from nerva import activations, datasets, initializers, schedules, supports
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
 from nerva._kernels.sparse_inputs import SparseBatch
+from nerva.activations import GELU, AllReLU, LeakyReLU, SReLU, TReLU
 from nerva.checkpoint import load_weights, save_weights
 from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment
 from nerva.density import balanced, erdos_renyi, uniform
 from nerva.exchange import from_torch, to_torch
 from nerva.gradients import GradientReport, check_gradients
-from nerva.layers import Linear, SparseLinear
+from nerva.layers import Activation, BatchNorm, Dropout, Linear, SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.network import MLP, Sequential
 from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, RMSprop
@@ -49,19 +50,25 @@ __version__ = package_version()
 
 __all__ = [
     "CSR",
+    "GELU",
     "MLP",
     "SGD",
+    "Activation",
     "Adam",
     "AdamW",
+    "AllReLU",
     "Augment",
+    "BatchNorm",
     "Constant",
     "Cosine",
+    "Dropout",
     "EpochRecord",
     "Evaluation",
     "Exponential",
     "GradientReport",
     "Groups",
     "History",
+    "LeakyReLU",
     "Linear",
     "Lion",
     "Momentum",
@@ -71,14 +78,17 @@ __all__ = [
     "Parameter",
     "RMSprop",
     "ReduceOnPlateau",
+    "SReLU",
     "Sequential",
     "SoftmaxCrossEntropy",
     "SparseBatch",
     "SparseLinear",
     "StepDecay",
     "StopTraining",
+    "TReLU",
     "TimeBased",
     "WarmUp",
+    "activations",
     "balanced",
     "check_gradients",
     "config",

@@ -88,7 +88,7 @@ def _add_options(parser: Parser) -> None:
     either("--densities", metavar="D,D,D", type=_list_of(_density), help="the same, layer by layer")
     add("--distribution", **_one_of(DISTRIBUTIONS), help="how --density is shared out: %(choices)s (erdos-renyi)")
     add("--activation", **_one_of(ACTIVATIONS, "relu"), help="of hidden layers: %(choices)s (%(default)s)")
-    add("--init", **_one_of(INITIALIZERS, "pytorch"), help="first weights: %(choices)s (%(default)s)")
+    add("--init", **_one_of(INITIALIZERS, "xavier"), help="first weights: %(choices)s (%(default)s)")
 
     group = parser.add_argument_group("training")
     add = group.add_argument

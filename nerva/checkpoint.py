@@ -76,27 +76,30 @@ def load_weights(
         _check_same(model, found)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
-    for layer, new in zip(model.layers, found.layers, strict=True):
+    for layer, new in zip(_check_model(model), _check_model(found), strict=True):
         layer.weight = new.weight
-        if layer.bias is not None:
-            layer.bias = new.bias  # type: ignore[assignment] # it takes whatever becomes an array
+        if new.bias is not None:
+            layer.bias = new.bias
     return model
 
 
-def _check_model(model: object) -> None:
+def _check_model(model: object) -> list[Linear | SparseLinear]:
     if not isinstance(model, Sequential):
         raise TypeError(f"model is {type(model).__name__}; it must be a nerva.Sequential")
+    layers: list[Linear | SparseLinear] = []
     for i, layer in enumerate(model.layers):
-        if type(layer) not in (Linear, SparseLinear):
-            raise TypeError(
-                f"model.layers[{i}] is {type(layer).__name__}; weights are those of Linear and SparseLinear"
-            )
+        if not isinstance(layer, (Linear, SparseLinear)):
+            raise TypeError(f"model.layers[{i}] is {type(layer).__name__}; it must be a Linear or a SparseLinear")
+        if not isinstance(layer.activation, str) or layer.activation == "srelu":
+            raise TypeError(f"model.layers[{i}] has {layer.activation!r}; it must have an activation without numbers")
+        layers.append(layer)
+    return layers
 
 
 def _check_same(model: Sequential, found: Sequential) -> None:
     if len(model.layers) != len(found.layers):
         raise ValueError(f"it holds {len(found.layers)} layers; the model has {len(model.layers)}")
-    for i, (layer, new) in enumerate(zip(model.layers, found.layers, strict=True)):
+    for i, (layer, new) in enumerate(zip(_check_model(model), _check_model(found), strict=True)):
         if type(layer) is not type(new):
             raise ValueError(f"layer {i + 1} is a {type(new).__name__}; in the model it is a {type(layer).__name__}")
         shapes = [(one.out_features, one.in_features) for one in (new, layer)]
@@ -114,7 +117,7 @@ def _check_same(model: Sequential, found: Sequential) -> None:
 
 def _own_arrays(model: Sequential) -> dict[str, Any]:
     layers, arrays = [], {}
-    for i, layer in enumerate(model.layers):
+    for i, layer in enumerate(_check_model(model)):
         settings = {"in": layer.in_features, "out": layer.out_features, "activation": layer.activation}
         layers.append({"kind": type(layer).__name__, "dtype": layer.dtype.name, **settings})
         if isinstance(layer, SparseLinear):
@@ -166,7 +169,7 @@ def _array(arrays: dict[str, Array], name: str) -> Array:
 
 def _dense_arrays(model: Sequential) -> dict[str, Any]:
     arrays = {}
-    for i, layer in enumerate(model.layers, 1):
+    for i, layer in enumerate(_check_model(model), 1):
         arrays[f"W{i}"] = layer.weight.to_dense() if isinstance(layer, SparseLinear) else layer.weight
         arrays[f"b{i}"] = np.zeros(layer.out_features, layer.dtype) if layer.bias is None else layer.bias
     return arrays
@@ -192,7 +195,7 @@ def _from_dense(arrays: dict[str, Array], order: str, activation: str, model: Se
         if b is not None:
             b = b.reshape(-1) if b.size == len(W) else b  # the original's biases are rows, (1, K), in some versions
         f = activation if i < depth else "identity"
-        given = model.layers[i - 1] if model is not None and i <= len(model.layers) else None
+        given = _check_model(model)[i - 1] if model is not None and i <= len(model.layers) else None
         if given is not None and given.bias is None and b is not None and not b.any():
             b = None
         sparse = isinstance(given, SparseLinear) if given is not None else not W.all()

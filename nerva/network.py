@@ -11,17 +11,18 @@ import numpy.typing as npt
 
 from nerva import training
 from nerva._kernels.memory import Buffer
+from nerva.activations import Activation as Function
+from nerva.activations import of_hidden_layers
 from nerva.datasets.augment import Augment
 from nerva.density import Distribution, check_density, distribute
 from nerva.initializers import Initializer
-from nerva.layers import Linear, SparseLinear
+from nerva.layers import Affine, BatchNorm, Dropout, Layer, Linear, SparseLinear
+from nerva.layers.dropout import check_drop_rate
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD
 from nerva.parameters import Array, Parameter, Step, as_generator, real_dtype
 from nerva.schedules import Schedule
 from nerva.supports import Support, as_support
-
-Layer = Linear | SparseLinear
 
 
 class Sequential:
@@ -29,7 +30,8 @@ class Sequential:
 
     Parameters
     ----------
-    layers : nerva.Linear or nerva.SparseLinear, features matching, all of one dtype
+    layers : of nerva.Linear, SparseLinear, BatchNorm, Activation and Dropout any mixture, features matching, all of one
+        dtype, one of them at least with features of its own
     rng : generator or seed for the order of samples in `fit`; None for a fresh one
 
     `fit`, `train_step`, `evaluate`, `predict` and `predict_proba` take samples as rows, and may be called from any
@@ -44,39 +46,45 @@ class Sequential:
         if not self.layers:
             raise ValueError("layers is empty; a network needs at least one")
         for i, layer in enumerate(self.layers):
-            if not isinstance(layer, (Linear, SparseLinear)):
+            if not isinstance(layer, Layer):
                 raise TypeError(f"layers[{i}] is {type(layer).__name__}; it must be a nerva layer")
             if any(layer is other for other in self.layers[:i]):
                 raise ValueError(f"layers[{i}] stands in the network twice")
-            if any(layer.weight is other.weight for other in self.layers[:i]):
+            weight = getattr(layer, "weight", None)
+            if weight is not None and any(weight is getattr(other, "weight", None) for other in self.layers[:i]):
                 raise ValueError(f"layers[{i}] shares its weight with another layer; give it a copy")
-        for i, (below, above) in enumerate(pairwise(self.layers)):
-            if below.out_features != above.in_features:
-                raise ValueError(
-                    f"layers[{i}] gives {below.out_features} features, layers[{i + 1}] takes {above.in_features}"
-                )
-            if below.dtype != above.dtype:
-                raise ValueError(f"layers[{i}] has dtype {below.dtype}, layers[{i + 1}] {above.dtype}")
+        self.in_features, self.dtype = self._settle()
+        # The way back ends at the first layer that has anything to learn.
+        learning = [i for i, layer in enumerate(self.layers) if layer.parameters()]
+        self._first = learning[0] if learning else len(self.layers)
         self.rng = as_generator(rng)
         self.inputs = Buffer(self.in_features, self.dtype)  # of the samples that are predicted, kept from call to call
         self._lock = threading.RLock()
 
     # ---- shape and size
 
-    @property
-    def in_features(self) -> int:
-        """The features of a sample."""
-        return self.layers[0].in_features
+    def _settle(self) -> tuple[int, np.dtype[Any]]:
+        """Check that the layers fit, tell those that take any features what they get, and return features and dtype."""
+        known = next((layer for layer in self.layers if layer.in_features is not None), None)
+        if known is None or known.in_features is None or known.dtype is None:
+            raise ValueError("layers name no features; one must be a Linear, a SparseLinear or a BatchNorm")
+        features, dtype, carried = known.in_features, known.dtype, []
+        for i, layer in enumerate(self.layers):
+            carried.append(features)
+            if layer.in_features is not None and layer.in_features != features:
+                raise ValueError(f"layers[{i - 1}] gives {features} features, layers[{i}] takes {layer.in_features}")
+            if layer.dtype is not None and layer.dtype != dtype:
+                raise ValueError(f"layers[{i - 1}] has dtype {dtype}, layers[{i}] {layer.dtype}")
+            features = layer.out_features or features
+        for layer, given in zip(self.layers, carried, strict=True):
+            if layer.in_features is None:
+                layer.settle(given, dtype)
+        return carried[0], dtype
 
     @property
     def out_features(self) -> int:
         """The outputs for a sample: the classes."""
-        return self.layers[-1].out_features
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The number type of weights and activations."""
-        return self.layers[0].dtype
+        return self.layers[-1].out_features or 0
 
     @property
     def nnz(self) -> int:
@@ -86,12 +94,12 @@ class Sequential:
     @property
     def dense_size(self) -> int:
         """The weights the dense network of this shape would have, biases not counted."""
-        return sum(layer.in_features * layer.out_features for layer in self.layers)
+        return sum(layer.in_features * layer.out_features for layer in self.layers if isinstance(layer, Affine))
 
     @property
     def density(self) -> float:
         """The fraction of the dense network's weights that exist."""
-        return self.nnz / self.dense_size
+        return self.nnz / self.dense_size if self.dense_size else 1.0
 
     @property
     def nbytes(self) -> int:
@@ -111,9 +119,9 @@ class Sequential:
                     type(layer).__name__,
                     f"{layer.in_features:,}",
                     f"{layer.out_features:,}",
-                    layer.activation,
-                    f"{layer.density:.4%}",
-                    f"{layer.nnz:,}",
+                    "-" if layer.activation is None else str(layer.activation),
+                    f"{layer.density:.4%}" if isinstance(layer, Affine) else "-",
+                    f"{layer.nnz:,}" if isinstance(layer, Affine) else "-",
                     f"{layer.nbytes:,}",
                     _each(layer.nbytes, layer.nnz),
                 )
@@ -147,19 +155,25 @@ class Sequential:
 
         Sets every gradient; or, with a `step` (see SGD.at), lets every parameter take it at once.
         """
-        delta = False
-        for below, layer in reversed(list(pairwise(self.layers))):
-            DX = layer.backward(DY, step=step, below=below, delta=delta)
-            assert DX is not None
-            DY, delta = DX, True
-        self.layers[0].backward(DY, input_gradient=False, step=step, delta=delta)
+        given, delta = DY, False
+        for i in range(len(self.layers) - 1, self._first - 1, -1):
+            layer, below = self.layers[i], None
+            if i > self._first and layer.goes_through and self.layers[i - 1].fused is not None:
+                below = self.layers[i - 1]
+            # The loss keeps its gradient; that of a layer is nobody's once the next one has it.
+            overwrite = DY is not given
+            DX = layer.backward(
+                DY, input_gradient=i > self._first, step=step, below=below, delta=delta, overwrite=overwrite
+            )
+            if DX is not None:
+                DY, delta = DX, below is not None
 
     def astype(self, dtype: npt.DTypeLike) -> "Sequential":
         """Return a copy whose layers have another number type; optimizer state is not copied."""
         return Sequential([layer.astype(dtype) for layer in self.layers], rng=copy.deepcopy(self.rng))
 
     def parameters(self) -> Sequence[Parameter]:
-        """Return what an optimizer steps on: weights and biases, layer by layer."""
+        """Return what an optimizer steps on: weights, biases and the like, layer by layer."""
         return [parameter for layer in self.layers for parameter in layer.parameters()]
 
     # ---- the loop (nerva.training)
@@ -249,14 +263,18 @@ class MLP(Sequential):
     ----------
     sizes : the features from input to output, [3072, 1024, 512, 10]
     density : of the whole network, shared out by `distribution`; or a sequence with one density a layer
-    activation : of every layer but the last, which gives logits
+    activation : of every layer but the last, which gives logits: a name or an object of nerva.activations, or one for
+        each hidden layer; an AllReLU alternates
     distribution : "erdos-renyi", "uniform", "balanced", or a callable (see nerva.density)
     support : where the weights of a sparse layer are, a name or a callable (see nerva.supports)
-    init : "pytorch", "xavier", "he", ..., or a callable (see nerva.initializers)
-    fan : what the initializer is told of a sparse layer, "live" or "dense" (see nerva.SparseLinear)
+    init : "xavier", "he", ..., or a callable (see nerva.initializers)
+    fan : what the initializer is told of a sparse layer, "dense" or "live" (see nerva.SparseLinear)
     dtype : float32 or float64
     seed : of supports, weights, and the order of samples in `fit`
     backend : of the sparse layers, "auto", "native", "mkl" or "dense" (see nerva.SparseLinear)
+    batch_norm : whether a nerva.BatchNorm stands between each hidden layer, which has no bias then, and its activation
+    dropout : rate of a nerva.Dropout behind each hidden layer
+    drop_connect : rate at which the weights of every layer are dropped in training (see nerva.Linear)
 
     A layer whose density is 1 is a nerva.Linear, every other a nerva.SparseLinear.
     """
@@ -266,14 +284,17 @@ class MLP(Sequential):
         sizes: Sequence[int],
         *,
         density: float | Sequence[float] = 1.0,
-        activation: str = "relu",
+        activation: Function | Sequence[Function] = "relu",
         distribution: str | Distribution = "erdos-renyi",
         support: str | Support = "random",
-        init: str | Initializer = "pytorch",
-        fan: str = "live",
+        init: str | Initializer = "xavier",
+        fan: str = "dense",
         dtype: npt.DTypeLike = np.float32,
         seed: int | np.random.Generator | None = 0,
         backend: str = "auto",
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        drop_connect: float = 0.0,
     ) -> None:
         if not isinstance(sizes, Iterable):
             raise TypeError(f"sizes is {sizes!r}; it must be at least two positive integers")
@@ -288,22 +309,29 @@ class MLP(Sequential):
         else:
             densities = distribute(distribution, shapes, check_density(density))
         dtype, rng = real_dtype(dtype), as_generator(seed, "seed")
+        activations = [*of_hidden_layers(activation, len(shapes) - 1), "identity"]
+        dropout = check_drop_rate(dropout, "dropout")
+        if not isinstance(batch_norm, (bool, np.bool_)):
+            raise TypeError(f"batch_norm is {batch_norm!r}; it must be True or False")
         layers: list[Layer] = []
-        for i, ((D, K), d) in enumerate(zip(shapes, densities, strict=True)):
-            f = activation if i < len(shapes) - 1 else "identity"
+        for i, ((D, K), d, f) in enumerate(zip(shapes, densities, activations, strict=True)):
+            hidden = i < len(shapes) - 1
+            normal = hidden and bool(batch_norm)
+            settings: dict[str, Any] = {
+                "activation": "identity" if normal else f,
+                "init": init,
+                "bias": not normal,
+                "rng": rng,
+                "dtype": dtype,
+                "drop_connect": drop_connect,
+            }
             if d == 1.0:
-                layers.append(Linear(D, K, activation=f, init=init, rng=rng, dtype=dtype))
+                layers.append(Linear(D, K, **settings))
             else:
-                sparse = SparseLinear(
-                    *(D, K),
-                    density=d,
-                    support=as_support(support),
-                    fan=fan,
-                    activation=f,
-                    init=init,
-                    rng=rng,
-                    dtype=dtype,
-                    backend=backend,
-                )
-                layers.append(sparse)
+                settings |= {"support": as_support(support), "fan": fan, "backend": backend}
+                layers.append(SparseLinear(D, K, density=d, **settings))
+            if normal:
+                layers.append(BatchNorm(K, activation=f, dtype=dtype))
+            if hidden and dropout > 0:
+                layers.append(Dropout(dropout, rng=rng))
         super().__init__(layers, rng=rng)

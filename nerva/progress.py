@@ -7,6 +7,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from nerva.layers import Linear, SparseLinear
 from nerva.network import Sequential
 from nerva.training import EpochRecord
 
@@ -109,7 +110,7 @@ class Report:
         self.say(f"\ntest accuracy        {accuracy} after {epochs}", "bold")
         self.say(f"training time        {seconds / count:.2f} s per epoch, {duration(seconds)} in all\n")
         self.say(f"{'':19}{'this network':>14}{'dense':>12}{'of dense':>10}")
-        held = sum(layer.weight.nbytes for layer in model.layers)
+        held = sum(layer.weight.nbytes for layer in model.layers if isinstance(layer, (Linear, SparseLinear)))
         for name, here, dense, show in (
             ("weights", model.nnz, model.dense_size, "{:,}".format),
             ("memory for weights", held, model.dense_size * model.dtype.itemsize, size),

@@ -26,6 +26,17 @@ def activate(name, Z, alpha=0.0):
                 return np.tanh(Z)
             case "sigmoid":
                 return special.expit(Z)
+            case "trelu":
+                return np.where(alpha > Z, 0.0, Z)
+            case "all_relu":
+                return np.where(Z > 0, Z, alpha * Z)
+            case "gelu":
+                return np.where(-np.inf == Z, 0.0, Z * special.ndtr(Z))
+            case "gelu_tanh":
+                inner = np.sqrt(2 / np.pi) * (Z + 0.044715 * Z**3)
+                return np.where(-np.inf == Z, 0.0, Z * special.expit(2 * inner))
+            case "silu":
+                return np.where(-np.inf == Z, 0.0, Z * special.expit(Z))
 
 
 def activation_slope(name, Y, alpha=0.0):

@@ -221,7 +221,7 @@ def test_metrics_hold_the_settings_and_the_epochs(metrics_of):
     assert all(0 <= epoch[key] <= 1 for epoch in epochs for key in ("train_accuracy", "test_accuracy"))
     settings = {
         "hidden": [16, 8], "density": 0.3, "densities": None, "distribution": "erdos-renyi", "activation": "relu",
-        "init": "pytorch", "backend": "auto", "epochs": 3, "batch_size": 32, "optimizer": "nesterov", "momentum": 0.9,
+        "init": "xavier", "backend": "auto", "epochs": 3, "batch_size": 32, "optimizer": "nesterov", "momentum": 0.9,
         "weight_decay": 0.0, "learning_rate": 0.01, "milestones": [50, 75], "gamma": 0.1, "threads": 1,
         "dtype": "float32", "seed": 3, "data_dir": None, "augment": False,
     }  # fmt: skip

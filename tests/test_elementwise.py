@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerva._kernels import mkl
-from nerva._kernels.elementwise import ACTIVATIONS, activation_backward, bias_activation
+from nerva._kernels.elementwise import ACTIVATIONS, CURVES, activation_backward, bias_activation
 
 from .reference import (
     Call,
@@ -32,9 +32,10 @@ def curve(activation, z, alpha=0.0):
     return out[0]
 
 
-def test_the_activations_are_these_five():
+def test_the_activations_are_these():
     assert list(ACTIVATIONS) == ["identity", "relu", "leaky_relu", "tanh", "sigmoid"]
-    assert sorted(ACTIVATIONS.values()) == list(range(5))
+    assert list(CURVES) == ["gelu", "gelu_tanh", "silu", "all_relu", "trelu"]
+    assert sorted((ACTIVATIONS | CURVES).values()) == list(range(10))
 
 
 @given(
@@ -170,7 +171,7 @@ def test_wrong_arrays_are_refused(dtype, way):
 
 
 @pytest.mark.parametrize("way", ["forward", "backward"])
-@pytest.mark.parametrize("activation", [-1, 5, 2**31 - 1, "relu", None])
+@pytest.mark.parametrize("activation", [-1, 10, 2**31 - 1, "relu", None])
 def test_unknown_activations_are_refused(way, activation):
     call = right_calls(np.dtype(np.float32))[way]
     before = {name: call.arguments[name].copy() for name in call.outputs}

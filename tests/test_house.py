@@ -18,6 +18,7 @@ FLOORS = [
     ["files"],
     ["_kernels", "datasets"],
     [
+        "activations",
         "configuration",
         "costs",
         "density",

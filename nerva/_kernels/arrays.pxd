@@ -94,7 +94,7 @@ cdef inline int apart(nerva_matrix A, Py_ssize_t rows, Py_ssize_t columns, str n
 
 
 cdef inline int check_activation(int activation) except -1:
-    """Raise ValueError for a number that is no nerva_activation."""
+    """Raise ValueError for a number that is no nerva_activation to be had back from Y."""
     if not 0 <= activation <= <int> NERVA_SIGMOID:
         raise ValueError(f"activation is {activation}; it must be a code of elementwise.ACTIVATIONS")
     return 0

@@ -14,6 +14,7 @@ cdef class CSR:
     cdef cnp.ndarray _indptr, _indices, _values
     cdef cnp.ndarray _transposed_indptr, _transposed_indices, _permutation, _transposed_values
     cdef nerva_csr direct, transposed
+    cdef CSR _original  # whose pattern and companion this one shares
     cdef sparse_matrix_t _handle, _transposed_handle
     cdef Py_ssize_t _expected_columns, _expected_calls
     cdef cnp.ndarray _block  # room for some rows of W as a dense matrix; the lock is held while it is used

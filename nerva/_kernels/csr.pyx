@@ -182,6 +182,14 @@ cdef class CSR:
         """Make the companion unless it is there; the lock is held."""
         if self._permutation is not None:
             return 0
+        if self._original is not None:
+            self._original.companion()
+            self._transposed_indptr = self._original._transposed_indptr
+            self._transposed_indices = self._original._transposed_indices
+            self.transposed = self._original.transposed
+            self.transposed.values = cnp.PyArray_DATA(self._values)
+            self._permutation = self._original._permutation
+            return 0
         cdef cnp.ndarray indptr = _owned(np.zeros(self.columns + 1, np.int32), np.int32)
         cdef cnp.ndarray indices = empty_vector(max(self.nnz, 1), np.int32)
         cdef cnp.ndarray permutation = empty_vector(max(self.nnz, 1), np.int32)
@@ -342,6 +350,21 @@ cdef class CSR:
     def copy(self):
         """Return a CSR with copies of the arrays."""
         return CSR(self.shape, self._indptr, self._indices, self._values)
+
+    def twin(self):
+        """Return a CSR that shares the arrays of the pattern and of the companion, with values of its own, all zero."""
+        cdef CSR other = CSR.__new__(CSR)
+        other.rows, other.columns, other.nnz = self.rows, self.columns, self.nnz
+        other.dtype, other.typenum, other.lock = self.dtype, self.typenum, threading.Lock()
+        other._indptr, other._indices, other._original = self._indptr, self._indices, self
+        other._values = _owned(np.zeros(self.nnz, self.dtype), self.dtype)
+        other.direct = self.direct
+        other.direct.values = cnp.PyArray_DATA(other._values)
+        return other
+
+    def is_twin_of(self, CSR other not None):
+        """Whether this matrix was made by `other.twin()`, and both still have one pattern."""
+        return self._original is other and self._indices is other._indices and self._indptr is other._indptr
 
     def __reduce__(self):
         return CSR, (self.shape, np.array(self._indptr), np.array(self._indices), np.array(self._values))

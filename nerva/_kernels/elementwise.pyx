@@ -4,7 +4,8 @@ cimport numpy as cnp
 
 from .arrays cimport apart, check_activation, matrix, real_type, row, vector
 from .isa cimport (
-    NERVA_IDENTITY, NERVA_LEAKY_RELU, NERVA_RELU, NERVA_SIGMOID, NERVA_TANH, kernels, nerva_matrix, nerva_table,
+    NERVA_ALL_RELU, NERVA_GELU, NERVA_GELU_TANH, NERVA_IDENTITY, NERVA_LEAKY_RELU, NERVA_RELU, NERVA_SIGMOID,
+    NERVA_SILU, NERVA_TANH, NERVA_TRELU, kernels, nerva_matrix, nerva_table,
 )
 from .mkl cimport threads
 
@@ -17,6 +18,20 @@ ACTIVATIONS = {
     "tanh": NERVA_TANH,
     "sigmoid": NERVA_SIGMOID,
 }
+# Those whose derivative is had from Z, not from Y, so that they are no part of a product.
+CURVES = {
+    "gelu": NERVA_GELU,
+    "gelu_tanh": NERVA_GELU_TANH,
+    "silu": NERVA_SILU,
+    "all_relu": NERVA_ALL_RELU,
+    "trelu": NERVA_TRELU,
+}
+
+
+cdef int check_curve(int activation) except -1:
+    if not 0 <= activation <= <int> NERVA_TRELU:
+        raise ValueError(f"activation is {activation}; it must be a code of elementwise.ACTIVATIONS or CURVES")
+    return 0
 
 
 def bias_activation(bias, int activation, double alpha, out):
@@ -35,10 +50,23 @@ def bias_activation(bias, int activation, double alpha, out):
         kernel.bias_activation(K, N, b, activation, alpha, threads(), y)
 
 
-def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
-    """DZ = DY f'(Z), and Db = the sums of its rows; Y = f(Z) is all that is needed of Z.
+def curve(Z, int activation, double alpha, out):
+    """out = f(Z), for a code of ACTIVATIONS or CURVES; out may be Z. Shapes: Z, out (K, N)."""
+    cdef int typenum = real_type(Z, "Z")
+    cdef nerva_matrix z = matrix(Z, "Z", typenum, -1, -1)
+    cdef Py_ssize_t K = Z.shape[0], N = Z.shape[1]
+    cdef nerva_matrix y = matrix(out, "out", typenum, K, N, True)
+    cdef const nerva_table *kernel = kernels(typenum)
+    check_curve(activation)
+    apart(z, K, N, "Z", y, K, N, "out", typenum, True)
+    with nogil:
+        kernel.curve(K, N, z, activation, alpha, threads(), y)
 
-    Shapes: DY, Y, DZ (K, N), Db (K,) or None. DZ may be DY.
+
+def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
+    """DZ = DY f'(Z), and Db = the sums of its rows; Y = f(Z) is all that is needed of Z, but for a code of CURVES.
+
+    Shapes: DY, Y, DZ (K, N), Db (K,) or None. DZ may be DY. For a code of CURVES, Y is Z.
     """
     cdef int typenum = real_type(DY, "DY")
     cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
@@ -47,7 +75,7 @@ def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
     cdef nerva_matrix dz = matrix(DZ, "DZ", typenum, K, N, DZ is not DY or activation != NERVA_IDENTITY)
     cdef void *db = NULL if Db is None else vector(Db, "Db", typenum, K, True)
     cdef const nerva_table *kernel = kernels(typenum)
-    check_activation(activation)
+    check_curve(activation)
     apart(dy, K, N, "DY", dz, K, N, "DZ", typenum, True)
     apart(y, K, N, "Y", dz, K, N, "DZ", typenum)
     apart(dy, K, N, "DY", row(db, K), 1, K, "Db", typenum)

@@ -1,6 +1,6 @@
 """The native kernels' C interface, and the table of the instruction set in use."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 
 cdef extern from "table.h" nogil:
@@ -24,6 +24,7 @@ cdef extern from "table.h" nogil:
 
     enum nerva_activation:
         NERVA_IDENTITY, NERVA_RELU, NERVA_LEAKY_RELU, NERVA_TANH, NERVA_SIGMOID
+        NERVA_GELU, NERVA_GELU_TANH, NERVA_SILU, NERVA_ALL_RELU, NERVA_TRELU
 
     enum nerva_source:
         NERVA_UINT8, NERVA_FLOAT32, NERVA_FLOAT64
@@ -69,6 +70,28 @@ cdef extern from "table.h" nogil:
                                 nerva_matrix Y) noexcept nogil
         void (*activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
                                     double alpha, int threads, nerva_matrix DZ, void *Db) noexcept nogil
+        void (*curve)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads,
+                      nerva_matrix Y) noexcept nogil
+        void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *numbers, int64_t count, int threads,
+                      nerva_matrix Y) noexcept nogil
+        void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *numbers,
+                               int64_t count, int threads, nerva_matrix DZ, void *Db, void *gradient,
+                               void *rows_gradient) noexcept nogil
+        void (*column_softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads,
+                               nerva_matrix Y) noexcept nogil
+        void (*column_softmax_backward)(int64_t C, int64_t N, nerva_matrix DY, nerva_matrix Y, int logarithm,
+                                        int threads, nerva_matrix DZ) noexcept nogil
+        void (*batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, double epsilon,
+                           double momentum, int activation, double alpha, int threads, nerva_matrix Y, void *mean,
+                           void *inverse, void *running_mean, void *running_variance) noexcept nogil
+        void (*batch_norm_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, nerva_matrix X,
+                                    const void *gamma, const void *mean, const void *inverse, int activation,
+                                    double alpha, int threads, nerva_matrix DX, void *Dgamma,
+                                    void *Dbeta) noexcept nogil
+        void (*drop)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate, int threads,
+                     nerva_matrix Y) noexcept nogil
+        void (*drop_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
+                              int activation, double alpha, int threads, nerva_matrix DZ, void *Db) noexcept nogil
         int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                          nerva_matrix DZ, double *per_sample) noexcept nogil
         void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P) noexcept nogil

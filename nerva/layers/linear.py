@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels import products
+from nerva._kernels.drop import drop_vector
 from nerva._kernels.elementwise import bias_activation
 from nerva._kernels.memory import empty_vector
+from nerva.activations import Activation
 from nerva.initializers import Initializer, initial_values
-from nerva.layers.affine import LEAKY_SLOPE, Affine, Backward, restore_bias, same_shape
+from nerva.layers.affine import Affine, Backward, restore_bias, same_shape
 from nerva.parameters import Array, Step, as_generator, real_dtype
 
 
@@ -19,11 +21,15 @@ class Linear(Affine):
     Parameters
     ----------
     in_features, out_features : D and K
-    activation : "identity", "relu", "leaky_relu", "tanh" or "sigmoid"
-    init : "pytorch", "xavier", "he", ..., or a callable (see nerva.initializers)
+    activation : a name or an object of nerva.activations
+    init : "xavier", "he", ..., or a callable (see nerva.initializers)
     bias : whether there is a b, which starts at zero
     rng : numpy.random.Generator, or a seed, or None for a fresh one
     dtype : float32 or float64
+    drop_connect : rate, from 0 to below 1, at which weights count as zero in a training step, anew each time, the rest
+        as larger by 1 / (1 - rate); none do in evaluation
+
+    L. Wan et al., Regularization of neural networks using DropConnect, ICML 2013, describes the last.
     """
 
     def __init__(
@@ -31,17 +37,20 @@ class Linear(Affine):
         in_features: int,
         out_features: int,
         *,
-        activation: str = "identity",
-        init: str | Initializer = "pytorch",
+        activation: Activation = "identity",
+        init: str | Initializer = "xavier",
         bias: bool = True,
         rng: np.random.Generator | int | None = None,
         dtype: npt.DTypeLike = np.float32,
+        drop_connect: float = 0.0,
     ) -> None:
-        super().__init__(in_features, out_features, activation, bias, dtype)
+        super().__init__(in_features, out_features, activation, bias, dtype, drop_connect)
         D, K = self.in_features, self.out_features
-        weights = empty_vector(K * D, self.dtype)
-        weights[:] = initial_values(init, as_generator(rng), D, K, K * D, self.dtype)
+        weights, rng = empty_vector(K * D, self.dtype), as_generator(rng)
+        weights[:] = initial_values(init, rng, D, K, K * D, self.dtype)
         self._register(weights)
+        self._start_dropping(rng)
+        self._staying: Array | None = None  # in training with drop_connect, the weights, some of them zero
 
     @property
     def weight(self) -> Array:
@@ -54,11 +63,28 @@ class Linear(Affine):
 
     @property
     def nnz(self) -> int:
+        """The weights that exist, bias not counted."""
         return self.weight.size
 
-    def _product(self, X: Array, Y: Array) -> None:
-        products.gemm(self.weight, X, Y)
-        bias_activation(self.bias, self._code, LEAKY_SLOPE, Y)
+    def _product(self, X: Array, Y: Array, dropping: bool) -> None:
+        products.gemm(self._used(dropping), X, Y)
+        bias_activation(self.bias, self._code, self._alpha, Y)
+
+    def _drop(self, key: int) -> None:
+        weights = self._parameters[0].values
+        if self._staying is None:
+            self._staying = empty_vector(weights.size, self.dtype)
+        drop_vector(weights, key, self.drop_connect, self._staying)
+
+    def _used(self, dropping: bool) -> Array:
+        if not dropping:
+            return self.weight
+        assert self._staying is not None
+        return self._staying.reshape(self.out_features, self.in_features)
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + (0 if self._staying is None else self._staying.nbytes)
 
     @property
     def weight_gradient(self) -> Array:
@@ -68,25 +94,21 @@ class Linear(Affine):
     def _backward(self, back: Backward, step: Step | None) -> None:
         X, Y, DY, DZ, DX, delta, below = back
         if not delta:
-            self._through_activation(DY, Y, DZ)
+            self.through_activation(DY, Y, DZ)
         products.gemm(DZ, X, self.weight_gradient, transpose_b=True)
         if DX is not None:
-            products.gemm(self.weight, DZ, DX, transpose_a=True)
+            products.gemm(self._used(self._keys is not None), DZ, DX, transpose_a=True)
             if below is not None:
-                below._through_activation(DX, X, DX)
-        if step is not None:
-            for parameter in self._parameters:
-                step(parameter)
+                below.through_activation(DX, X, DX)
+        self._step_apart(step)
 
     def astype(self, dtype: npt.DTypeLike) -> "Linear":
         """Return a copy with another number type; optimizer state is not copied."""
-        dtype, bias = real_dtype(dtype), self.bias is not None
-        settings: dict[str, Any] = {"activation": self.activation, "init": "zeros", "bias": bias, "dtype": dtype}
+        settings: dict[str, Any] = {"activation": self.activation, "bias": self.bias is not None, "init": "zeros"}
+        settings |= {"dtype": real_dtype(dtype), "drop_connect": self.drop_connect}
         layer = Linear(self.in_features, self.out_features, **settings)
         layer.weight = self.weight
-        if self.bias is not None:
-            layer.bias = self.bias
-        return layer
+        return self._as_copied_to(layer)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -8,11 +8,13 @@ import numpy.typing as npt
 from nerva import calibration
 from nerva._kernels import products
 from nerva._kernels.csr import CSR
+from nerva._kernels.drop import drop_vector
 from nerva._kernels.mkl import get_num_threads
+from nerva.activations import Activation
 from nerva.costs import Plan
 from nerva.density import check_density, weight_count
 from nerva.initializers import Initializer, fans, initial_values
-from nerva.layers.affine import LEAKY_SLOPE, Affine, Backward, restore_bias
+from nerva.layers.affine import Affine, Backward, restore_bias
 from nerva.parameters import Array, Step, as_generator, real_dtype
 from nerva.supports import as_support, from_mask
 
@@ -28,14 +30,15 @@ class SparseLinear(Affine):
     density : fraction of the K x D weights that exist; exactly round(density K D) positions are drawn
     support : how: "random" (uniformly), "fan-in", "fan-out", "skewed", "blocks" or a callable (see nerva.supports); or
         a matrix (K, D), dense or SciPy's, whose non-zeros are the positions: then `density` must not be given
-    fan : what the initializer is told: "live", the weights there are for an output and an input, or "dense", D and K
+    fan : what the initializer is told: "dense", D and K, or "live", the weights there are for an output and an input,
+        which did much better at 0.1 % (bench/README.md)
     weight : a nerva.CSR of shape (K, D) to use instead: then `density`, `support` and `init` must not be given
-    init : "pytorch" unless given, which with live fans did best at 1 % and 0.1 % (bench/README.md); see
-        nerva.initializers
+    init : "xavier" unless given; see nerva.initializers
     activation, bias, rng, dtype : as in nerva.Linear
     backend : "native" (own kernels), "mkl" (mkl_sparse_?_mm for the two products with W), "dense" (MKL's gemm on dense
         blocks of W's rows, memory for one of which is held and counted in `nbytes`), or "auto": for each product the
         fastest by nerva.costs, native unless another is much faster
+    drop_connect : as in nerva.Linear, of the weights that exist; holds one more vector of nnz numbers
 
     By "dense", an infinity or NaN in X or DY reaches the whole column of the product, weights or no weights.
     """
@@ -47,14 +50,15 @@ class SparseLinear(Affine):
         *,
         density: float | None = None,
         support: Any = None,
-        fan: str = "live",
+        fan: str = "dense",
         weight: CSR | None = None,
-        activation: str = "identity",
+        activation: Activation = "identity",
         init: str | Initializer | None = None,
         bias: bool = True,
         rng: np.random.Generator | int | None = None,
         dtype: npt.DTypeLike | None = None,
         backend: str = "auto",
+        drop_connect: float = 0.0,
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
@@ -70,14 +74,17 @@ class SparseLinear(Affine):
         elif density is None and (support is None or isinstance(support, str) or callable(support)):
             raise TypeError("density is missing: the fraction of weights that exist, or a weight")
         real = weight.dtype if weight is not None else np.float32 if dtype is None else dtype
-        super().__init__(in_features, out_features, activation, bias, real)
+        super().__init__(in_features, out_features, activation, bias, real, drop_connect)
         self.backend = backend
         self._plans: dict[tuple[int, int, str], Plan] = {}  # by batch, threads and backend
+        rng = as_generator(rng)
         if weight is None:
-            init = "pytorch" if init is None else init
-            weight = self._draw(density, "random" if support is None else support, init, fan, as_generator(rng))
+            init = "xavier" if init is None else init
+            weight = self._draw(density, "random" if support is None else support, init, fan, rng)
         self._weight = weight
         self._register(weight.values)
+        self._start_dropping(rng)
+        self._staying: CSR | None = None  # in training with drop_connect, the weights, some of them zero
 
     @property
     def weight(self) -> CSR:
@@ -116,6 +123,7 @@ class SparseLinear(Affine):
 
     @property
     def nnz(self) -> int:
+        """The weights that exist, bias not counted."""
         return int(self.weight.nnz)
 
     @property
@@ -125,7 +133,8 @@ class SparseLinear(Affine):
 
     @property
     def nbytes(self) -> int:
-        return super().nbytes - self.weight.values.nbytes + int(self.weight.nbytes)
+        staying = 0 if self._staying is None else self._staying.values.nbytes
+        return super().nbytes - self.weight.values.nbytes + int(self.weight.nbytes) + staying
 
     def _plan(self, N: int) -> Plan:
         key = N, get_num_threads(), self.backend
@@ -137,35 +146,49 @@ class SparseLinear(Affine):
             self._plans[key] = plan
         return plan
 
-    def _product(self, X: Array, Y: Array) -> None:
-        products.spmm(self.weight, X, Y, self.bias, self._code, LEAKY_SLOPE, self._plan(X.shape[1]).forward)
+    def _product(self, X: Array, Y: Array, dropping: bool) -> None:
+        weight = self._used(dropping)
+        products.spmm(weight, X, Y, self.bias, self._code, self._alpha, self._plan(X.shape[1]).forward)
+
+    def _drop(self, key: int) -> None:
+        if self._staying is None or not self._staying.is_twin_of(self.weight):
+            self._staying = self.weight.twin()
+        drop_vector(self.weight.values, key, self.drop_connect, self._staying.values)
+
+    def _used(self, dropping: bool) -> CSR:
+        if not dropping:
+            return self.weight
+        assert self._staying is not None
+        return self._staying
 
     def _backward(self, back: Backward, step: Step | None) -> None:
         X, Y, DY, DZ, DX, delta, below = back
+        later = step  # what is not taken by the kernel
+        if self._keys is not None:
+            step = None
+        W = self._used(self._keys is not None)
         weight, bias = self._parameters[0], self._parameters[1] if self.bias is not None else None
         plan = self._plan(X.shape[1])
         by_input, by_weight = plan.backward if DX is not None else ("native", plan.weight_alone)
         if (by_input, by_weight) != ("native", "native"):
             if not delta:
-                self._through_activation(DY, Y, DZ)
-            products.sddmm(self.weight, DZ, X, weight.gradient, by_weight)
+                self.through_activation(DY, Y, DZ)
+            products.sddmm(W, DZ, X, weight.gradient, by_weight)
             if DX is not None:
-                products.spmm_t(self.weight, DZ, DX, by_input)
+                products.spmm_t(W, DZ, DX, by_input)
                 if below is not None:
-                    below._through_activation(DX, X, DX)
-            if step is not None:
-                for parameter in self._parameters:
-                    step(parameter)
+                    below.through_activation(DX, X, DX)
+            self._step_apart(later)
             return
         taken = None if step is None else step.take(weight)
         bias_taken = None if step is None or bias is None else step.take(bias)
         products.sparse_backward(
-            self.weight,
+            W,
             X,
             Y,
             DY,
             self._code,
-            LEAKY_SLOPE,
+            self._alpha,
             DZ,
             DX,
             None if taken is not None and 0 < X.shape[1] <= products.widest_batch(self.dtype) else weight.gradient,
@@ -175,24 +198,24 @@ class SparseLinear(Affine):
             None if bias_taken is None else self.bias,
             None if bias_taken is None else bias_taken.velocity,
             delta,
-            None if below is None else (below._code, LEAKY_SLOPE, below.bias_gradient),
+            None if below is None or below.fused is None else (*below.fused, below.bias_gradient),
             None if taken is None else taken.second,
             None if bias_taken is None else bias_taken.update,
             None if bias_taken is None else bias_taken.second,
         )
+        if self._keys is not None:
+            self._step_apart(later)
 
     def astype(self, dtype: npt.DTypeLike) -> "SparseLinear":
         """Return a copy with another number type; optimizer state is not copied."""
         W = self.weight
         weight = CSR(W.shape, W.indptr, W.indices, W.values.astype(real_dtype(dtype)))
         settings: dict[str, Any] = {"activation": self.activation, "bias": self.bias is not None}
-        layer = SparseLinear(self.in_features, self.out_features, weight=weight, backend=self.backend, **settings)
-        if self.bias is not None:
-            layer.bias = self.bias
-        return layer
+        settings |= {"backend": self.backend, "drop_connect": self.drop_connect}
+        return self._as_copied_to(SparseLinear(self.in_features, self.out_features, weight=weight, **settings))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_plans": {}}
+        return {**super().__getstate__(), "_plans": {}, "_staying": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

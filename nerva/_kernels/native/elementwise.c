@@ -28,6 +28,29 @@ void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activatio
     NAME(dismiss)(team);
 }
 
+void NAME(curve)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads, nerva_matrix Y) {
+    const nerva_team team = NAME(muster)(threads, K * N);
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
+    {
+        const unsigned mode = flush_subnormals();
+        const nerva_range rows = share(K, 1, omp_get_thread_num(), omp_get_num_threads());
+        const V slope = vset((R)alpha);
+        for (int64_t k = rows.first; k < rows.last; k++) {
+            const R *z = (const R *)Z.data + k * Z.ld;
+            R *y = (R *)Y.data + k * Y.ld;
+#define ROW(ACTIVATION) \
+    for (int64_t n = 0; n < N; n += L) { \
+        const M lanes = vfirst(N - n < L ? N - n : L); \
+        vstore_first(lanes, y + n, activate(ACTIVATION, vload_first(lanes, z + n), slope)); \
+    }
+            NERVA_WITH_CURVE(activation, ROW)
+#undef ROW
+        }
+        _mm_setcsr(mode);
+    }
+    NAME(dismiss)(team);
+}
+
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
                                      double alpha, nerva_matrix DZ, void *Db, int thread, int team) {
     const nerva_range rows = share(K, 1, thread, team);
@@ -48,7 +71,7 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
         sums = vadd(sums, d); \
         if (!in_place) vstore_first(lanes, dz + n, d); \
     }
-            NERVA_WITH_ACTIVATION(activation, ROW)
+            NERVA_WITH_CURVE(activation, ROW)
 #undef ROW
             total += vsum(sums);
         }

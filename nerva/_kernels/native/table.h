@@ -16,6 +16,12 @@ enum nerva_activation {
     NERVA_LEAKY_RELU = 2, /* slope `alpha` below zero */
     NERVA_TANH = 3,
     NERVA_SIGMOID = 4,
+    /* The derivative of these is had from Z, not from Y: they are no part of a product. */
+    NERVA_GELU = 5,
+    NERVA_GELU_TANH = 6,
+    NERVA_SILU = 7,
+    NERVA_ALL_RELU = 8, /* slope `alpha`, of any sign, below zero */
+    NERVA_TRELU = 9,    /* z where it is not below `alpha`, else 0 */
 };
 
 enum nerva_source { NERVA_UINT8 = 0, NERVA_FLOAT32 = 1, NERVA_FLOAT64 = 2 };
@@ -109,7 +115,47 @@ typedef struct {
     void (*bias_activation)(int64_t K, int64_t N, const void *bias, int activation, double alpha, int threads,
                             nerva_matrix Y);
 
-    /* DZ = DY f'(Y) and Db[k] = sum_n DZ[k, n], where Y = f(Z). DZ may be DY; Db may be NULL. */
+    /* Y = f(Z), (K, N), for every activation. Y may be Z. */
+    void (*curve)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads, nerva_matrix Y);
+
+    /* SReLU: y = t_l + a_l (z - t_l) for z <= t_l, else z for z < t_r, else t_r + a_r (z - t_r). `numbers` are t_l, a_l,
+     * t_r, a_r, each of `count`: 1, or K, one a row. Y may be Z. */
+    void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *numbers, int64_t count, int threads, nerva_matrix Y);
+
+    /* DZ, its row sums Db, which may be NULL, and the gradient of the numbers, (4, count). `rows_gradient` is scratch
+     * of (4, K), needed where count is 1. DZ may be DY. */
+    void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *numbers, int64_t count,
+                           int threads, nerva_matrix DZ, void *Db, void *gradient, void *rows_gradient);
+
+    /* Softmax, or its logarithm, of each column, and the way back from Y. Y may be Z, DZ may be DY. */
+    void (*column_softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads, nerva_matrix Y);
+    void (*column_softmax_backward)(int64_t C, int64_t N, nerva_matrix DY, nerva_matrix Y, int logarithm, int threads,
+                                    nerva_matrix DZ);
+
+    /* Y = f(gamma (X - mean) inverse + beta), row by row, by the statistics of the batch, N > 1, which are left in
+     * `mean` and `inverse` = 1 / sqrt(variance + epsilon); the running ones move towards them by `momentum`. With NULL
+     * for `mean` and `inverse`, by the running ones. */
+    void (*batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, double epsilon,
+                       double momentum, int activation, double alpha, int threads, nerva_matrix Y, void *mean,
+                       void *inverse, void *running_mean, void *running_variance);
+
+    /* The way back by the statistics of the batch. DX.data may be NULL, or DY.data. */
+    void (*batch_norm_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, nerva_matrix X,
+                                const void *gamma, const void *mean, const void *inverse, int activation, double alpha,
+                                int threads, nerva_matrix DX, void *Dgamma, void *Dbeta);
+
+    /* Y = X / (1 - rate) where the number at this key, row first_row + k and column stays, else 0; N < 2^31, and
+     * 0 <= rate < 1. Y may be X. */
+    void (*drop)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate, int threads,
+                 nerva_matrix Y);
+
+    /* The way back through `drop` and through the activation before it, Y = f(Z), an activation whose derivative is had
+     * from Y: DZ = DY / (1 - rate) f'(Z) or 0, and its row sums Db, which may be NULL. DZ may be DY. */
+    void (*drop_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
+                          int activation, double alpha, int threads, nerva_matrix DZ, void *Db);
+
+    /* DZ = DY f'(Y) and Db[k] = sum_n DZ[k, n], where Y = f(Z); from NERVA_GELU on, Y is Z. DZ may be DY; Db may be
+     * NULL. */
     void (*activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation, double alpha,
                                 int threads, nerva_matrix DZ, void *Db);
 
