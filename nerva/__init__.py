@@ -17,12 +17,13 @@ except ModuleNotFoundError as error:
         "'mkl-include<2027' && pip install --no-build-isolation -e ."
     ) from None
 
-from nerva import activations, datasets, initializers, schedules, supports
+from nerva import activations, datasets, initializers, schedules, supports, topology
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
 from nerva._kernels.sparse_inputs import SparseBatch
 from nerva.activations import GELU, AllReLU, LeakyReLU, SReLU, TReLU
 from nerva.checkpoint import load_weights, save_weights
+from nerva.compaction import DeadNeurons, dead_neurons
 from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment
 from nerva.density import balanced, erdos_renyi, uniform
@@ -33,6 +34,7 @@ from nerva.losses import SoftmaxCrossEntropy
 from nerva.network import MLP, Sequential
 from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, RMSprop
 from nerva.parameters import Parameter
+from nerva.pruning import pruned
 from nerva.schedules import (
     Constant,
     Cosine,
@@ -44,6 +46,21 @@ from nerva.schedules import (
     TimeBased,
     WarmUp,
 )
+from nerva.topology import (
+    GMP,
+    SET,
+    SNFS,
+    DeepR,
+    GraNet,
+    Magnitude,
+    RigL,
+    SRigL,
+    Threshold,
+    TopKAST,
+    Topology,
+    TopologyRecord,
+    When,
+)
 from nerva.training import EpochRecord, Evaluation, History, StopTraining
 
 __version__ = package_version()
@@ -51,8 +68,11 @@ __version__ = package_version()
 __all__ = [
     "CSR",
     "GELU",
+    "GMP",
     "MLP",
+    "SET",
     "SGD",
+    "SNFS",
     "Activation",
     "Adam",
     "AdamW",
@@ -61,16 +81,20 @@ __all__ = [
     "BatchNorm",
     "Constant",
     "Cosine",
+    "DeadNeurons",
+    "DeepR",
     "Dropout",
     "EpochRecord",
     "Evaluation",
     "Exponential",
+    "GraNet",
     "GradientReport",
     "Groups",
     "History",
     "LeakyReLU",
     "Linear",
     "Lion",
+    "Magnitude",
     "Momentum",
     "MultiStep",
     "Nesterov",
@@ -78,7 +102,9 @@ __all__ = [
     "Parameter",
     "RMSprop",
     "ReduceOnPlateau",
+    "RigL",
     "SReLU",
+    "SRigL",
     "Sequential",
     "SoftmaxCrossEntropy",
     "SparseBatch",
@@ -86,23 +112,31 @@ __all__ = [
     "StepDecay",
     "StopTraining",
     "TReLU",
+    "Threshold",
     "TimeBased",
+    "TopKAST",
+    "Topology",
+    "TopologyRecord",
     "WarmUp",
+    "When",
     "activations",
     "balanced",
     "check_gradients",
     "config",
     "datasets",
+    "dead_neurons",
     "erdos_renyi",
     "from_torch",
     "get_num_threads",
     "initializers",
     "load_weights",
+    "pruned",
     "save_weights",
     "schedules",
     "set_num_threads",
     "show_config",
     "supports",
     "to_torch",
+    "topology",
     "uniform",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nerva import training
+from nerva import compaction, training
 from nerva._kernels.memory import Buffer
 from nerva.activations import Activation as Function
 from nerva.activations import of_hidden_layers
@@ -23,6 +23,7 @@ from nerva.optimizers import SGD
 from nerva.parameters import Array, Parameter, Step, as_generator, real_dtype
 from nerva.schedules import Schedule
 from nerva.supports import Support, as_support
+from nerva.topology import Topology
 
 
 class Sequential:
@@ -176,6 +177,14 @@ class Sequential:
         """Return what an optimizer steps on: weights, biases and the like, layer by layer."""
         return [parameter for layer in self.layers for parameter in layer.parameters()]
 
+    def compact(self) -> "Sequential":
+        """Return a smaller network with the same outputs: without hidden neurons that have no input or no output.
+
+        See nerva.compaction. The generator is this network's own, the optimizers' state starts anew.
+        """
+        with self._lock:
+            return Sequential(compaction.compact(self.layers), rng=self.rng)
+
     # ---- the loop (nerva.training)
 
     def fit(
@@ -191,6 +200,7 @@ class Sequential:
         loss: SoftmaxCrossEntropy | None = None,
         rng: np.random.Generator | int | None = None,
         augment: Augment | None = None,
+        topology: Topology | None = None,
         callbacks: Iterable[training.Callback] = (),
     ) -> training.History:
         with self._lock:
@@ -206,6 +216,7 @@ class Sequential:
                 loss=loss,
                 rng=rng,
                 augment=augment,
+                topology=topology,
                 callbacks=callbacks,
             )
 

@@ -43,6 +43,23 @@ class Parameter:
         gradient = 0 if self._gradient is None else self._gradient.nbytes
         return self.values.nbytes + gradient + sum(vector.nbytes for vector in self.state.values())
 
+    def rearrange(self, source: npt.NDArray[np.int64], values: Array) -> None:
+        """Take `values`, number i of which was number source[i] before, or is new where source[i] is -1.
+
+        Every vector of state with an entry for each number moves along, and is 0 for the new ones; the gradient is 0.
+        """
+        size, new = self.values.size, source < 0
+        for name, vector in self.state.items():
+            if vector.shape == (size,):
+                moved = zeros(len(source), vector.dtype)
+                if size:
+                    np.take(vector, source, out=moved, mode="clip")
+                moved[new] = 0
+                self.state[name] = moved
+        self.values = values
+        if self._gradient is not None:
+            self._gradient = zeros(len(source), values.dtype)
+
     def claim(self, owner: object, *names: str) -> dict[str, Array]:
         """Return the state of `owner`, zero vectors by these names where it is not the one that stepped last."""
         if self.owner is not owner or any(name not in self.state for name in names):

@@ -21,6 +21,7 @@ from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD, Nesterov
 from nerva.parameters import Array, Parameter, Step, as_generator
 from nerva.schedules import Schedule, as_schedule, check_rate, tell
+from nerva.topology import Moves, Topology, TopologyRecord
 
 EVALUATION_BATCH = 128
 
@@ -68,9 +69,13 @@ class EpochRecord:
 
 @dataclass
 class History:
-    """The records of a training run, in order. `history["loss"]` is the list of one column."""
+    """The records of a training run, in order. `history["loss"]` is the list of one column.
+
+    `topology` holds what each update did to each sparse layer, where `fit` had a topology.
+    """
 
     epochs: list[EpochRecord] = field(default_factory=list)
+    topology: list[TopologyRecord] = field(default_factory=list)
 
     def __getitem__(self, column: str) -> list[Any]:
         if column not in EpochRecord.__dataclass_fields__:
@@ -102,11 +107,16 @@ def positive(n: int, name: str) -> int:
 
 
 def train_batch(
-    model: Trainable, X: Array, y: Array, optimizer: SGD, rate: float, loss: SoftmaxCrossEntropy
+    model: Trainable, X: Array, y: Array, optimizer: SGD, rate: float, loss: SoftmaxCrossEntropy, learn: bool = True
 ) -> tuple[float, int]:
-    """Take one step on X (features, batch), and return the loss before it and how many predictions were right."""
+    """Take one step on X (features, batch), and return the loss before it and how many predictions were right.
+
+    Without `learn`, the gradients are left and no step is taken.
+    """
     result = loss(model.forward(X), y)
-    if getattr(optimizer, "fused", False):
+    if not learn:
+        model.backward(result.gradient)
+    elif getattr(optimizer, "fused", False):
         model.backward(result.gradient, step=optimizer.at(rate))
     else:
         model.backward(result.gradient)
@@ -145,6 +155,7 @@ def fit(
     loss: SoftmaxCrossEntropy | None = None,
     rng: np.random.Generator | int | None = None,
     augment: Augment | None = None,
+    topology: Topology | None = None,
     callbacks: Iterable[Callback] = (),
 ) -> History:
     """Train on samples X (n, features) with targets y (n,), and return the history.
@@ -161,6 +172,7 @@ def fit(
     loss : None is SoftmaxCrossEntropy()
     rng : a generator or seed for the order of the samples; None takes the model's own generator
     augment : nerva.Augment((3, 32, 32)) shifts and flips the training images at random, drawn from `rng` too
+    topology : moves the weights of the sparse layers as they train, nerva.RigL() say; it draws from `rng` too
     callbacks : called as callback(model, record) after every epoch; one with a method `on_batch(batch, batches)` has
         it called after every batch. A callback may raise StopTraining.
 
@@ -180,13 +192,20 @@ def fit(
     callbacks = _check_callbacks(callbacks)
     per_batch = [callback.on_batch for callback in callbacks if hasattr(callback, "on_batch")]
     check_rate(rate_at(0.0), "schedule(0)")
-    history = History()
+    history, moves = History(), None
+    if topology is not None:
+        layers = getattr(model, "layers", ())
+        moves = Moves(topology, layers, epochs * len(batches), len(batches), order)
+        history.topology = moves.records
     for epoch in range(epochs):
         total, correct, seen, stopped, started = 0.0, 0, 0, False, time.perf_counter()
         for index, (batch, targets) in enumerate(batches):
             assert targets is not None
             rate = check_rate(rate_at(epoch + index / len(batches)), "the schedule's rate")
-            value, right = train_batch(model, batch, targets, optimizer, rate, loss)
+            learn = moves is None or moves.before(epoch * len(batches) + index)
+            value, right = train_batch(model, batch, targets, optimizer, rate, loss, learn)
+            if moves is not None:
+                moves.after(epoch * len(batches) + index, rate)
             total += value * len(targets)
             correct += right
             seen += len(targets)
@@ -217,6 +236,8 @@ def fit(
             stopped = True
         if stopped:
             break
+    if moves is not None:
+        moves.finish()
     return history
 
 

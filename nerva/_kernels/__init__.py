@@ -13,6 +13,6 @@ The contract, for every function here:
 * Results do not depend on the number of threads, except those of MKL's products.
 * Subnormal numbers are flushed to zero inside the kernels.
 
-The ladder of imports: mkl, isa < csr, updates < products; csr < sparse_inputs; isa < elementwise, losses, batches;
-topology stands alone.
+The ladder of imports: mkl, isa < csr, updates < products, growth; csr < sparse_inputs; isa < elementwise, losses,
+batches; topology stands alone.
 """

@@ -7,6 +7,7 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.stdint cimport int32_t
+from libc.string cimport memcpy
 
 from .isa cimport nerva_csr
 from .mkl cimport (
@@ -77,7 +78,8 @@ cdef class CSR:
     values : float32 or float64 of shape (nnz,)
 
     The arrays are copied into aligned memory. `values` may be written in place at any time: every product sees the
-    values of that moment, MKL's too. The pattern (`indptr`, `indices`) is read-only.
+    values of that moment, MKL's too. The pattern (`indptr`, `indices`) is read-only; `replace`
+    sets another.
 
     Raises TypeError for a wrong dtype, ValueError for anything that is not a CSR matrix with sorted rows.
     """
@@ -306,6 +308,35 @@ cdef class CSR:
             for handle in (<size_t> self._handle, <size_t> self._transposed_handle):
                 if handle:
                     self._optimize_handle(handle)
+
+    # ---- another pattern
+
+    def replace(self, indptr, indices, values):
+        """Take another pattern of the same shape, and its values; companion and MKL handles are made anew when needed.
+
+        Arguments as for a new CSR, whose checks they pass before anything is changed. Where their number is that of the
+        weights before, they are written where those were: what `indptr`, `indices` and `values` returned sees them.
+        Otherwise the memory is new, and arrays returned before keep the old matrix.
+        """
+        cdef CSR other = CSR(self.shape, indptr, indices, values)
+        if other.typenum != self.typenum:
+            raise TypeError(f"values has dtype {other.dtype}; it must be {self.dtype}")
+        with self.lock:
+            if other.nnz == self.nnz:
+                memcpy(<void *> self.direct.indptr, other.direct.indptr, (self.rows + 1) * sizeof(int32_t))
+                memcpy(<void *> self.direct.indices, other.direct.indices, self.nnz * sizeof(int32_t))
+                self._values[:] = other._values
+                self._indptr, self._indices = self._indptr[:], self._indices[:]  # no twin's any more
+            else:
+                self._indptr, self._indices, self._values = other._indptr, other._indices, other._values
+                self.direct, self.nnz = other.direct, other.nnz
+            if self._handle != NULL:
+                mkl_sparse_destroy(self._handle)
+                self._handle = NULL
+            if self._transposed_handle != NULL:
+                mkl_sparse_destroy(self._transposed_handle)
+                self._transposed_handle = NULL
+            self._permutation = self._transposed_indptr = self._transposed_indices = self._transposed_values = None
 
     # ---- from and to others
 

@@ -109,6 +109,9 @@ cdef extern from "table.h" nogil:
                                    nerva_matrix DZ, int threads, void *G) noexcept nogil
         void (*sparse_input_outer)(int64_t K, int64_t D, const nerva_csr *transposed, const int32_t *features,
                                    nerva_matrix DZ, int threads, nerva_matrix G) noexcept nogil
+        int64_t (*candidates)(const nerva_csr *W, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                              void *tile, double threshold, int64_t tied, void *scores,
+                              int64_t *positions) noexcept nogil
 
     const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64
 

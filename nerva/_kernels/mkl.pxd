@@ -48,6 +48,7 @@ cdef extern from "mkl.h" nogil:
     int MKL_Set_Threading_Layer(int)
     void MKL_Get_Version_String(char *, int)
     void MKL_Set_Num_Threads(int)
+    int MKL_Set_Num_Threads_Local(int)
 
 cdef extern from * nogil:
     """

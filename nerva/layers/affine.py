@@ -74,6 +74,7 @@ class Affine(Layer):
         self._code, self._alpha = self.fused or (0, 0.0)
         self._after = None if self.fused else Activation(activation).settle(self.out_features, self.dtype)
         self._bias: Array | None = zeros(self.out_features, self.dtype) if bias else None
+        self._DZ: Array | None = None
         self._outputs = Buffer(self.out_features, self.dtype)
         self._deltas = Buffer(self.out_features, self.dtype)
         self._input_gradients = Buffer(self.in_features, self.dtype)
@@ -97,6 +98,7 @@ class Affine(Layer):
         else:
             self._product(X, Y, dropping)
         self._X, self._Y = (X, Y) if training else (None, None)
+        self._DZ = None
         return Y if self._after is None else self._after.forward(Y, training=training)
 
     def backward(
@@ -139,8 +141,19 @@ class Affine(Layer):
             self._sparse_backward(self._X, self._Y, DY, DZ, delta, step)
             return None
         DX = self._input_gradients.take(N) if input_gradient else None
+        self._DZ = DZ
         self._backward(Backward(self._X, self._Y, DY, DZ, DX, delta, below), step)
         return DX
+
+    @property
+    def signals(self) -> tuple[Array, Array]:
+        """X (D, N) and DZ (K, N) of the last way back, whose product DZ X' would be the gradient of a dense W.
+
+        They lie in buffers that the next pass overwrites. Raises RuntimeError where there was none.
+        """
+        if self._X is None or self._DZ is None or self._X.shape[1] != self._DZ.shape[1]:
+            raise RuntimeError("there are no signals before a forward pass with training=True and a backward pass")
+        return self._X, self._DZ
 
     def parameters(self) -> list[Parameter]:
         """Return the weights and, where there are any, the bias and an SReLU's numbers, as the optimizer sees them."""
@@ -225,6 +238,9 @@ class Affine(Layer):
     def bias_gradient(self) -> Array | None:
         """The gradient of the bias, shape (K,)."""
         return None if self.bias is None else self._parameters[1].gradient
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_DZ": None}
 
     def __repr__(self) -> str:
         return (

@@ -9,13 +9,14 @@ from nerva import calibration
 from nerva._kernels import products
 from nerva._kernels.csr import CSR
 from nerva._kernels.drop import drop_vector
+from nerva._kernels.growth import merge
 from nerva._kernels.mkl import get_num_threads
 from nerva.activations import Activation
 from nerva.costs import Plan
 from nerva.density import check_density, weight_count
 from nerva.initializers import Initializer, fans, initial_values
 from nerva.layers.affine import Affine, Backward, restore_bias
-from nerva.parameters import Array, Step, as_generator, real_dtype
+from nerva.parameters import Array, Step, as_generator, real_dtype, zeros
 from nerva.supports import as_support, from_mask
 
 BACKENDS = ("auto", *products.BACKENDS)
@@ -100,6 +101,37 @@ class SparseLinear(Affine):
         self._weight = weight
         self._plans = {}
         self._register(weight.values)
+
+    def rewire(
+        self, dropped: npt.NDArray[np.int64], grown: npt.NDArray[np.int64], values: npt.ArrayLike = 0.0
+    ) -> npt.NDArray[np.int64]:
+        """Drop weights and grow others, in O(nnz + K), and return where each weight comes from.
+
+        Parameters
+        ----------
+        dropped : int64 numbers of weights, within 0 to nnz - 1, ascending strictly
+        grown : int64 flat positions row D + column, ascending strictly, without a weight or with one that is dropped
+        values : of the grown weights, a number or one for each
+
+        Surviving weights keep their values and all the state an optimizer has of them; that of new ones is 0. The
+        result `source`, int64 of shape (nnz,), says for each weight the number it had before, -1 where it is new.
+        The matrix `weight` stays the same object.
+
+        Raises TypeError or ValueError, before anything is changed, where an argument is wrong.
+        """
+        indptr, indices, source = merge(self._weight, dropped, grown)
+        first = np.asarray(values, self.dtype)
+        if first.shape not in ((), (len(grown),)) or not np.isfinite(first).all():
+            raise ValueError(f"values has shape {first.shape}; it must be {len(grown)} finite numbers, or one for all")
+        moved = zeros(len(source), self.dtype)
+        if self.nnz:
+            np.take(self._weight.values, source, out=moved, mode="clip")
+        moved[source < 0] = first
+        if len(source) != self.nnz:
+            self._plans = {}
+        self._weight.replace(indptr, indices, moved)
+        self._parameters[0].rearrange(source, self._weight.values)
+        return source
 
     def _draw(
         self, density: float | None, support: Any, init: str | Initializer, fan: str, rng: np.random.Generator

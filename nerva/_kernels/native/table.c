@@ -29,6 +29,8 @@ void NAME(sparse_input_spmm)(const nerva_csr *, const nerva_csr *, const void *,
 void NAME(sparse_input_gemm)(int64_t, nerva_matrix, const nerva_csr *, const void *, int, double, int, nerva_matrix);
 void NAME(sparse_input_sddmm)(const nerva_csr *, const nerva_csr *, const int32_t *, nerva_matrix, int, void *);
 void NAME(sparse_input_outer)(int64_t, int64_t, const nerva_csr *, const int32_t *, nerva_matrix, int, nerva_matrix);
+int64_t NAME(candidates)(const nerva_csr *, int64_t, int64_t, int64_t, int64_t, void *, double, int64_t, void *,
+                         int64_t *);
 
 const nerva_table NAME(table) = {
 #ifdef NERVA_AVX512
@@ -60,4 +62,5 @@ const nerva_table NAME(table) = {
     .sparse_input_gemm = NAME(sparse_input_gemm),
     .sparse_input_sddmm = NAME(sparse_input_sddmm),
     .sparse_input_outer = NAME(sparse_input_outer),
+    .candidates = NAME(candidates),
 };

@@ -196,6 +196,13 @@ typedef struct {
                                nerva_matrix DZ, int threads, void *G);
     void (*sparse_input_outer)(int64_t K, int64_t D, const nerva_csr *transposed, const int32_t *features,
                                nerva_matrix DZ, int threads, nerva_matrix G);
+
+    /* Of a dense tile (rows, columns) of a matrix in W's shape, whose first element stands at (row, column): the
+     * sizes |g| and flat positions, in ascending order, of those outside W's pattern that are larger than `threshold`,
+     * or equal to it at a position below `tied`. Returns how many. NaN is never among them. What the tile holds on the
+     * pattern is overwritten. `scores` and `positions` have room for the whole tile. */
+    int64_t (*candidates)(const nerva_csr *W, int64_t row, int64_t rows, int64_t column, int64_t columns, void *tile,
+                          double threshold, int64_t tied, void *scores, int64_t *positions);
 } nerva_table;
 
 extern const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64;
