@@ -34,6 +34,7 @@ from nerva.losses import SoftmaxCrossEntropy
 from nerva.network import MLP, Sequential
 from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, RMSprop
 from nerva.parameters import Parameter
+from nerva.profiling import Profile, profile
 from nerva.pruning import pruned
 from nerva.schedules import (
     Constant,
@@ -100,6 +101,7 @@ __all__ = [
     "Nesterov",
     "OneCycle",
     "Parameter",
+    "Profile",
     "RMSprop",
     "ReduceOnPlateau",
     "RigL",
@@ -130,6 +132,7 @@ __all__ = [
     "get_num_threads",
     "initializers",
     "load_weights",
+    "profile",
     "pruned",
     "save_weights",
     "schedules",

@@ -12,11 +12,26 @@ from math import inf
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from nerva._kernels.elementwise import ACTIVATIONS
+from nerva.activations import NAMES
+from nerva.datasets.preprocess import PREPROCESS
 from nerva.density import DISTRIBUTIONS
-from nerva.initializers import INITIALIZERS
+from nerva.initializers import FANS, INITIALIZERS
 from nerva.layers import BACKENDS
 from nerva.optimizers import OPTIMIZERS
+from nerva.supports import SUPPORTS
+
+# What --data takes beside a file, and whether it is downloaded.
+DATA = {
+    "shapes": False,
+    "cifar10": True,
+    "cifar100": True,
+    "mnist": True,
+    "fashion-mnist": True,
+    "checkerboard": False,
+    "mini": False,
+}
+SCHEDULES = ("milestones", "constant", "time-based", "exponential", "cosine", "one-cycle", "plateau")
+TOPOLOGIES = ("set", "rigl", "magnitude", "snfs", "srigl", "gmp", "granet")
 
 T = TypeVar("T")
 
@@ -77,8 +92,9 @@ def parse(argv: Sequence[str]) -> Namespace:
 def _add_options(parser: Parser) -> None:
     group = parser.add_argument_group("data")
     add = group.add_argument
-    add("--data", metavar="NAME", type=_data, help="shapes (drawn by nerva, the default), cifar10, or a FILE.npz")
-    add("--data-dir", metavar="DIR", type=_place, help="where CIFAR-10 is, or is downloaded to ($NERVA_DATA)")
+    add("--data", metavar="NAME", type=_data, help=f"{', '.join(DATA)} (shapes, which nerva draws), or a FILE.npz")
+    add("--data-dir", metavar="DIR", type=_place, help="where a downloaded data set is, or goes to ($NERVA_DATA)")
+    add("--preprocess", **_one_of(PREPROCESS), help="of images: %(choices)s (standardize)")
     add("--augment", action="store_true", help="shift the training images by up to 4 pixels and flip them, at random")
 
     group = parser.add_argument_group("network")
@@ -87,15 +103,29 @@ def _add_options(parser: Parser) -> None:
     either("--density", metavar="D", type=_density, help="fraction of all weights that exist (0.01)")
     either("--densities", metavar="D,D,D", type=_list_of(_density), help="the same, layer by layer")
     add("--distribution", **_one_of(DISTRIBUTIONS), help="how --density is shared out: %(choices)s (erdos-renyi)")
-    add("--activation", **_one_of(ACTIVATIONS, "relu"), help="of hidden layers: %(choices)s (%(default)s)")
+    add("--power-scale", metavar="P", type=_decay, help="exponent of erdos-renyi, 0 for uniform (1)")
+    add("--support", **_one_of(SUPPORTS, "random"), help="where weights are: %(choices)s (%(default)s)")
+    add("--activation", **_one_of(NAMES, "relu"), help="of hidden layers: %(choices)s (%(default)s)")
+    add("--batch-norm", action="store_true", help="normalise before the activation of hidden layers")
+    add("--dropout", metavar="R", type=_momentum, default="0", help="rate of hidden neurons dropped (%(default)s)")
+    add("--drop-connect", metavar="R", type=_momentum, default="0", help="rate of weights dropped (%(default)s)")
     add("--init", **_one_of(INITIALIZERS, "xavier"), help="first weights: %(choices)s (%(default)s)")
+    add(
+        "--fan", **_one_of(FANS, "dense"), help="how --init counts the fans of sparse layers: %(choices)s (%(default)s)"
+    )
+    add(
+        "--load-weights",
+        metavar="FILE",
+        type=_file,
+        help="start from these, of the same shape, or of the original Nerva",
+    )
 
     group = parser.add_argument_group("training")
     add = group.add_argument
     add("--epochs", metavar="N", type=_whole(1), default=20, help="passes over the training data (%(default)s)")
     add("--batch-size", metavar="N", type=_whole(1), default=100, help="samples in a step (%(default)s)")
     add("--optimizer", **_one_of(OPTIMIZERS, "nesterov"), help="%(choices)s (%(default)s)")
-    add("--momentum", metavar="M", type=_momentum, help="of momentum and nesterov (0.9)")
+    add("--momentum", metavar="M", type=_momentum, help="of momentum and nesterov (0.9), and of rmsprop (0)")
     add("--weight-decay", metavar="W", type=_decay, default="0", help="pull of the weights to zero (%(default)s)")
     add("--learning-rate", metavar="R", type=_positive, default="0.01", help="size of the steps (%(default)s)")
     add(
@@ -106,7 +136,19 @@ def _add_options(parser: Parser) -> None:
         help="epochs (%(default)s), or none, after which",
     )
     add("--gamma", metavar="G", type=_positive, help="multiplies the learning rate (0.1)")
+    add("--schedule", **_one_of(SCHEDULES, "milestones"), help="of the learning rate: %(choices)s (%(default)s)")
+    add("--decay", metavar="D", type=_decay, help="of time-based and exponential, an epoch (0.01)")
+    add("--warm-up", metavar="E", type=_positive, help="epochs in which the learning rate rises from 0")
+    add("--clip-norm", metavar="C", type=_positive, help="scale gradients down to this norm, all together")
+    add("--clip-value", metavar="C", type=_positive, help="bring every number of the gradients within this")
     add("--seed", metavar="N", type=_whole(0), default=0, help="of weights and order of samples (%(default)s)")
+
+    group = parser.add_argument_group("dynamic sparse training")
+    add = group.add_argument
+    add("--topology", **_one_of(TOPOLOGIES), help="move weights while training: %(choices)s")
+    add("--update-every", metavar="N", type=_whole(1), help="steps from one update to the next (100)")
+    add("--drop-fraction", metavar="F", type=_momentum, help="of the weights, in an update (0.3)")
+    add("--final-density", metavar="D", type=_density, help="of gmp and granet, which start from --density")
 
     group = parser.add_argument_group("computation")
     add = group.add_argument
@@ -118,6 +160,9 @@ def _add_options(parser: Parser) -> None:
     add = group.add_argument
     add("--metrics", metavar="FILE", help="write settings and each epoch's figures to a new FILE of JSON lines")
     add("--overwrite", action="store_true", help="let --metrics replace what FILE holds")
+    add("--save-weights", metavar="FILE", help="write the trained weights to a FILE.npz")
+    add("--timer", action="store_true", help="show where the time went, layer by layer")
+    add("--check-gradients", action="store_true", help="compare gradients with differences on some samples, and end")
     add("--quiet", action="store_true", help="print nothing but the result")
 
 
@@ -127,10 +172,15 @@ def _one_of(choices: Iterable[str], default: str | None = None) -> dict[str, Any
 
 def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
     """Complete the options that depend on others, and end with `error` where they contradict each other."""
-    if options.data_dir is not None and options.data != "cifar10":
-        error("--data-dir: goes with --data cifar10 only")
-    if options.augment and options.data not in (None, "shapes", "cifar10"):
-        error("--augment: goes with images only, --data shapes or cifar10")
+    downloaded = [name for name, fetched in DATA.items() if fetched]
+    if options.data_dir is not None and options.data not in downloaded:
+        error(f"--data-dir: goes with --data {', '.join(downloaded)} only")
+    images = [*downloaded, "shapes"]
+    for name, value in (("--augment", options.augment), ("--preprocess", options.preprocess)):
+        if value and (options.data or "shapes") not in images:
+            error(f"{name}: goes with images only, --data {', '.join(images)}")
+    if options.power_scale is not None and (options.densities or options.distribution not in (None, "erdos-renyi")):
+        error("--power-scale: goes with erdos-renyi only")
     if options.densities is None:
         options.density = 0.01 if options.density is None else options.density
         options.distribution = options.distribution or "erdos-renyi"
@@ -138,10 +188,17 @@ def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
         error("--distribution: goes with --density, not with --densities")
     elif len(options.densities) != len(options.hidden) + 1:
         error(f"--densities: {len(options.densities)} given for {len(options.hidden) + 1} layers")
-    if options.optimizer != "sgd":
+    if options.optimizer in ("momentum", "nesterov"):
         options.momentum = 0.9 if options.momentum is None else options.momentum
-    elif options.momentum is not None:
-        error("--momentum: goes with --optimizer momentum or nesterov, not with sgd")
+    elif options.momentum is not None and options.optimizer != "rmsprop":
+        error(f"--momentum: goes with --optimizer momentum, nesterov or rmsprop, not with {options.optimizer}")
+    if options.schedule in ("time-based", "exponential"):
+        options.decay = 0.01 if options.decay is None else options.decay
+    elif options.decay is not None:
+        error("--decay: goes with --schedule time-based or exponential")
+    if options.schedule != "milestones":
+        options.milestones = []
+    _settle_topology(options, error)
     if options.milestones:
         options.gamma = 0.1 if options.gamma is None else options.gamma
     elif options.gamma is not None:
@@ -150,11 +207,37 @@ def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
         error("--overwrite: goes with --metrics")
 
 
+def _settle_topology(options: Namespace, error: Callable[[str], NoReturn]) -> None:
+    given = {"--update-every": options.update_every, "--drop-fraction": options.drop_fraction}
+    given["--final-density"] = options.final_density
+    if options.topology is None:
+        for name, value in given.items():
+            if value is not None:
+                error(f"{name}: goes with --topology")
+        return
+    if options.topology in ("gmp", "granet"):
+        if options.final_density is None:
+            error(f"--topology {options.topology}: needs --final-density")
+    elif options.final_density is not None:
+        error("--final-density: goes with --topology gmp or granet")
+    if options.topology == "gmp" and options.drop_fraction is not None:
+        error("--drop-fraction: gmp has none")
+    options.update_every = 100 if options.update_every is None else options.update_every
+    if options.topology != "gmp":
+        options.drop_fraction = 0.3 if options.drop_fraction is None else options.drop_fraction
+
+
+def _file(text: str) -> str:
+    if not Path(text).is_file():
+        raise ArgumentTypeError(f"there is no file {text}")
+    return text
+
+
 def _data(text: str) -> str:
-    if text in ("shapes", "cifar10"):
+    if text in DATA:
         return text
     if not text.lower().endswith(".npz"):
-        raise ArgumentTypeError(f"{text!r} is neither shapes, cifar10 nor a file.npz")
+        raise ArgumentTypeError(f"{text!r} is neither one of {', '.join(DATA)} nor a file.npz")
     if not Path(text).is_file():
         raise ArgumentTypeError(f"there is no file {text}")
     return text

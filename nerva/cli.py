@@ -14,21 +14,50 @@ import signal
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from math import isfinite
 from typing import Any
+
+import numpy as np
 
 from nerva import calibration
 from nerva._kernels import isa, mkl
 from nerva.arguments import parse
+from nerva.checkpoint import load_weights, save_weights
 from nerva.configuration import config, package_version, show_config
-from nerva.datasets import Augment, Dataset, cifar10, npz, shapes
+from nerva.datasets import (
+    Augment,
+    Dataset,
+    checkerboard,
+    cifar10,
+    cifar100,
+    fashion_mnist,
+    mini,
+    mnist,
+    npz,
+    shapes,
+)
+from nerva.density import erdos_renyi
+from nerva.gradients import check_gradients
 from nerva.interrupts import Patience, handling, interrupt
 from nerva.metrics import Metrics
 from nerva.network import MLP
 from nerva.optimizers import OPTIMIZERS, SGD
-from nerva.schedules import MultiStep
+from nerva.profiling import profile
+from nerva.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    MultiStep,
+    OneCycle,
+    ReduceOnPlateau,
+    Schedule,
+    TimeBased,
+    WarmUp,
+)
+from nerva.topology import GMP, SET, SNFS, GraNet, Magnitude, RigL, SRigL, Topology
 from nerva.training import EpochRecord, StopTraining
 
 
@@ -98,11 +127,14 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         model = _build(options, data)
         report.say(_describe(options, data))
         report.say(f"\n{model.summary()}\n")
+        if options.check_gradients:
+            _check_gradients(model, data)
+            return
         if metrics is not None:
             metrics.write({"run": _run(options, argv, data, model)})
-        patience = Patience()
+        patience, timing = Patience(), profile() if options.timer else contextlib.nullcontext()
         try:
-            with handling(patience.hold), report, warnings.catch_warnings():
+            with handling(patience.hold), timing as timer, report, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "the loss is not finite")  # _stop_when_lost says more
                 model.fit(
                     *data.train,
@@ -110,16 +142,34 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
                     epochs=options.epochs,
                     batch_size=options.batch_size,
                     optimizer=_optimizer(options),
-                    schedule=MultiStep(options.learning_rate, options.milestones, options.gamma or 1.0),
+                    schedule=_schedule(options),
+                    topology=_topology(options),
                     augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
                     callbacks=[report, *filter(None, [metrics]), _stop_when_lost, patience],
                 )
+        except ValueError as error:
+            if options.topology is None:
+                raise
+            raise Failure(error, 2) from error  # one that is never due, say
         finally:
             report.result(model)
     if not isfinite(report.records[-1].loss):
         raise Failure("stopped, since the loss is not finite: try a lower --learning-rate")
+    if timer is not None:
+        print(f"\n{timer}")
+    if options.save_weights is not None:
+        save_weights(model, options.save_weights)
     if options.data is None:
         report.say(f"\nNext, CIFAR-10, which is downloaded once (170 MB):\n  {_program()} train --data cifar10")
+
+
+def _check_gradients(model: MLP, data: Dataset) -> None:
+    """Print how the gradients compare with differences, on a few samples; raise Failure where one is wrong."""
+    X, y = data.train
+    report = check_gradients(model, np.asarray(X[:20]), y[:20])
+    print(report)
+    if not report.ok:
+        raise Failure("the gradients are wrong")
 
 
 def _open_metrics(options: Namespace) -> Metrics:
@@ -131,32 +181,81 @@ def _open_metrics(options: Namespace) -> Metrics:
 
 def _load(options: Namespace) -> Dataset:
     try:
-        if options.data == "cifar10":
-            return cifar10(options.data_dir)
-        return shapes() if options.data in (None, "shapes") else npz(options.data)
+        preprocess = options.preprocess or "standardize"
+        if options.data in (None, "shapes"):
+            return shapes(preprocess=preprocess)
+        if options.data in ("checkerboard", "mini"):
+            return {"checkerboard": checkerboard, "mini": mini}[options.data](seed=options.seed)
+        downloaded = {"cifar10": cifar10, "cifar100": cifar100, "mnist": mnist, "fashion-mnist": fashion_mnist}
+        if options.data in downloaded:
+            return downloaded[options.data](options.data_dir, preprocess=preprocess)
+        return npz(options.data)
     except ValueError as error:
         raise Failure(error) from error
 
 
 def _build(options: Namespace, data: Dataset) -> MLP:
     try:
-        return MLP(
+        distribution = options.distribution or "erdos-renyi"
+        if options.power_scale is not None:
+            distribution = partial(erdos_renyi, power_scale=options.power_scale)
+        model = MLP(
             [data.train.X.shape[1], *options.hidden, len(data.classes)],
             density=options.densities or options.density,
             activation=options.activation,
-            distribution=options.distribution or "erdos-renyi",
+            batch_norm=options.batch_norm,
+            dropout=options.dropout,
+            drop_connect=options.drop_connect,
+            distribution=distribution,
+            support=options.support,
             init=options.init,
+            fan=options.fan,
             dtype=options.dtype,
             seed=options.seed,
             backend=options.backend,
         )
     except ValueError as error:
         raise Failure(error, 2) from error
+    if options.load_weights is not None:
+        try:
+            load_weights(options.load_weights, model)
+        except (ValueError, TypeError) as error:
+            raise Failure(f"--load-weights: {error}") from error
+    return model
 
 
 def _optimizer(options: Namespace) -> SGD:
     settings = {} if options.momentum is None else {"momentum": options.momentum}
+    settings |= {"clip_norm": options.clip_norm, "clip_value": options.clip_value}
     return OPTIMIZERS[options.optimizer](weight_decay=options.weight_decay, **settings)
+
+
+def _schedule(options: Namespace) -> Schedule:
+    rate, epochs = options.learning_rate, float(options.epochs)
+    schedules: dict[str, Callable[[], Schedule]] = {
+        "milestones": lambda: MultiStep(rate, options.milestones, options.gamma or 1.0),
+        "constant": lambda: Constant(rate),
+        "time-based": lambda: TimeBased(rate, options.decay),
+        "exponential": lambda: Exponential(rate, options.decay),
+        "cosine": lambda: Cosine(rate, epochs),
+        "one-cycle": lambda: OneCycle(rate, epochs),
+        "plateau": lambda: ReduceOnPlateau(rate),
+    }
+    schedule = schedules[options.schedule]()
+    return schedule if options.warm_up is None else WarmUp(schedule, options.warm_up)
+
+
+def _topology(options: Namespace) -> Topology | None:
+    if options.topology is None:
+        return None
+    when: dict[str, Any] = {"every": options.update_every, "unit": "step"}
+    if options.topology == "gmp":
+        return GMP(options.final_density, **when)
+    if options.topology == "granet":
+        return GraNet(options.final_density, options.drop_fraction, **when)
+    methods: dict[str, Callable[..., Topology]]
+    methods = {"set": SET, "rigl": RigL, "magnitude": Magnitude, "snfs": SNFS, "srigl": SRigL}
+    return methods[options.topology](options.drop_fraction, **when)
 
 
 def _describe(options: Namespace, data: Dataset) -> str:
@@ -169,10 +268,13 @@ def _describe(options: Namespace, data: Dataset) -> str:
     reached = ", ".join(str(milestone) for milestone in options.milestones if milestone < options.epochs)
     augmented = ", augmented" if options.augment else ""
     steps = f", times {options.gamma:g} after epoch {reached}" if reached else ""
+    if options.schedule not in ("milestones", "constant"):
+        steps = f", {options.schedule}"
+    moving = f", {options.topology} every {options.update_every:,} steps" if options.topology else ""
     return (
         f"data      {data.name}: {size}; {features:,} features, {len(data.classes)} classes\n"
         f"training  {options.optimizer}{momentum}{decay}, learning rate {options.learning_rate:g}{steps}, "
-        f"batches of {options.batch_size:,}{augmented}\n"
+        f"batches of {options.batch_size:,}{augmented}{moving}\n"
         f"machine   {threads} thread{'s' * (threads > 1)}, {isa.chosen()}, {options.dtype}, seed {options.seed}"
     )
 

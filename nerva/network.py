@@ -4,6 +4,7 @@ import copy
 import threading
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from nerva.layers.dropout import check_drop_rate
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD
 from nerva.parameters import Array, Parameter, Step, as_generator, real_dtype
+from nerva.profiling import recorder
 from nerva.schedules import Schedule
 from nerva.supports import Support, as_support
 from nerva.topology import Topology
@@ -147,8 +149,12 @@ class Sequential:
 
     def forward(self, X: Array, *, training: bool = True) -> Array:
         """Return the outputs (classes, batch) for X (features, batch), in a buffer the next call overwrites."""
-        for layer in self.layers:
+        profile = recorder()
+        for i, layer in enumerate(self.layers):
+            started = 0 if profile is None else perf_counter_ns()
             X = layer.forward(X, training=training)
+            if profile is not None:
+                profile.add("forward", started, i, X.shape[1], layer)
         return X
 
     def backward(self, DY: Array, *, step: Step | None = None) -> None:
@@ -156,16 +162,19 @@ class Sequential:
 
         Sets every gradient; or, with a `step` (see SGD.at), lets every parameter take it at once.
         """
-        given, delta = DY, False
+        given, delta, profile = DY, False, recorder()
         for i in range(len(self.layers) - 1, self._first - 1, -1):
             layer, below = self.layers[i], None
             if i > self._first and layer.goes_through and self.layers[i - 1].fused is not None:
                 below = self.layers[i - 1]
             # The loss keeps its gradient; that of a layer is nobody's once the next one has it.
             overwrite = DY is not given
+            started = 0 if profile is None else perf_counter_ns()
             DX = layer.backward(
                 DY, input_gradient=i > self._first, step=step, below=below, delta=delta, overwrite=overwrite
             )
+            if profile is not None:
+                profile.add("backward", started, i, DY.shape[1], layer)
             if DX is not None:
                 DY, delta = DX, below is not None
 

@@ -1,13 +1,14 @@
 """Where the time of training and prediction goes: layer by layer, phase by phase."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from time import perf_counter_ns
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-PHASES = ("data", "forward", "loss", "backward", "dX", "dW", "update")
+PHASES = ("data", "forward", "loss", "backward", "update")
+T = TypeVar("T")
 _local = threading.local()
 
 
@@ -15,9 +16,9 @@ class Layer(Protocol):
     """What a profile asks of a layer."""
 
     @property
-    def in_features(self) -> int: ...
+    def in_features(self) -> int | None: ...
     @property
-    def out_features(self) -> int: ...
+    def out_features(self) -> int | None: ...
     @property
     def nnz(self) -> int: ...
 
@@ -47,8 +48,7 @@ class ProfileRow:
 class Profile:
     """What `nerva.profile` collects; `print(profile)` shows it as a table."""
 
-    def __init__(self, split: bool = False) -> None:
-        self.split = split
+    def __init__(self) -> None:
         self._times: dict[tuple[int, str, int], list[int]] = {}  # by layer, phase and batch: calls and nanoseconds
         self._layers: dict[int, Layer] = {}
 
@@ -125,17 +125,17 @@ def recorder() -> Profile | None:
 
 
 @contextmanager
-def profile(*, split: bool = False) -> Iterator[Profile]:
+def profile() -> Iterator[Profile]:
     """Collect, while it is open, where the time of this thread's training and prediction goes.
 
-    With `split`, input gradient, weight gradient and the optimizer's step are made by kernels of their own instead of
-    the fused ones, so that each has its time: their sum is more than training takes otherwise.
+    Input gradient, weight gradient and, but where norms are clipped, the optimizer's step are one kernel in a sparse
+    layer, and one row here: "backward, update".
 
     >>> with nerva.profile() as p:  # doctest: +SKIP
     ...     model.fit(X, y)
     >>> print(p)  # doctest: +SKIP
     """
-    outer, opened = recorder(), Profile(split)
+    outer, opened = recorder(), Profile()
     _local.profile = opened
     try:
         yield opened
@@ -143,14 +143,28 @@ def profile(*, split: bool = False) -> Iterator[Profile]:
         _local.profile = outer
 
 
+def timed(batches: Iterable[T]) -> Iterator[T]:
+    """Yield what there is, and tell an open profile how long each took to come."""
+    iterator = iter(batches)
+    while True:
+        profile, started = recorder(), perf_counter_ns()
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        if profile is not None:
+            profile.add("data", started)
+        yield batch
+
+
 def _work(layer: Layer, phase: str, batch: int, first: bool) -> tuple[float, float]:
     """Return FLOPs and bytes of one call."""
-    D, K, nnz = layer.in_features, layer.out_features, layer.nnz
+    D, K, nnz = layer.in_features or 0, layer.out_features or 0, layer.nnz
     item = getattr(layer, "dtype", None)
     size = 4 if item is None else item.itemsize
     product = 2.0 * nnz * batch
     weights, inputs, outputs = nnz * (size + 4.0), float(D * batch * size), float(K * batch * size)
-    if phase in ("forward", "dX", "dW"):
+    if phase == "forward":
         return product, weights + inputs + outputs
     if phase == "backward":
         times = 1 if first else 2

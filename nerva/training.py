@@ -20,6 +20,7 @@ from nerva.datasets.loader import Batches, Samples
 from nerva.losses import SoftmaxCrossEntropy
 from nerva.optimizers import SGD, Nesterov
 from nerva.parameters import Array, Parameter, Step, as_generator
+from nerva.profiling import recorder, timed
 from nerva.schedules import Schedule, as_schedule, check_rate, tell
 from nerva.topology import Moves, Topology, TopologyRecord
 
@@ -113,14 +114,21 @@ def train_batch(
 
     Without `learn`, the gradients are left and no step is taken.
     """
-    result = loss(model.forward(X), y)
+    Z, profile = model.forward(X), recorder()
+    started = 0 if profile is None else time.perf_counter_ns()
+    result = loss(Z, y)
+    if profile is not None:
+        profile.add("loss", started)
     if not learn:
         model.backward(result.gradient)
     elif getattr(optimizer, "fused", False):
         model.backward(result.gradient, step=optimizer.at(rate))
     else:
         model.backward(result.gradient)
+        started = 0 if profile is None else time.perf_counter_ns()
         optimizer.step(model.parameters(), rate)
+        if profile is not None:
+            profile.add("update", started)
     return result.value, result.correct
 
 
@@ -199,7 +207,7 @@ def fit(
         history.topology = moves.records
     for epoch in range(epochs):
         total, correct, seen, stopped, started = 0.0, 0, 0, False, time.perf_counter()
-        for index, (batch, targets) in enumerate(batches):
+        for index, (batch, targets) in enumerate(timed(batches)):
             assert targets is not None
             rate = check_rate(rate_at(epoch + index / len(batches)), "the schedule's rate")
             learn = moves is None or moves.before(epoch * len(batches) + index)

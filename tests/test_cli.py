@@ -247,6 +247,76 @@ def test_the_command_trains_as_the_library_does(metrics_of, blobs):
         assert [epoch[column] for epoch in epochs] == history[column]
 
 
+@pytest.mark.parametrize(
+    ("options", "network", "training"),
+    [
+        (["--activation", "gelu", "--batch-norm"], {"activation": "gelu", "batch_norm": True}, {}),
+        (["--dropout", 0.2, "--drop-connect", 0.1], {"dropout": 0.2, "drop_connect": 0.1}, {}),
+        (["--activation", "srelu", "--support", "fan-in"], {"activation": "srelu", "support": "fan-in"}, {}),
+        (["--fan", "live", "--init", "lecun"], {"fan": "live", "init": "lecun"}, {}),
+        (["--distribution", "balanced"], {"distribution": "balanced"}, {}),
+        (["--power-scale", 0], {"distribution": "uniform"}, {}),
+        (["--optimizer", "adam"], {}, {"optimizer": nerva.Adam()}),
+        (["--optimizer", "rmsprop", "--momentum", 0.5], {}, {"optimizer": nerva.RMSprop(momentum=0.5)}),
+        (["--clip-norm", 0.5], {}, {"optimizer": nerva.Nesterov(clip_norm=0.5)}),
+        (["--clip-value", 0.01], {}, {"optimizer": nerva.Nesterov(clip_value=0.01)}),
+        (["--schedule", "cosine"], {}, {"schedule": nerva.Cosine(0.01, 3)}),
+        (["--schedule", "one-cycle"], {}, {"schedule": nerva.OneCycle(0.01, 3)}),
+        (["--schedule", "time-based", "--decay", 0.5], {}, {"schedule": nerva.TimeBased(0.01, 0.5)}),
+        (["--schedule", "exponential"], {}, {"schedule": nerva.Exponential(0.01, 0.01)}),
+        (["--schedule", "constant", "--warm-up", 2], {}, {"schedule": nerva.WarmUp(0.01, 2)}),
+        (["--topology", "rigl", "--update-every", 4], {}, {"topology": nerva.RigL(0.3, every=4)}),
+        (
+            ["--topology", "set", "--drop-fraction", 0.1, "--update-every", 5],
+            {},
+            {"topology": nerva.SET(0.1, every=5, unit="step")},
+        ),
+        (["--topology", "gmp", "--final-density", 0.1, "--update-every", 3], {}, {"topology": nerva.GMP(0.1, every=3)}),
+        (
+            ["--topology", "granet", "--final-density", 0.1, "--update-every", 3],
+            {},
+            {"topology": nerva.GraNet(0.1, 0.3, every=3)},
+        ),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_every_option_does_what_its_argument_does(metrics_of, blobs, options, network, training):
+    _, epochs = metrics_of("--seed", 5, "--batch-size", 50, *options)
+    data = nerva.datasets.npz(blobs)
+    model = nerva.MLP([20, 16, 8, 3], density=0.3, seed=5, **network)
+    history = model.fit(*data.train, validation=data.test, epochs=3, batch_size=50, **training)
+    assert [epoch["loss"] for epoch in epochs] == history["loss"]
+
+
+def test_weights_are_saved_and_loaded(command, blobs, tmp_path):
+    first = ["train", "--data", blobs, "--density", "0.3", "--epochs", 2]
+    code, out, _ = command(*first, "--hidden", "16", "--save-weights", tmp_path / "w.npz")
+    assert code == 0
+    accuracy = nerva.load_weights(tmp_path / "w.npz").evaluate(*nerva.datasets.npz(blobs).test).accuracy
+    assert f"{100 * accuracy:.2f}" in "\n".join(out)
+    assert command(*first, "--hidden", "16", "--load-weights", tmp_path / "w.npz")[0] == 0
+    code, _, errors = command(*first, "--hidden", "17", "--load-weights", tmp_path / "w.npz")
+    assert code == 1
+    assert "--load-weights" in errors[0]
+    assert "layer 1 has shape (16, 20); in the model it has (17, 20)" in errors[0]
+
+
+def test_gradients_are_checked(command, blobs):
+    code, out, _ = command("train", "--data", blobs, "--hidden", "16", "--activation", "tanh", "--check-gradients")
+    text = "\n".join(out)
+    assert code == 0
+    assert "0 SparseLinear  weight" in text
+    assert "WRONG" not in text
+    assert "epoch" not in text
+
+
+@pytest.mark.parametrize("name", ["checkerboard", "mini"])
+def test_generated_data(command, name):
+    code, out, _ = command("train", "--data", name, "--hidden", "8", "--density", 0.5, "--epochs", 1)
+    assert code == 0
+    assert name in "\n".join(out)
+
+
 def test_the_seed_decides_and_the_threads_do_not(metrics_of):
     def losses(*options):
         return [epoch["loss"] for epoch in metrics_of("--hidden", "64,64", "--batch-size", 100, *options)[1]]
@@ -277,7 +347,7 @@ def test_options_reach_the_network(metrics_of, blobs):
 
 def test_augmented_images_are_trained_on(command, tmp_path, monkeypatch):
     data = nerva.datasets.shapes(300, test=50)
-    monkeypatch.setattr("nerva.cli.shapes", lambda: data)
+    monkeypatch.setattr("nerva.cli.shapes", lambda preprocess: data)
     options = ["--hidden", "none", "--density", 0.1, "--epochs", 2, "--batch-size", 32]
     losses = []
     for augment in ([], ["--augment"]):
@@ -294,7 +364,7 @@ def test_augmented_images_are_trained_on(command, tmp_path, monkeypatch):
 
 
 def test_data_that_are_no_images_are_not_augmented(command, blobs):
-    complaint = "nerva train: --augment: goes with images only, --data shapes or cifar10"
+    complaint = "nerva train: --augment: goes with images only, --data cifar10, cifar100, mnist, fashion-mnist, shapes"
     assert command("train", "--data", blobs, "--augment") == (2, [], [complaint])
 
 
@@ -392,10 +462,13 @@ def test_metrics_write_nulls_deep_inside(tmp_path):
         (["train", "--epoch", "3"], "nerva train: unknown option --epoch; did you mean --epochs?"),
         (["train", "--dens=0.1"], "unknown option --dens"),
         (["train", "more"], "unexpected argument 'more'"),
-        (["train", "--data", "mnist"], "--data: 'mnist' is neither shapes, cifar10 nor a file.npz"),
+        (
+            ["train", "--data", "golden"],
+            "--data: 'golden' is neither one of shapes, cifar10, cifar100, mnist, fashion-mnist,",
+        ),
         (["train", "--data", "missing.npz"], "--data: there is no file missing.npz"),
         (["train", "--data", "cifar10", "--data-dir", "missing"], "--data-dir: there is no folder missing"),
-        (["train", "--data-dir", "."], "--data-dir: goes with --data cifar10 only"),
+        (["train", "--data-dir", "."], "--data-dir: goes with --data cifar10, cifar100, mnist, fashion-mnist only"),
         (["train", "--hidden", "10,0"], "--hidden: '0'"),
         (["train", "--hidden", "10,"], "--hidden: ''"),
         (["train", "--hidden", "10.5"], "--hidden: '10.5'"),
@@ -416,7 +489,21 @@ def test_metrics_write_nulls_deep_inside(tmp_path):
         (["train", "--epochs", "1.5"], "--epochs: '1.5'"),
         (["train", "--batch-size", "0"], "--batch-size: '0'"),
         (["train", "--batch-size"], "--batch-size: expected one argument"),
-        (["train", "--optimizer", "adam"], "--optimizer: invalid choice: 'adam'"),
+        (["train", "--optimizer", "golden"], "--optimizer: invalid choice: 'golden'"),
+        (
+            ["train", "--optimizer", "adam", "--momentum", "0.9"],
+            "--momentum: goes with --optimizer momentum, nesterov or",
+        ),
+        (["train", "--decay", "0.1"], "--decay: goes with --schedule time-based or exponential"),
+        (["train", "--schedule", "cosine", "--gamma", "0.1"], "--gamma: goes with milestones"),
+        (["train", "--update-every", "3"], "--update-every: goes with --topology"),
+        (["train", "--data", "mini", "--topology", "set"], "nerva: topology is never due"),
+        (["train", "--topology", "gmp"], "--topology gmp: needs --final-density"),
+        (["train", "--topology", "set", "--final-density", "0.1"], "--final-density: goes with --topology gmp"),
+        (["train", "--load-weights", "nowhere.npz"], "--load-weights: there is no file nowhere.npz"),
+        (["train", "--data", "mini", "--augment"], "--augment: goes with images only"),
+        (["train", "--data", "mini", "--preprocess", "unit"], "--preprocess: goes with images only"),
+        (["train", "--power-scale", "0.5", "--distribution", "uniform"], "--power-scale: goes with erdos-renyi only"),
         (["train", "--momentum", "1"], "--momentum: '1' is not a number from 0 to below 1"),
         (["train", "--momentum", "0.9", "--optimizer", "sgd"], "--momentum: goes with"),
         (["train", "--weight-decay", "-0.1"], "--weight-decay: '-0.1'"),
@@ -439,7 +526,8 @@ def test_metrics_write_nulls_deep_inside(tmp_path):
 def test_what_cannot_be_is_one_line_and_code_2(command, tmp_path, monkeypatch, argv, complaint):
     monkeypatch.chdir(tmp_path)
     code, out, errors = command(*argv)
-    assert (code, out, len(errors)) == (2, [], 1)
+    assert (code, len(errors)) == (2, 1)
+    assert not out or "--topology" in argv
     assert errors[0].startswith("nerva")
     assert complaint in errors[0]
     assert list(tmp_path.iterdir()) == []
@@ -468,7 +556,8 @@ def test_data_with_a_mistake_in_them(command, blobs, tmp_path):
 def test_a_network_that_is_too_large(command, blobs, monkeypatch):
     large = ["--hidden", "200000,200000", "--density", "0.5", "--distribution", "uniform"]
     code, out, errors = command("train", "--data", blobs, *large)
-    assert (code, out, len(errors)) == (2, [], 1)
+    assert (code, len(errors)) == (2, 1)
+    assert not out or "--topology" in argv
     assert "at most 2147483647 weights" in errors[0]
 
     def fill(*arguments, **settings):
