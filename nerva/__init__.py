@@ -30,7 +30,15 @@ from nerva.density import balanced, erdos_renyi, uniform
 from nerva.exchange import from_torch, to_torch
 from nerva.gradients import GradientReport, check_gradients
 from nerva.layers import Activation, BatchNorm, Dropout, Linear, SparseLinear
-from nerva.losses import SoftmaxCrossEntropy
+from nerva.losses import (
+    CrossEntropy,
+    LogisticCrossEntropy,
+    Loss,
+    MeanSquaredError,
+    NegativeLogLikelihood,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
 from nerva.network import MLP, Sequential
 from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, RMSprop
 from nerva.parameters import Parameter
@@ -82,6 +90,7 @@ __all__ = [
     "BatchNorm",
     "Constant",
     "Cosine",
+    "CrossEntropy",
     "DeadNeurons",
     "DeepR",
     "Dropout",
@@ -95,9 +104,13 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "Lion",
+    "LogisticCrossEntropy",
+    "Loss",
     "Magnitude",
+    "MeanSquaredError",
     "Momentum",
     "MultiStep",
+    "NegativeLogLikelihood",
     "Nesterov",
     "OneCycle",
     "Parameter",
@@ -111,6 +124,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SparseBatch",
     "SparseLinear",
+    "SquaredError",
     "StepDecay",
     "StopTraining",
     "TReLU",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva.datasets.loader import Batches, Samples
-from nerva.losses import SoftmaxCrossEntropy
+from nerva.losses import Loss
 from nerva.network import Sequential
 from nerva.parameters import Array, as_generator
 
@@ -67,7 +67,7 @@ def check_gradients(
     model: Sequential,
     X: object,
     y: npt.ArrayLike,
-    loss: SoftmaxCrossEntropy | None = None,
+    loss: Loss | None = None,
     *,
     samples: int | None = 25,
     step: float = 1e-6,
@@ -83,7 +83,7 @@ def check_gradients(
     ----------
     model : of any layers; what its `parameters()` lists is checked
     X, y : some samples (n, features) and their targets; few will do
-    loss : None is SoftmaxCrossEntropy()
+    loss : None is the model's own
     samples : numbers checked of each parameter, drawn by `rng`; None for all of them
     step : h of (f(w + h) - f(w - h)) / 2h
     tolerance : the largest error |gradient - difference| / max(|gradient|, |difference|, 0.01 largest gradient of the
@@ -100,7 +100,7 @@ def check_gradients(
         if not 0 < number < 1:
             raise ValueError(f"{name} is {number}; it must be above 0 and below 1")
     exact = model.astype(np.float64)
-    loss = SoftmaxCrossEntropy() if loss is None else loss
+    loss = copy.deepcopy(model.loss if loss is None else loss)
     rows = Samples(X, exact.in_features, exact.dtype)
     targets = loss.check_targets(y, len(rows), exact.out_features)
     ((batch, _),) = Batches(rows, None, len(rows), exact.dtype)

@@ -1,54 +1,358 @@
-"""Losses on the outputs of a network, (classes, batch): value and gradient in one pass."""
+"""Losses on the outputs of a network, (K, batch): value and gradient in one pass.
 
+Every value is a mean over the samples of a batch, weighted where samples have weights, and the gradient is that of the
+value. The original Nerva has sums over the batch instead, and divides its gradients by the batch elsewhere.
+"""
+
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.losses import softmax_cross_entropy
+from nerva._kernels.losses import softmax, softmax_cross_entropy
 from nerva._kernels.memory import Buffer
 
 Array = npt.NDArray[Any]
+SMALLEST = 1e-12  # probabilities below it count as it where their logarithm is taken
 
 
 class LossResult(NamedTuple):
-    """The mean loss of a batch, its gradient DZ (classes, batch), and how many predictions were right."""
+    """The mean loss of a batch, its gradient (K, batch), how many predictions were right, and the batch's weight.
+
+    `correct` is None where there is no right or wrong. The weight is the number of samples, or the sum of theirs.
+    """
 
     value: float
     gradient: Array
-    correct: int
+    correct: float | None
+    weight: float
 
 
-class SoftmaxCrossEntropy:
-    """The mean over the batch of -log softmax(z)[label], for logits z and integer labels.
+class Weighted:
+    """Targets with a weight for each sample; rows of it are that, too."""
 
-    value = (1/N) sum_n (log sum_c exp Z[c, n] - Z[y_n, n]);  gradient = (softmax(Z) - one-hot(y)) / N
-    """
+    def __init__(self, targets: Array, weights: Array) -> None:
+        self.targets, self.weights = targets, weights
+
+    def __getitem__(self, rows: Any) -> "Weighted":
+        return Weighted(self.targets[rows], self.weights[rows])
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def weighted(targets: Array, sample_weight: npt.ArrayLike | None, samples: int) -> Any:
+    """Return the targets, with checked weights where there are any: finite, not negative, shape (samples,)."""
+    if sample_weight is None:
+        return targets
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind not in "fiub" or weights.shape != (samples,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape} and dtype {weights.dtype}; it must be {samples} numbers"
+        )
+    weights = weights.astype(np.float64)
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("sample_weight holds a number that is negative or not finite")
+    return Weighted(targets, weights)
+
+
+class Loss(ABC):
+    """What every loss has. A subclass says what it is of one sample, and what targets it takes."""
 
     def __init__(self) -> None:
-        self._gradient: Buffer | None = None
+        self._buffer: Buffer | None = None
         self._shape: tuple[int, np.dtype[Any]] | None = None
+
+    def __call__(self, Z: Array, y: Any) -> LossResult:
+        """Return the loss of outputs Z (K, batch) against checked targets; the gradient lies in a buffer."""
+        targets, weights = (y.targets, y.weights) if isinstance(y, Weighted) else (y, None)
+        values, gradient, shares = self._each(Z, targets)
+        correct = self._correct(Z, targets)
+        weights = shares if weights is None else weights if shares is None else weights * shares
+        whole = float(Z.shape[1] if weights is None else weights.sum())
+        scale: Any = 1.0 / max(whole, 1e-300) if weights is None else weights / whole if whole else 0.0 * weights
+        DZ = self._take(Z)
+        np.multiply(gradient, scale, out=DZ, casting="same_kind")
+        return LossResult(float(np.sum(values * scale)), DZ, correct, whole)
+
+    def _take(self, Z: Array) -> Array:
+        if self._buffer is None or self._shape != (Z.shape[0], Z.dtype):
+            self._buffer, self._shape = Buffer(Z.shape[0], Z.dtype), (Z.shape[0], Z.dtype)
+        return self._buffer.take(Z.shape[1])
+
+    @abstractmethod
+    def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
+        """Return the loss of each sample (batch,), its gradient (K, batch), and samples' weights or None."""
+
+    def _correct(self, Z: Array, y: Array) -> float | None:
+        return float((Z.argmax(axis=0) == _labels(y)).sum())
+
+    @abstractmethod
+    def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
+        """Return targets as the loss takes them; raise TypeError or ValueError, by this name, for others."""
+
+    def predict(self, Z: Array) -> Array:
+        """Return what outputs Z (K, batch) predict: the class of each sample, int64 (batch,)."""
+        classes: Array = Z.argmax(axis=0)
+        return classes
+
+    def probabilities(self, Z: Array) -> Array:
+        """Return the probabilities (K, batch) that outputs stand for, which may be in their memory."""
+        softmax(Z, Z)
+        return Z
+
+    def __repr__(self) -> str:
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and value is not None}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in own.items())})"
+
+
+class SoftmaxCrossEntropy(Loss):
+    """-sum_c T[c] log softmax(z)[c] of logits z, for integer labels, one-hot rows or rows of probabilities T.
+
+    Parameters
+    ----------
+    label_smoothing : s makes of the targets (1 - s) T + s / K
+    class_weights : K numbers; the term of class c counts so much. For labels, the mean over the batch is then weighted
+        by the weights of the labels; for rows it is the plain one. As torch.nn.CrossEntropyLoss
+
+    gradient = (softmax(z) sum(T) - T) / N. Stable for any finite logits. C. Szegedy et al., Rethinking the Inception
+    architecture for computer vision, CVPR 2016, section 7, for the smoothing.
+    """
+
+    def __init__(self, *, label_smoothing: float = 0.0, class_weights: npt.ArrayLike | None = None) -> None:
+        super().__init__()
+        self.label_smoothing = _within_one(label_smoothing, "label_smoothing")
+        self.class_weights = None if class_weights is None else _positive_vector(class_weights, "class_weights")
         self._per_sample = np.empty(0)
 
-    def __call__(self, Z: Array, y: Array) -> LossResult:
-        """Return the loss of logits Z (classes, batch) against labels y int64 (batch,); the gradient is a buffer."""
-        if self._gradient is None or self._shape != (Z.shape[0], Z.dtype):
-            self._gradient, self._shape = Buffer(Z.shape[0], Z.dtype), (Z.shape[0], Z.dtype)
+    def __call__(self, Z: Array, y: Any) -> LossResult:
+        """Return the loss of logits Z (K, batch) against checked targets; the gradient lies in a buffer."""
+        if isinstance(y, Weighted) or y.ndim > 1 or self.label_smoothing or self.class_weights is not None:
+            return super().__call__(Z, y)
         if self._per_sample.size < Z.shape[1]:
             self._per_sample = np.empty(Z.shape[1])
-        gradient = self._gradient.take(Z.shape[1])
+        gradient = self._take(Z)
         value, correct = softmax_cross_entropy(Z, y, gradient, self._per_sample[: Z.shape[1]])
-        return LossResult(value, gradient, correct)
+        return LossResult(value, gradient, correct, float(Z.shape[1]))
 
-    def check_targets(self, y: npt.ArrayLike, samples: int, classes: int, name: str = "y") -> Array:
-        """Return labels as int64 (samples,); raise TypeError or ValueError where they are not 0 to classes - 1."""
-        labels = np.asarray(y)
-        if labels.dtype.kind not in "iu":
-            raise TypeError(f"{name} has dtype {labels.dtype}; labels must be integers")
-        if labels.shape != (samples,):
-            raise ValueError(f"{name} has shape {labels.shape}; there must be one label for each of {samples} samples")
-        if samples and (labels.min() < 0 or labels.max() >= classes):
-            raise ValueError(
-                f"{name} holds labels from {labels.min()} to {labels.max()}; the network has classes 0 to {classes - 1}"
-            )
-        return np.ascontiguousarray(labels, np.int64)
+    def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
+        K = Z.shape[0]
+        T = _rows(y, K)
+        if self.label_smoothing:
+            T = (1 - self.label_smoothing) * T + self.label_smoothing / K
+        shares = None
+        if self.class_weights is not None:
+            T = T * self.class_weights[:, None]
+            shares = self.class_weights[y] if y.ndim == 1 else None
+        Z = Z.astype(np.float64)
+        Z -= Z.max(axis=0)
+        log = Z - np.log(np.exp(Z).sum(axis=0))
+        values, gradient = -(T * log).sum(axis=0), np.exp(log) * T.sum(axis=0) - T
+        if shares is not None:  # the terms hold the weights already; the mean divides by their sum
+            safe = np.where(shares > 0, shares, 1.0)
+            values, gradient = values / safe, gradient / safe
+        return values, gradient, shares
+
+    def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
+        """Return labels as int64 (samples,), or rows of probabilities as float64 (samples, outputs)."""
+        if self.class_weights is not None and self.class_weights.shape != (outputs,):
+            raise ValueError(f"class_weights has shape {self.class_weights.shape}; there are {outputs} outputs")
+        return _check_classes(y, samples, outputs, name)
+
+
+class CrossEntropy(Loss):
+    """-sum_c T[c] log y[c] of probabilities y, softmax's say; those below 1e-12 count as 1e-12."""
+
+    def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
+        T, P = _rows(y, Z.shape[0]), np.maximum(Z.astype(np.float64), SMALLEST)
+        return -(T * np.log(P)).sum(axis=0), -T / P, None
+
+    def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
+        """Return labels as int64 (samples,), or rows of probabilities as float64 (samples, outputs)."""
+        return _check_classes(y, samples, outputs, name)
+
+    def probabilities(self, Z: Array) -> Array:
+        """Return the outputs, which are probabilities."""
+        return Z
+
+
+class NegativeLogLikelihood(Loss):
+    """-sum_c T[c] z[c] of log-probabilities z, log_softmax's say, as torch.nn.NLLLoss.
+
+    Of "probabilities" it is the original Nerva's, -log sum_c T[c] y[c]; sums below 1e-12 count as 1e-12.
+    """
+
+    def __init__(self, of: str = "log-probabilities") -> None:
+        super().__init__()
+        if of not in ("log-probabilities", "probabilities"):
+            raise ValueError(f"of is {of!r}; it must be log-probabilities or probabilities")
+        self.of = of
+
+    def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
+        T = _rows(y, Z.shape[0])
+        if self.of == "log-probabilities":
+            return -(T * Z).sum(axis=0), -T, None
+        likelihood = np.maximum((T * Z).sum(axis=0), SMALLEST)
+        return -np.log(likelihood), -T / likelihood, None
+
+    def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
+        """Return labels as int64 (samples,), or rows of probabilities as float64 (samples, outputs)."""
+        return _check_classes(y, samples, outputs, name)
+
+    def probabilities(self, Z: Array) -> Array:
+        """Return the outputs, or their exponentials where they are logarithms."""
+        return Z if self.of == "probabilities" else np.exp(Z)
+
+
+class LogisticCrossEntropy(Loss):
+    """-sum_k (p T[k] log sigmoid(z[k]) + (1 - T[k]) log(1 - sigmoid(z[k]))) of logits z: several labels a sample.
+
+    Parameters
+    ----------
+    positive_weights : K numbers p or one for all; None is 1. torch.nn.BCEWithLogitsLoss with its mean over the outputs
+        too is this divided by K
+    negatives : False leaves out the second term, as the original Nerva does; then nothing says what is no label
+
+    Targets are rows of numbers within 0 to 1. Stable for any finite logits. `correct` counts samples by the part of
+    their labels that is right (one minus the Hamming loss); `predict` gives 0 or 1 for each.
+    """
+
+    def __init__(self, *, positive_weights: npt.ArrayLike | None = None, negatives: bool = True) -> None:
+        super().__init__()
+        if not isinstance(negatives, bool):
+            raise TypeError(f"negatives is {negatives!r}; it must be True or False")
+        self.negatives = negatives
+        self.positive_weights = None
+        if positive_weights is not None:
+            self.positive_weights = _positive_vector(np.atleast_1d(np.asarray(positive_weights)), "positive_weights")
+
+    def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
+        T, Z = y.T, Z.astype(np.float64)
+        p = 1.0 if self.positive_weights is None else self.positive_weights[:, None]
+        softplus = np.log1p(np.exp(-np.abs(Z))) + np.maximum(-Z, 0)  # -log sigmoid(z)
+        off = np.exp(-softplus - Z)  # sigmoid(-z)
+        positive, negative = p * T, 1 - T if self.negatives else 0 * T  # -log(1 - sigmoid(z)) is softplus + z
+        both = positive + negative
+        return (negative * Z + both * softplus).sum(axis=0), negative - both * off, None
+
+    def _correct(self, Z: Array, y: Array) -> float | None:
+        return float(((Z.T > 0) == (y > 0.5)).mean(axis=1).sum())
+
+    def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
+        """Return rows of numbers within 0 to 1, float64 (samples, outputs)."""
+        if self.positive_weights is not None and self.positive_weights.size not in (1, outputs):
+            raise ValueError(f"positive_weights has {self.positive_weights.size} numbers; there are {outputs} outputs")
+        T = _check_numbers(y, samples, outputs, name)
+        if T.size and (T.min() < 0 or T.max() > 1):
+            raise ValueError(f"{name} holds numbers from {T.min()} to {T.max()}; they must be within 0 to 1")
+        return T
+
+    def predict(self, Z: Array) -> Array:
+        """Return whether each label holds: int64 (batch, K), 0 or 1."""
+        return (Z.T > 0).astype(np.int64)
+
+    def probabilities(self, Z: Array) -> Array:
+        """Return the probability of each label."""
+        half: Array = 0.5 * np.tanh(0.5 * Z) + 0.5
+        return half
+
+
+class SquaredError(Loss):
+    """sum_k (y[k] - T[k])^2 of outputs y against real numbers T, (samples,) for one output or (samples, outputs)."""
+
+    def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
+        difference = Z - y.T
+        return (difference**2).sum(axis=0), 2 * difference, None
+
+    def _correct(self, Z: Array, y: Array) -> float | None:
+        return None
+
+    def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
+        """Return numbers as float64 (samples, outputs)."""
+        y = np.asarray(y)
+        return _check_numbers(y[:, None] if y.ndim == 1 and outputs == 1 else y, samples, outputs, name)
+
+    def predict(self, Z: Array) -> Array:
+        """Return the outputs, (batch,) where there is one and else (batch, K)."""
+        return Z[0].copy() if len(Z) == 1 else np.ascontiguousarray(Z.T)
+
+    def probabilities(self, Z: Array) -> Array:
+        """Raise TypeError: numbers have none."""
+        raise TypeError(f"a network trained by {type(self).__name__} has no probabilities; predict gives its outputs")
+
+
+class MeanSquaredError(SquaredError):
+    """The mean over the outputs of (y[k] - T[k])^2, as torch.nn.MSELoss."""
+
+    def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
+        values, gradient, _ = super()._each(Z, y)
+        return values / Z.shape[0], gradient / Z.shape[0], None
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "softmax-cross-entropy": SoftmaxCrossEntropy,
+    "cross-entropy": CrossEntropy,
+    "negative-log-likelihood": NegativeLogLikelihood,
+    "logistic-cross-entropy": LogisticCrossEntropy,
+    "squared-error": SquaredError,
+    "mean-squared-error": MeanSquaredError,
+}
+
+
+def _labels(y: Array) -> Array:
+    return y if y.ndim == 1 else y.argmax(axis=1)
+
+
+def _rows(y: Array, K: int) -> Array:
+    """The targets as (K, batch)."""
+    if y.ndim > 1:
+        return y.T
+    T = np.zeros((K, len(y)))
+    T[y, np.arange(len(y))] = 1
+    return T
+
+
+def _check_classes(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.dtype.kind in "fiub":
+        rows = _check_numbers(labels, samples, classes, name)
+        if rows.size and (rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-4):
+            raise ValueError(f"{name} has rows that are no probabilities: negative, or another sum than 1")
+        return rows
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name} has dtype {labels.dtype}; labels must be integers")
+    if labels.shape != (samples,):
+        raise ValueError(f"{name} has shape {labels.shape}; there must be one label for each of {samples} samples")
+    if samples and (labels.min() < 0 or labels.max() >= classes):
+        raise ValueError(
+            f"{name} holds labels from {labels.min()} to {labels.max()}; the network has classes 0 to {classes - 1}"
+        )
+    return np.ascontiguousarray(labels, np.int64)
+
+
+def _check_numbers(y: npt.ArrayLike, samples: int, outputs: int, name: str) -> Array:
+    numbers = np.asarray(y)
+    if numbers.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {numbers.dtype}; targets must be real numbers")
+    if numbers.shape != (samples, outputs):
+        raise ValueError(f"{name} has shape {numbers.shape}; it must be ({samples}, {outputs})")
+    numbers = np.ascontiguousarray(numbers, np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} holds NaN or infinity")
+    return numbers
+
+
+def _within_one(value: float, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value < 1:
+        raise ValueError(f"{name} is {value!r}; it must be a number from 0 to below 1")
+    return float(value)
+
+
+def _positive_vector(values: npt.ArrayLike, name: str) -> Array:
+    vector = np.asarray(values)
+    if vector.ndim != 1 or vector.dtype.kind not in "fiu":
+        raise ValueError(f"{name} has shape {vector.shape} and dtype {vector.dtype}; it must be a vector of numbers")
+    if not np.isfinite(vector).all() or (vector < 0).any():
+        raise ValueError(f"{name} holds a number that is negative or not finite")
+    return vector.astype(np.float64)

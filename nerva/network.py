@@ -19,7 +19,7 @@ from nerva.density import Distribution, check_density, distribute
 from nerva.initializers import Initializer
 from nerva.layers import Affine, BatchNorm, Dropout, Layer, Linear, SparseLinear
 from nerva.layers.dropout import check_drop_rate
-from nerva.losses import SoftmaxCrossEntropy
+from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.optimizers import SGD
 from nerva.parameters import Array, Parameter, Step, as_generator, real_dtype
 from nerva.profiling import recorder
@@ -61,6 +61,7 @@ class Sequential:
         learning = [i for i, layer in enumerate(self.layers) if layer.parameters()]
         self._first = learning[0] if learning else len(self.layers)
         self.rng = as_generator(rng)
+        self.loss: Loss = SoftmaxCrossEntropy()  # the last it was trained with; tells what its outputs mean
         self.inputs = Buffer(self.in_features, self.dtype)  # of the samples that are predicted, kept from call to call
         self._lock = threading.RLock()
 
@@ -206,7 +207,8 @@ class Sequential:
         batch_size: int = 100,
         optimizer: SGD | None = None,
         schedule: float | Schedule = 0.01,
-        loss: SoftmaxCrossEntropy | None = None,
+        loss: Loss | None = None,
+        sample_weight: npt.ArrayLike | None = None,
         rng: np.random.Generator | int | None = None,
         augment: Augment | None = None,
         topology: Topology | None = None,
@@ -222,7 +224,8 @@ class Sequential:
                 batch_size=batch_size,
                 optimizer=optimizer,
                 schedule=schedule,
-                loss=loss,
+                loss=self._keep(loss),
+                sample_weight=sample_weight,
                 rng=rng,
                 augment=augment,
                 topology=topology,
@@ -237,16 +240,22 @@ class Sequential:
         y: npt.ArrayLike,
         optimizer: SGD,
         rate: float,
-        loss: SoftmaxCrossEntropy | None = None,
+        loss: Loss | None = None,
+        sample_weight: npt.ArrayLike | None = None,
     ) -> float:
         """Take one step on one batch of samples, X (samples, features), and return its mean loss before the step."""
         with self._lock:
-            return training.train_step(self, X, y, optimizer, rate, loss)
+            return training.train_step(self, X, y, optimizer, rate, self._keep(loss), sample_weight)
+
+    def _keep(self, loss: Loss | None) -> Loss | None:
+        if isinstance(loss, Loss):
+            self.loss = loss
+        return loss
 
     def evaluate(
         self, X: object, y: npt.ArrayLike, *, batch_size: int = training.EVALUATION_BATCH
     ) -> training.Evaluation:
-        """Return (loss, accuracy) on samples X (n, features) with labels y (n,)."""
+        """Return (loss, accuracy) on samples X (n, features) with targets y, by the loss it was trained with."""
         with self._lock:
             return training.evaluate(self, X, y, batch_size=batch_size)
 

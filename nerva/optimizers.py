@@ -180,6 +180,8 @@ class Groups(SGD):
     ) -> None:
         super().__init__(clip_norm=clip_norm)
         self.rest = Nesterov() if rest is None else rest
+        if not isinstance(groups, (tuple, list)):
+            raise TypeError(f"groups is {groups!r}; it must be a sequence of (selector, optimizer)")
         self.groups: list[tuple[Selector, SGD, float]] = []
         for i, group in enumerate(groups):
             if not isinstance(group, (tuple, list)) or not 2 <= len(group) <= 3:
@@ -220,12 +222,16 @@ def _fits(selector: Selector, parameter: Parameter) -> bool:
 def clip_norm(parameters: Sequence[Parameter], largest: float) -> float:
     """Scale the gradients of all parameters together to this norm where it is longer, and return what it was.
 
-    As torch.nn.utils.clip_grad_norm_.
+    As torch.nn.utils.clip_grad_norm_: where the norm is NaN, so are all gradients afterwards. Summed in float64, in an
+    order that no number of threads changes.
     """
-    norm = sqrt(sum(float(np.dot(g, g)) for g in (parameter.gradient.astype(np.float64) for parameter in parameters)))
-    if norm > largest:
-        for parameter in parameters:
-            parameter.gradient[:] *= largest / (norm + 1e-6)
+    squares = (np.einsum("i,i->", g, g, dtype=np.float64) for g in (parameter.gradient for parameter in parameters))
+    norm = sqrt(sum(map(float, squares)))
+    if not norm <= largest:
+        with np.errstate(invalid="ignore"):
+            for parameter in parameters:
+                gradient = parameter.gradient
+                np.multiply(gradient, largest / (norm + 1e-6), out=gradient)
     return norm
 
 

@@ -87,7 +87,7 @@ class Report:
             str(record.epoch),
             f"{record.learning_rate:g}",
             f"{record.loss:.4f}",
-            f"{record.train_accuracy:.2%}",
+            "" if record.train_accuracy is None else f"{record.train_accuracy:.2%}",
             "" if record.test_accuracy is None else f"{record.test_accuracy:.2%}",
             f"{record.seconds:.2f}",
         )
@@ -99,7 +99,7 @@ class Report:
             return
         last, count = self.records[-1], len(self.records)
         seconds = sum(record.seconds for record in self.records)
-        accuracy = f"{last.train_accuracy if last.test_accuracy is None else last.test_accuracy:.2%}"
+        accuracy = f"{(last.test_accuracy if last.test_accuracy is not None else last.train_accuracy) or 0.0:.2%}"
         epochs = f"{count} of {self._epochs} epochs" if count < self._epochs else f"{count} epoch{'s' * (count > 1)}"
         if self._quiet:
             self._print(

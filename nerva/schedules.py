@@ -151,7 +151,7 @@ class Cosine:
         check_rate(self.rate)
         check_rate(self.least, "least")
         _check_period(self.period, "period")
-        if self.growth is not None and not (isfinite(self.growth) and self.growth >= 1.0):
+        if self.growth is not None and check_rate(self.growth, "growth") < 1.0:
             raise ValueError(f"growth is {self.growth}; it must be at least 1, or None for no restarts")
 
     def __call__(self, epoch: float) -> float:
@@ -215,7 +215,7 @@ class OneCycle:
         _check_period(self.epochs, "epochs")
         _check_period(self.start, "start")
         _check_period(self.end, "end")
-        if not 0.0 < self.rise < 1.0:
+        if not 0.0 < check_rate(self.rise, "rise") < 1.0:
             raise ValueError(f"rise is {self.rise}; it must be above 0 and below 1")
 
     def __call__(self, epoch: float) -> float:
@@ -248,7 +248,7 @@ class ReduceOnPlateau:
     ) -> None:
         self.rate = check_rate(rate)
         self.factor, self.threshold = check_rate(factor, "factor"), check_rate(threshold, "threshold")
-        self.patience, self.cooldown = int(check_rate(patience, "patience")), int(check_rate(cooldown, "cooldown"))
+        self.patience, self.cooldown = _whole(patience, "patience"), _whole(cooldown, "cooldown")
         self.least = check_rate(least, "least")
         if self.factor >= 1.0:
             raise ValueError(f"factor is {factor}; it must be below 1")
@@ -278,6 +278,12 @@ def tell(schedule: "float | Schedule", loss: float) -> None:
 
 def _between(first: float, last: float, t: float) -> float:
     return last + (first - last) * (1.0 + cos(pi * t)) / 2.0
+
+
+def _whole(value: int, name: str) -> int:
+    if check_rate(value, name) != int(value):
+        raise ValueError(f"{name} is {value}; it must be a whole number of epochs")
+    return int(value)
 
 
 def _check_period(value: float, name: str) -> None:

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.losses import softmax
 from nerva._kernels.memory import Buffer
 from nerva.datasets.augment import Augment, check_augment
 from nerva.datasets.loader import Batches, Samples
-from nerva.losses import SoftmaxCrossEntropy
+from nerva.losses import Loss, LossResult, weighted
 from nerva.optimizers import SGD, Nesterov
 from nerva.parameters import Array, Parameter, Step, as_generator
 from nerva.profiling import recorder, timed
@@ -40,16 +39,18 @@ class Trainable(Protocol):
     def rng(self) -> np.random.Generator: ...
     @property
     def inputs(self) -> Buffer: ...
+    @property
+    def loss(self) -> Loss: ...
     def forward(self, X: Array, *, training: bool = True) -> Array: ...
     def backward(self, DY: Array, *, step: Step | None = None) -> None: ...
     def parameters(self) -> Sequence[Parameter]: ...
 
 
 class Evaluation(NamedTuple):
-    """The mean loss and the fraction of right predictions."""
+    """The mean loss and the fraction of right predictions, None where there is no right or wrong."""
 
     loss: float
-    accuracy: float
+    accuracy: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class EpochRecord:
     epoch: int
     learning_rate: float
     loss: float
-    train_accuracy: float
+    train_accuracy: float | None
     test_accuracy: float | None
     seconds: float
 
@@ -108,9 +109,9 @@ def positive(n: int, name: str) -> int:
 
 
 def train_batch(
-    model: Trainable, X: Array, y: Array, optimizer: SGD, rate: float, loss: SoftmaxCrossEntropy, learn: bool = True
-) -> tuple[float, int]:
-    """Take one step on X (features, batch), and return the loss before it and how many predictions were right.
+    model: Trainable, X: Array, y: Array, optimizer: SGD, rate: float, loss: Loss, learn: bool = True
+) -> LossResult:
+    """Take one step on X (features, batch), and return the loss before it.
 
     Without `learn`, the gradients are left and no step is taken.
     """
@@ -129,7 +130,7 @@ def train_batch(
         optimizer.step(model.parameters(), rate)
         if profile is not None:
             profile.add("update", started)
-    return result.value, result.correct
+    return result
 
 
 def train_step(
@@ -138,16 +139,17 @@ def train_step(
     y: npt.ArrayLike,
     optimizer: SGD,
     rate: float,
-    loss: SoftmaxCrossEntropy | None = None,
+    loss: Loss | None = None,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """Take one step on one batch of samples, X (samples, features), and return its mean loss before the step."""
-    optimizer, loss = _check_optimizer(optimizer), _check_loss(loss)
+    optimizer, loss = _check_optimizer(optimizer), _check_loss(loss, model)
     samples = Samples(X, model.in_features, model.dtype)
-    labels = loss.check_targets(y, len(samples), model.out_features)
+    labels = weighted(loss.check_targets(y, len(samples), model.out_features), sample_weight, len(samples))
     rate = check_rate(rate)
     ((batch, targets),) = Batches(samples, labels, len(samples), model.dtype)
     assert targets is not None
-    return train_batch(model, batch, targets, optimizer, rate, loss)[0]
+    return train_batch(model, batch, targets, optimizer, rate, loss).value
 
 
 def fit(
@@ -160,7 +162,8 @@ def fit(
     batch_size: int = 100,
     optimizer: SGD | None = None,
     schedule: float | Schedule = 0.01,
-    loss: SoftmaxCrossEntropy | None = None,
+    loss: Loss | None = None,
+    sample_weight: npt.ArrayLike | None = None,
     rng: np.random.Generator | int | None = None,
     augment: Augment | None = None,
     topology: Topology | None = None,
@@ -172,12 +175,13 @@ def fit(
     ----------
     X : float32, float64 or uint8 of shape (n, features), a datasets.Standardized, or a SciPy sparse matrix, of which
         the first layer takes the entries alone
-    y : integer labels of shape (n,), 0 to the network's outputs - 1
+    y : what the loss takes: integer labels (n,), 0 to the network's outputs - 1, or rows (n, outputs)
+    sample_weight : (n,) numbers; so much does each sample count in the loss
     validation : a pair (X, y) to evaluate after every epoch
     epochs, batch_size : passes over the data, samples in a step; the last batch of a pass holds what is left
     optimizer : SGD, Momentum or Nesterov; None is Nesterov(0.9)
     schedule : a learning rate, or a callable epoch -> rate (see nerva.schedules)
-    loss : None is SoftmaxCrossEntropy()
+    loss : None is the model's own, SoftmaxCrossEntropy() unless it was trained with another, which it keeps
     rng : a generator or seed for the order of the samples; None takes the model's own generator
     augment : nerva.Augment((3, 32, 32)) shifts and flips the training images at random, drawn from `rng` too
     topology : moves the weights of the sparse layers as they train, nerva.RigL() say; it draws from `rng` too
@@ -187,9 +191,9 @@ def fit(
     All arguments are checked before the first step: TypeError or ValueError names the one that is wrong.
     """
     epochs, batch_size = positive(epochs, "epochs"), positive(batch_size, "batch_size")
-    optimizer, loss, rate_at = _check_optimizer(optimizer), _check_loss(loss), as_schedule(schedule)
+    optimizer, loss, rate_at = _check_optimizer(optimizer), _check_loss(loss, model), as_schedule(schedule)
     samples = Samples(X, model.in_features, model.dtype)
-    labels = loss.check_targets(y, len(samples), model.out_features)
+    labels = weighted(loss.check_targets(y, len(samples), model.out_features), sample_weight, len(samples))
     held_out = None
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
@@ -206,16 +210,18 @@ def fit(
         moves = Moves(topology, layers, epochs * len(batches), len(batches), order)
         history.topology = moves.records
     for epoch in range(epochs):
-        total, correct, seen, stopped, started = 0.0, 0, 0, False, time.perf_counter()
+        correct: float | None = 0.0
+        total, weight, seen, stopped, started = 0.0, 0.0, 0, False, time.perf_counter()
         for index, (batch, targets) in enumerate(timed(batches)):
             assert targets is not None
             rate = check_rate(rate_at(epoch + index / len(batches)), "the schedule's rate")
             learn = moves is None or moves.before(epoch * len(batches) + index)
-            value, right = train_batch(model, batch, targets, optimizer, rate, loss, learn)
+            result = train_batch(model, batch, targets, optimizer, rate, loss, learn)
             if moves is not None:
                 moves.after(epoch * len(batches) + index, rate)
-            total += value * len(targets)
-            correct += right
+            total += result.value * result.weight
+            weight += result.weight
+            correct = None if correct is None or result.correct is None else correct + result.correct
             seen += len(targets)
             try:
                 for on_batch in per_batch:
@@ -230,8 +236,8 @@ def fit(
         record = EpochRecord(
             epoch=epoch + 1,
             learning_rate=rate_at(float(epoch)),
-            loss=total / seen,
-            train_accuracy=correct / seen,
+            loss=total / weight if weight else 0.0,
+            train_accuracy=None if correct is None else correct / seen,
             test_accuracy=evaluation.accuracy if evaluation else None,
             seconds=seconds,
         )
@@ -257,9 +263,9 @@ def _check_optimizer(optimizer: SGD | None) -> SGD:
     return optimizer
 
 
-def _check_loss(loss: SoftmaxCrossEntropy | None) -> SoftmaxCrossEntropy:
+def _check_loss(loss: Loss | None, model: Trainable) -> Loss:
     if loss is None:
-        return SoftmaxCrossEntropy()
+        return model.loss
     if isinstance(loss, type) or not callable(loss) or not callable(getattr(loss, "check_targets", None)):
         raise TypeError(f"loss is {loss!r}; it must be a loss, nerva.SoftmaxCrossEntropy() say")
     return loss
@@ -279,7 +285,7 @@ class _Evaluator:
         model: Trainable,
         X: object,
         y: npt.ArrayLike,
-        loss: SoftmaxCrossEntropy,
+        loss: Loss,
         batch_size: int,
         prefix: str = "",
     ) -> None:
@@ -289,13 +295,14 @@ class _Evaluator:
         self._batches = Batches(samples, targets, batch_size, model.dtype)
 
     def __call__(self) -> Evaluation:
-        total, correct = 0.0, 0
+        total, weight = 0.0, 0.0
+        correct: float | None = 0.0
         for X, y in self._batches:
             assert y is not None
-            result = self._loss(self._model.forward(X, training=False), y)
-            total += result.value * len(y)
-            correct += result.correct
-        return Evaluation(total / self._count, correct / self._count)
+            value, _, right, share = self._loss(self._model.forward(X, training=False), y)
+            total, weight = total + value * share, weight + share
+            correct = None if correct is None or right is None else correct + right
+        return Evaluation(total / weight if weight else 0.0, None if correct is None else correct / self._count)
 
 
 def evaluate(
@@ -304,30 +311,34 @@ def evaluate(
     y: npt.ArrayLike,
     *,
     batch_size: int = EVALUATION_BATCH,
-    loss: SoftmaxCrossEntropy | None = None,
+    loss: Loss | None = None,
 ) -> Evaluation:
-    """Return the mean loss and the accuracy on samples X (n, features) with labels y (n,)."""
-    return _Evaluator(model, X, y, loss or SoftmaxCrossEntropy(), positive(batch_size, "batch_size"))()
+    """Return the mean loss and the accuracy on samples X (n, features) with targets y; the loss is the model's own."""
+    return _Evaluator(model, X, y, _check_loss(loss, model), positive(batch_size, "batch_size"))()
 
 
 def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
-    """Return the softmax of the outputs for samples X (n, features): probabilities of shape (n, classes)."""
+    """Return the probabilities (n, outputs) for samples X (n, features), as the model's loss takes its outputs.
+
+    Raises TypeError where that knows none, as after regression.
+    """
     samples = Samples(X, model.in_features, model.dtype)
     batches = _inputs(model, samples, batch_size)
     probabilities = np.empty((len(samples), model.out_features), model.dtype)
     first = 0
     for batch in batches:
-        Z = model.forward(batch, training=False)
-        softmax(Z, Z)
+        Z = model.loss.probabilities(model.forward(batch, training=False))
         probabilities[first : first + Z.shape[1]] = Z.T
         first += Z.shape[1]
     return probabilities
 
 
 def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
-    """Return the most probable class of each sample of X (n, features): int64 of shape (n,)."""
+    """Return what the outputs for X (n, features) mean to the model's loss: by default the most probable class of each
+    sample, int64 (n,); 0 or 1 for each label; or, after regression, the outputs themselves.
+    """
     batches = _inputs(model, Samples(X, model.in_features, model.dtype), batch_size)
-    classes = [model.forward(batch, training=False).argmax(axis=0) for batch in batches]
+    classes = [model.loss.predict(model.forward(batch, training=False)) for batch in batches]
     return classes[0] if len(classes) == 1 else np.concatenate(classes)
 
 

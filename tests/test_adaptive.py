@@ -2,11 +2,13 @@
 
 import copy
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 import nerva
 from nerva._kernels import mkl
@@ -188,6 +190,23 @@ def test_the_norm_of_all_gradients_is_clipped_together(dtype):
     np.testing.assert_array_equal(parameter.gradient, [3, 4])
 
 
+def test_the_norm_takes_no_memory_and_no_order_from_threads():
+    parameter = nerva.Parameter("w", np.zeros(400_000))
+    parameter.gradient[:] = np.random.default_rng(0).standard_normal(400_000)
+    norms = set()
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            norms.add(clip_norm([parameter], np.inf))
+    tracemalloc.start()
+    try:
+        norms.add(clip_norm([parameter], np.inf))
+        assert tracemalloc.get_traced_memory()[1] < 300_000
+    finally:
+        tracemalloc.stop()
+    assert len(norms) == 1
+    assert norms.pop() == pytest.approx(np.linalg.norm(parameter.gradient), rel=1e-14)
+
+
 def test_not_a_number_stays_one(dtype, instruction_set):
     for rule in ("sgd", "adam", "adamw", "rmsprop", "lion"):
         w, v, s = np.ones(3, dtype), np.zeros(3, dtype), np.zeros(3, dtype)
@@ -208,6 +227,7 @@ def test_not_a_number_stays_one(dtype, instruction_set):
         (lambda: nerva.Lion("slow"), "beta1 is 'slow'"),
         (lambda: nerva.SGD(clip_value=0), "clip_value is"),
         (lambda: nerva.Nesterov(clip_norm=-1), "clip_norm is"),
+        (lambda: nerva.Groups(5), "groups is 5"),
         (lambda: nerva.Groups([nerva.SGD()]), r"groups\[0\] is SGD"),
         (lambda: nerva.Groups([(3, nerva.SGD())]), r"groups\[0\] selects by 3"),
         (lambda: nerva.Groups([("bias", "sgd")]), r"groups\[0\] has 'sgd'"),

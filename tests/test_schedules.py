@@ -94,6 +94,9 @@ def test_what_does_not_listen_is_left_alone():
         (lambda: nerva.OneCycle(1, 10, start=0), "start"),
         (lambda: nerva.ReduceOnPlateau(1, factor=1), "factor"),
         (lambda: nerva.ReduceOnPlateau(1, patience=-1), "patience"),
+        (lambda: nerva.ReduceOnPlateau(1, patience=2.5), "patience"),
+        (lambda: nerva.Cosine(1, 3, growth="2"), "growth"),
+        (lambda: nerva.OneCycle(1, 10, rise="x"), "rise"),
     ],
 )
 def test_wrong_settings_are_named(make, name):

@@ -336,8 +336,9 @@ WRONG_Y = {
     "negative": (lambda y: y - 1, "y holds labels from -1"),
     "huge": (lambda y: y.astype(np.uint64) + 2**63, "y holds labels"),
     "too few": (lambda y: y[1:], r"y has shape \(89,\).* 90"),
-    "one-hot": (lambda y: np.eye(4, dtype=int)[y], r"y has shape \(90, 4\).* 90"),
-    "a column": (lambda y: y[:, None], r"y has shape \(90, 1\).* 90"),
+    "two-hot": (lambda y: np.eye(4)[y] + np.eye(4)[y - 1], "y has rows that are no probabilities"),
+    "rows too short": (lambda y: np.eye(3)[y % 3], r"y has shape \(90, 3\); it must be \(90, 4\)"),
+    "a column": (lambda y: y[:, None], r"y has shape \(90, 1\); it must be \(90, 4\)"),
     "empty": (lambda y: y[:0], r"y has shape \(0,\).* 90"),
 }
 

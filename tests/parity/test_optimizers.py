@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 
 import nerva
 from nerva.optimizers import clip_norm
+
+torch = pytest.importorskip("torch")
 
 PAIRS = {
     "sgd": (lambda: nerva.SGD(weight_decay=0.1), lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.1)),
@@ -42,6 +43,32 @@ def test_twenty_steps(name, dtype):
         peer.step()
     tolerance = 2e-5 if dtype == np.float32 else 1e-12
     np.testing.assert_allclose(mine.values, theirs.detach().numpy(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_clipping_by_value(dtype):
+    rng = np.random.default_rng(0)
+    mine = nerva.Parameter("w", rng.standard_normal(100).astype(dtype))
+    theirs = torch.nn.Parameter(torch.from_numpy(mine.values.copy()))
+    ours, peer = nerva.Adam(clip_value=0.3), torch.optim.Adam([theirs], 0.1)
+    for _ in range(20):
+        gradient = rng.standard_normal(100).astype(dtype)
+        mine.gradient[:], theirs.grad = gradient, torch.from_numpy(gradient.copy())
+        torch.nn.utils.clip_grad_value_([theirs], 0.3)
+        ours.step([mine], 0.1)
+        peer.step()
+    tolerance = 2e-5 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(mine.values, theirs.detach().numpy(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_clipping_a_norm_that_is_not_finite(bad):
+    mine, theirs = nerva.Parameter("w", np.zeros(3)), torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
+    mine.gradient[:] = [bad, 1.0, -2.0]
+    theirs.grad = torch.from_numpy(mine.gradient.copy())
+    clip_norm([mine], 1.0)
+    torch.nn.utils.clip_grad_norm_([theirs], 1.0)
+    np.testing.assert_array_equal(mine.gradient, theirs.grad.numpy())
 
 
 @pytest.mark.parametrize("largest", [0.5, 100.0])
