@@ -39,7 +39,8 @@ from nerva.losses import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
-from nerva.network import MLP, Sequential
+from nerva.mlp import MLP
+from nerva.network import Sequential
 from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, RMSprop
 from nerva.parameters import Parameter
 from nerva.profiling import Profile, profile

@@ -17,7 +17,9 @@ from nerva.datasets.preprocess import PREPROCESS
 from nerva.density import DISTRIBUTIONS
 from nerva.initializers import FANS, INITIALIZERS
 from nerva.layers import BACKENDS
+from nerva.losses import LOSSES
 from nerva.optimizers import OPTIMIZERS
+from nerva.pruning import CRITERIA
 from nerva.supports import SUPPORTS
 
 # What --data takes beside a file, and whether it is downloaded.
@@ -30,8 +32,12 @@ DATA = {
     "checkerboard": False,
     "mini": False,
 }
-SCHEDULES = ("milestones", "constant", "time-based", "exponential", "cosine", "one-cycle", "plateau")
-TOPOLOGIES = ("set", "rigl", "magnitude", "snfs", "srigl", "gmp", "granet")
+SCHEDULES = ("milestones", "constant", "time-based", "step", "exponential", "cosine", "one-cycle", "plateau")
+TOPOLOGIES = ("set", "magnitude", "threshold", "rigl", "srigl", "snfs", "deepr", "top-kast", "gmp", "granet")
+# Those of a drop fraction, of a final density, and those that grow by gradient.
+FRACTIONS = ("set", "magnitude", "rigl", "srigl", "snfs", "top-kast", "granet")
+DENSITIES = ("gmp", "granet", "top-kast")
+ACCUMULATING = ("rigl", "granet")
 
 T = TypeVar("T")
 
@@ -120,8 +126,13 @@ def _add_options(parser: Parser) -> None:
         help="start from these, of the same shape, or of the original Nerva",
     )
 
+    add("--prune-at-start", **_one_of(CRITERIA), help="choose the weights of a dense network that stay: %(choices)s")
+    add("--prune-samples", metavar="N", type=_whole(1), help="that snip and grasp look at (1000)")
+
     group = parser.add_argument_group("training")
     add = group.add_argument
+    add("--loss", **_one_of(LOSSES, "softmax-cross-entropy"), help="%(choices)s (%(default)s)")
+    add("--label-smoothing", metavar="S", type=_momentum, help="of softmax-cross-entropy (0)")
     add("--epochs", metavar="N", type=_whole(1), default=20, help="passes over the training data (%(default)s)")
     add("--batch-size", metavar="N", type=_whole(1), default=100, help="samples in a step (%(default)s)")
     add("--optimizer", **_one_of(OPTIMIZERS, "nesterov"), help="%(choices)s (%(default)s)")
@@ -135,8 +146,14 @@ def _add_options(parser: Parser) -> None:
         default="50,75",
         help="epochs (%(default)s), or none, after which",
     )
-    add("--gamma", metavar="G", type=_positive, help="multiplies the learning rate (0.1)")
+    add("--gamma", metavar="G", type=_positive, help="multiplies the learning rate, with step too (0.1)")
     add("--schedule", **_one_of(SCHEDULES, "milestones"), help="of the learning rate: %(choices)s (%(default)s)")
+    add(
+        "--period",
+        metavar="E",
+        type=_positive,
+        help="epochs of step (10), and of cosine between restarts",
+    )
     add("--decay", metavar="D", type=_decay, help="of time-based and exponential, an epoch (0.01)")
     add("--warm-up", metavar="E", type=_positive, help="epochs in which the learning rate rises from 0")
     add("--clip-norm", metavar="C", type=_positive, help="scale gradients down to this norm, all together")
@@ -147,8 +164,10 @@ def _add_options(parser: Parser) -> None:
     add = group.add_argument
     add("--topology", **_one_of(TOPOLOGIES), help="move weights while training: %(choices)s")
     add("--update-every", metavar="N", type=_whole(1), help="steps from one update to the next (100)")
-    add("--drop-fraction", metavar="F", type=_momentum, help="of the weights, in an update (0.3)")
-    add("--final-density", metavar="D", type=_density, help="of gmp and granet, which start from --density")
+    add("--drop-fraction", metavar="F", type=_momentum, help="of the weights, in an update (the method's own)")
+    add("--drop-threshold", metavar="T", type=_decay, help="of threshold, which drops what is not above it")
+    add("--accumulate", metavar="N", type=_whole(1), help="batches that rigl and granet take the gradient of (1)")
+    add("--final-density", metavar="D", type=_density, help=f"of {', '.join(DENSITIES)}, which start from --density")
 
     group = parser.add_argument_group("computation")
     add = group.add_argument
@@ -160,7 +179,7 @@ def _add_options(parser: Parser) -> None:
     add = group.add_argument
     add("--metrics", metavar="FILE", help="write settings and each epoch's figures to a new FILE of JSON lines")
     add("--overwrite", action="store_true", help="let --metrics replace what FILE holds")
-    add("--save-weights", metavar="FILE", help="write the trained weights to a FILE.npz")
+    add("--save-weights", metavar="FILE", type=_target, help="write the trained weights to a FILE.npz")
     add("--timer", action="store_true", help="show where the time went, layer by layer")
     add("--check-gradients", action="store_true", help="compare gradients with differences on some samples, and end")
     add("--quiet", action="store_true", help="print nothing but the result")
@@ -192,6 +211,16 @@ def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
         options.momentum = 0.9 if options.momentum is None else options.momentum
     elif options.momentum is not None and options.optimizer != "rmsprop":
         error(f"--momentum: goes with --optimizer momentum, nesterov or rmsprop, not with {options.optimizer}")
+    if options.label_smoothing is not None and options.loss != "softmax-cross-entropy":
+        error("--label-smoothing: goes with --loss softmax-cross-entropy")
+    if options.prune_at_start is not None:
+        _settle_pruning(options, error)
+    elif options.prune_samples is not None:
+        error("--prune-samples: goes with --prune-at-start")
+    if options.schedule == "step":
+        options.period = 10.0 if options.period is None else options.period
+    elif options.period is not None and options.schedule != "cosine":
+        error("--period: goes with --schedule step or cosine")
     if options.schedule in ("time-based", "exponential"):
         options.decay = 0.01 if options.decay is None else options.decay
     elif options.decay is not None:
@@ -199,7 +228,7 @@ def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
     if options.schedule != "milestones":
         options.milestones = []
     _settle_topology(options, error)
-    if options.milestones:
+    if options.milestones or options.schedule == "step":
         options.gamma = 0.1 if options.gamma is None else options.gamma
     elif options.gamma is not None:
         error("--gamma: goes with milestones, and --milestones is none")
@@ -207,29 +236,60 @@ def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
         error("--overwrite: goes with --metrics")
 
 
+def _settle_pruning(options: Namespace, error: Callable[[str], NoReturn]) -> None:
+    others = {
+        "--densities": options.densities,
+        "--distribution": options.distribution if options.distribution != "erdos-renyi" else None,
+        "--power-scale": options.power_scale,
+        "--batch-norm": options.batch_norm,
+        "--dropout": options.dropout,
+        "--drop-connect": options.drop_connect,
+        "--load-weights": options.load_weights,
+    }
+    for name, value in others.items():
+        if value:
+            error(f"{name}: does not go with --prune-at-start")
+    for name, value, only in (("--support", options.support, "random"), ("--fan", options.fan, "dense")):
+        if value != only:
+            error(f"{name}: does not go with --prune-at-start")
+    if options.loss != "softmax-cross-entropy":
+        error("--prune-at-start: goes with --loss softmax-cross-entropy")
+    options.prune_samples = 1000 if options.prune_samples is None else options.prune_samples
+
+
 def _settle_topology(options: Namespace, error: Callable[[str], NoReturn]) -> None:
-    given = {"--update-every": options.update_every, "--drop-fraction": options.drop_fraction}
-    given["--final-density"] = options.final_density
-    if options.topology is None:
-        for name, value in given.items():
-            if value is not None:
-                error(f"{name}: goes with --topology")
+    method = options.topology
+    given = {
+        "--update-every": (options.update_every, TOPOLOGIES),
+        "--drop-fraction": (options.drop_fraction, FRACTIONS),
+        "--drop-threshold": (options.drop_threshold, ("threshold",)),
+        "--accumulate": (options.accumulate, ACCUMULATING),
+        "--final-density": (options.final_density, DENSITIES),
+    }
+    for name, (value, methods) in given.items():
+        if value is not None and method not in methods:
+            error(f"{name}: goes with --topology" + ("" if methods is TOPOLOGIES else f" {' or '.join(methods)}"))
+    if method is None:
         return
-    if options.topology in ("gmp", "granet"):
-        if options.final_density is None:
-            error(f"--topology {options.topology}: needs --final-density")
-    elif options.final_density is not None:
-        error("--final-density: goes with --topology gmp or granet")
-    if options.topology == "gmp" and options.drop_fraction is not None:
-        error("--drop-fraction: gmp has none")
-    options.update_every = 100 if options.update_every is None else options.update_every
-    if options.topology != "gmp":
-        options.drop_fraction = 0.3 if options.drop_fraction is None else options.drop_fraction
+    if method in DENSITIES and options.final_density is None:
+        error(f"--topology {method}: needs --final-density")
+    if method == "threshold" and options.drop_threshold is None:
+        error("--topology threshold: needs --drop-threshold")
+    if method == "top-kast" and (options.densities or options.final_density > options.density):
+        error("--topology top-kast: --density is that of the backward set, and --final-density is at most that")
+    if options.update_every is None:
+        options.update_every = 1 if method == "deepr" else 100
 
 
 def _file(text: str) -> str:
     if not Path(text).is_file():
         raise ArgumentTypeError(f"there is no file {text}")
+    return text
+
+
+def _target(text: str) -> str:
+    if Path(text).is_dir() or not Path(text).parent.is_dir():
+        raise ArgumentTypeError(f"{text} is no file in a folder that exists")
     return text
 
 

@@ -1,28 +1,33 @@
-"""Weights in files: nerva's own layout, where sparse stays sparse, and the original's, dense W1, b1, W2, b2, ...
+"""Weights in files: nerva's own layout, where sparse stays sparse and every layer has a place, and the original's.
 
-Both are .npz files. In nerva's own, `header` is JSON: the version, and for each layer its kind and settings; the arrays
-of layer i stand under "i.name".
+Both are .npz files. In nerva's own, `header` is JSON: the version, the loss, and for each layer its kind and settings;
+the arrays of layer i stand under "i.name".
 """
 
 from __future__ import annotations
 
 import json
 import os
-from itertools import count
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
 
 import numpy as np
 
+from nerva import losses
 from nerva._kernels.csr import CSR
+from nerva.activations import GELU, AllReLU, LeakyReLU, SReLU, TReLU
+from nerva.activations import Activation as Function
 from nerva.files import read_npz, replacing
-from nerva.layers import Linear, SparseLinear
+from nerva.layers import Activation, BatchNorm, Dropout, Layer, Linear, SparseLinear
 from nerva.network import Sequential
+from nerva.original_layout import ORDERS, dense_arrays, dense_layer, from_dense, linear_layers, sparse_layer
 from nerva.parameters import Array
 
-L = TypeVar("L", Linear, SparseLinear)
 VERSION = 1
 LAYOUTS = ("nerva", "dense")
-ORDERS = ("refuse", "as it says", "scrambled")
+FUNCTIONS = {kind.__name__: kind for kind in (LeakyReLU, AllReLU, TReLU, GELU, SReLU)}
+LOSSES = {kind.__name__: kind for kind in losses.LOSSES.values()}
 
 
 def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: str = "nerva") -> None:
@@ -30,26 +35,28 @@ def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: str
 
     Parameters
     ----------
-    model : of Linear and SparseLinear layers
+    model : of nerva's own layers
     path : the file; its name is taken as it is, and a file that was there before is replaced
-    layout : "nerva" keeps CSR, activations and types, so that `load_weights(path)` makes the model again; "dense" is
-        the original Nerva's, W1 (K, D), b1 (K,), ..., with zeros where there is no weight: memory for one dense layer
-        at a time
+    layout : "nerva" keeps CSR, settings, running statistics, types and the loss, so that `load_weights(path)` makes the
+        model again; "dense" is the original Nerva's, W1 (K, D), b1 (K,), ..., of linear layers alone, with zeros where
+        there is no weight: memory for one dense layer at a time
 
     Raises TypeError, ValueError or OSError, which name what is wrong.
     """
-    _check_model(model)
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout is {layout!r}; it must be one of {', '.join(LAYOUTS)}")
+    check_model(model, layout)
     with replacing(path) as stream:
         if layout == "dense":
-            np.savez(stream, **_dense_arrays(model))
+            np.savez(stream, **dense_arrays(model))
         else:
-            np.savez(stream, **_own_arrays(model))
+            np.savez(stream, **_arrays(model))
 
 
 def load_weights(
-    path: str | os.PathLike[str], model: Sequential | None = None, *, order: str = "refuse", activation: str = "relu"
+    path: str | os.PathLike[str],
+    model: Sequential | None = None,
+    *,
+    order: str = "refuse",
+    activation: Function = "relu",
 ) -> Sequential:
     """Return the model that a file of weights holds; or put them into a `model` of the same shape, and return that.
 
@@ -67,39 +74,172 @@ def load_weights(
     if order not in ORDERS:
         raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
     if model is not None:
-        _check_model(model)
+        check_model(model)
     arrays = read_npz(path)
     try:
-        found = _from_own(arrays) if "header" in arrays else _from_dense(arrays, order, activation, model)
+        found = _read(arrays) if "header" in arrays else from_dense(arrays, order, activation, model)
         if model is None:
             return found
         _check_same(model, found)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
-    for layer, new in zip(_check_model(model), _check_model(found), strict=True):
-        layer.weight = new.weight
-        if new.bias is not None:
-            layer.bias = new.bias
+    for layer, new in zip(model.layers, found.layers, strict=True):
+        _take(layer, new)
     return model
 
 
-def _check_model(model: object) -> list[Linear | SparseLinear]:
+def check_model(model: object, layout: str = "nerva") -> None:
+    """Raise TypeError or ValueError, which says why, where `save_weights` could not write a model in a layout."""
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout is {layout!r}; it must be one of {', '.join(LAYOUTS)}")
     if not isinstance(model, Sequential):
         raise TypeError(f"model is {type(model).__name__}; it must be a nerva.Sequential")
-    layers: list[Linear | SparseLinear] = []
+    if layout == "dense":
+        linear_layers(model)
     for i, layer in enumerate(model.layers):
-        if not isinstance(layer, (Linear, SparseLinear)):
-            raise TypeError(f"model.layers[{i}] is {type(layer).__name__}; it must be a Linear or a SparseLinear")
-        if not isinstance(layer.activation, str) or layer.activation == "srelu":
-            raise TypeError(f"model.layers[{i}] has {layer.activation!r}; it must have an activation without numbers")
-        layers.append(layer)
-    return layers
+        if type(layer) not in (Linear, SparseLinear, BatchNorm, Activation, Dropout):
+            raise TypeError(f"model.layers[{i}] is {type(layer).__name__}; it must be one of nerva's own layers")
+
+
+# ---- writing
+
+
+def _arrays(model: Sequential) -> dict[str, Any]:
+    layers, arrays = [], {}
+    for i, layer in enumerate(model.layers):
+        layers.append({"kind": type(layer).__name__, **_settings(layer)})
+        arrays.update({f"{i}.{name}": array for name, array in _numbers(layer).items()})
+    header: dict[str, Any] = {"nerva": VERSION, "layers": layers}
+    if type(model.loss).__name__ in LOSSES:
+        header["loss"] = {"kind": type(model.loss).__name__, **_own_settings(model.loss)}
+    return {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
+
+
+def _settings(layer: Layer) -> dict[str, Any]:
+    if isinstance(layer, Dropout):
+        return {"rate": layer.rate}
+    about: dict[str, Any] = {"in": layer.in_features, "out": layer.out_features, "activation": _named(layer.activation)}
+    if isinstance(layer, Activation):
+        return about
+    about["dtype"] = layer.dtype.name if layer.dtype is not None else None
+    if isinstance(layer, BatchNorm):
+        return about | {"momentum": layer.momentum, "epsilon": layer.epsilon}
+    assert isinstance(layer, (Linear, SparseLinear))
+    return about | {"drop_connect": layer.drop_connect}
+
+
+def _numbers(layer: Layer) -> dict[str, Array]:
+    """The arrays of a layer by name; those of its parameters but the weight are the memory it uses."""
+    if isinstance(layer, SparseLinear):
+        W = layer.weight
+        own = {"indptr": W.indptr, "indices": W.indices, "values": W.values}
+    else:
+        own = {"weight": layer.weight} if isinstance(layer, Linear) else {}
+    if isinstance(layer, BatchNorm):
+        own |= {"running_mean": layer.running_mean, "running_variance": layer.running_variance}
+    return own | {p.name: p.values for p in layer.parameters() if p.name != "weight"}
+
+
+def _named(function: Any) -> Any:
+    return {type(function).__name__: asdict(function)} if is_dataclass(function) else function  # type: ignore[arg-type]
+
+
+def _own_settings(loss: losses.Loss) -> dict[str, Any]:
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in vars(loss).items()
+        if not name.startswith("_")
+    }
+
+
+# ---- reading
+
+
+def _read(arrays: dict[str, Array]) -> Sequential:
+    try:
+        header = json.loads(arrays["header"].tobytes())
+        version, descriptions, loss = header["nerva"], list(header["layers"]), header.get("loss")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError("its header is broken: this is no file of nerva.save_weights") from None
+    if version != VERSION:
+        raise ValueError(f"it is of version {version}; this nerva reads version {VERSION}")
+    layers: list[Layer] = []
+    for i, about in enumerate(descriptions):
+        own = {name.removeprefix(f"{i}."): array for name, array in arrays.items() if name.startswith(f"{i}.")}
+        try:
+            layers.append(_layer(i, about, own))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"layer {i + 1} is described wrongly in its header ({error})") from error
+    model = Sequential(layers)
+    for i, layer in enumerate(layers):  # now that all know their features
+        _fill(i, layer, arrays)
+    if loss is not None:
+        try:
+            model.loss = LOSSES[loss.pop("kind")](**loss)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"its loss is described wrongly in its header ({error})") from error
+    return model
+
+
+def _layer(i: int, about: Mapping[str, Any], own: dict[str, Array]) -> Layer:
+    def array(name: str) -> Array:
+        if name not in own:
+            raise ValueError(f"it lacks the array {i}.{name}")
+        return own[name]
+
+    kind = about["kind"]
+    if kind == "Dropout":
+        return Dropout(about["rate"])
+    if kind not in ("SparseLinear", "Linear", "BatchNorm", "Activation"):
+        raise ValueError(f"layer {i + 1} is a {kind}, which this nerva does not know")
+    D, K, function = int(about["in"]), int(about["out"]), _function(about["activation"])
+    if kind == "Activation":
+        return Activation(function)
+    if kind == "BatchNorm":
+        settings = {name: about[name] for name in ("momentum", "epsilon", "dtype")}
+        return BatchNorm(D, activation=function, **settings)
+    settings = {"activation": function, "drop_connect": about.get("drop_connect", 0.0)}
+    layer: Linear | SparseLinear
+    if kind == "SparseLinear":
+        weight = CSR((K, D), array("indptr"), array("indices"), array("values"))
+        layer = sparse_layer(weight, own.get("bias"), **settings)
+    else:
+        layer = dense_layer(array("weight"), own.get("bias"), **settings)
+    if layer.dtype.name != about["dtype"] or (layer.out_features, layer.in_features) != (K, D):
+        raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
+    return layer
+
+
+def _fill(i: int, layer: Layer, arrays: dict[str, Array]) -> None:
+    """Put the numbers of a batch normalization and of an SReLU where they belong."""
+    for name, numbers in _numbers(layer).items():
+        if name in ("indptr", "indices", "values", "weight", "bias"):
+            continue
+        found = arrays.get(f"{i}.{name}")
+        if found is None:
+            raise ValueError(f"it lacks the array {i}.{name}")
+        if found.shape != numbers.shape or found.dtype != numbers.dtype or not np.isfinite(found).all():
+            raise ValueError(f"{i}.{name} must be {numbers.size} finite numbers, {numbers.dtype}")
+        if name == "running_variance" and (found < 0).any():
+            raise ValueError(f"{i}.{name} holds a negative number")
+        numbers[:] = found
+
+
+def _function(about: Any) -> Function:
+    if isinstance(about, dict):
+        ((name, settings),) = about.items()
+        made: Function = FUNCTIONS[name](**settings)
+        return made
+    return str(about)
+
+
+# ---- into a model
 
 
 def _check_same(model: Sequential, found: Sequential) -> None:
     if len(model.layers) != len(found.layers):
         raise ValueError(f"it holds {len(found.layers)} layers; the model has {len(model.layers)}")
-    for i, (layer, new) in enumerate(zip(_check_model(model), _check_model(found), strict=True)):
+    for i, (layer, new) in enumerate(zip(model.layers, found.layers, strict=True)):
         if type(layer) is not type(new):
             raise ValueError(f"layer {i + 1} is a {type(new).__name__}; in the model it is a {type(layer).__name__}")
         shapes = [(one.out_features, one.in_features) for one in (new, layer)]
@@ -107,127 +247,23 @@ def _check_same(model: Sequential, found: Sequential) -> None:
             raise ValueError(f"layer {i + 1} has shape {shapes[0]}; in the model it has {shapes[1]}")
         if new.dtype != layer.dtype:
             raise ValueError(f"layer {i + 1} is {new.dtype}; in the model it is {layer.dtype}")
-        if (new.bias is None) != (layer.bias is None):
-            has = "no" if new.bias is None else "a"
+        mine, its = _sizes(layer), _sizes(new)
+        if mine.get("bias") != its.get("bias"):
+            has = "no" if "bias" not in its else "a"
             raise ValueError(f"layer {i + 1} has {has} bias; in the model that is not so")
+        if mine != its:
+            raise ValueError(f"layer {i + 1} has {its} numbers; in the model it has {mine}")
 
 
-# ---- nerva's own layout
+def _sizes(layer: Layer) -> dict[str, int]:
+    return {p.name: p.values.size for p in layer.parameters() if p.name != "weight"}
 
 
-def _own_arrays(model: Sequential) -> dict[str, Any]:
-    layers, arrays = [], {}
-    for i, layer in enumerate(_check_model(model)):
-        settings = {"in": layer.in_features, "out": layer.out_features, "activation": layer.activation}
-        layers.append({"kind": type(layer).__name__, "dtype": layer.dtype.name, **settings})
-        if isinstance(layer, SparseLinear):
-            own: dict[str, Array] = {
-                "indptr": layer.weight.indptr,
-                "indices": layer.weight.indices,
-                "values": layer.weight.values,
-            }
-        else:
-            own = {"weight": layer.weight}
-        if layer.bias is not None:
-            own["bias"] = layer.bias
-        arrays.update({f"{i}.{name}": array for name, array in own.items()})
-    header = json.dumps({"nerva": VERSION, "layers": layers}).encode()
-    return {"header": np.frombuffer(header, np.uint8), **arrays}
-
-
-def _from_own(arrays: dict[str, Array]) -> Sequential:
-    try:
-        header = json.loads(arrays["header"].tobytes())
-        version, descriptions = header["nerva"], header["layers"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError("its header is broken: this is no file of nerva.save_weights") from None
-    if version != VERSION:
-        raise ValueError(f"it is of version {version}; this nerva reads version {VERSION}")
-    layers: list[Linear | SparseLinear] = []
-    for i, about in enumerate(descriptions):
-        D, K, bias = int(about["in"]), int(about["out"]), arrays.get(f"{i}.bias")
-        if about["kind"] == "SparseLinear":
-            parts = [_array(arrays, f"{i}.{name}") for name in ("indptr", "indices", "values")]
-            layers.append(_sparse(CSR((K, D), *parts), about["activation"], bias))
-        elif about["kind"] == "Linear":
-            layers.append(_linear(_array(arrays, f"{i}.weight"), about["activation"], bias))
-        else:
-            raise ValueError(f"layer {i + 1} is a {about['kind']}, which this nerva does not know")
-        if layers[-1].dtype.name != about["dtype"] or (layers[-1].out_features, layers[-1].in_features) != (K, D):
-            raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
-    return Sequential(layers)
-
-
-def _array(arrays: dict[str, Array], name: str) -> Array:
-    if name not in arrays:
-        raise ValueError(f"it lacks the array {name}")
-    return arrays[name]
-
-
-# ---- the original's layout
-
-
-def _dense_arrays(model: Sequential) -> dict[str, Any]:
-    arrays = {}
-    for i, layer in enumerate(_check_model(model), 1):
-        arrays[f"W{i}"] = layer.weight.to_dense() if isinstance(layer, SparseLinear) else layer.weight
-        arrays[f"b{i}"] = np.zeros(layer.out_features, layer.dtype) if layer.bias is None else layer.bias
-    return arrays
-
-
-def _from_dense(arrays: dict[str, Array], order: str, activation: str, model: Sequential | None) -> Sequential:
-    if "W1" not in arrays:
-        raise ValueError(f"it holds {', '.join(arrays) or 'nothing'}; weights are W1, b1, W2, b2, ...")
-    layers: list[Linear | SparseLinear] = []
-    depth = next(i for i in count(1) if f"W{i + 1}" not in arrays)
-    for i in range(1, depth + 1):
-        W, b = arrays[f"W{i}"], arrays.get(f"b{i}")
-        if W.ndim != 2 or W.dtype.type not in (np.float32, np.float64):
-            raise ValueError(f"W{i} has shape {W.shape} and dtype {W.dtype}; it must be a matrix of float32 or float64")
-        if W.flags.f_contiguous and not W.flags.c_contiguous:
-            if order == "refuse":
-                raise ValueError(
-                    f"W{i} is stored in Fortran order, as the original Nerva's --save-weights writes it, scrambled; "
-                    'pass order="scrambled" to undo that, or order="as it says" if the file is right'
-                )
-            W = W.ravel("F").reshape(W.shape) if order == "scrambled" else W
-        W = np.ascontiguousarray(W)
-        if b is not None:
-            b = b.reshape(-1) if b.size == len(W) else b  # the original's biases are rows, (1, K), in some versions
-        f = activation if i < depth else "identity"
-        given = _check_model(model)[i - 1] if model is not None and i <= len(model.layers) else None
-        if given is not None and given.bias is None and b is not None and not b.any():
-            b = None
-        sparse = isinstance(given, SparseLinear) if given is not None else not W.all()
-        layers.append(_sparse(CSR.from_dense(W), f, b) if sparse else _linear(W, f, b))
-    return Sequential(layers)
-
-
-def _sparse(weight: CSR, activation: str, bias: Array | None) -> SparseLinear:
-    (K, D), values = weight.shape, weight.values
-    _check_finite(values, "a weight")
-    layer = SparseLinear(D, K, weight=weight, activation=activation, bias=bias is not None)
-    return _with_bias(layer, bias)
-
-
-def _linear(weight: Array, activation: str, bias: Array | None) -> Linear:
-    if weight.ndim != 2:
-        raise ValueError(f"a weight has shape {weight.shape}; it must be (K, D)")
-    _check_finite(weight, "a weight")
-    layer = Linear(*weight.shape[::-1], activation=activation, init="zeros", bias=bias is not None, dtype=weight.dtype)
-    layer.weight = weight
-    return _with_bias(layer, bias)
-
-
-def _with_bias(layer: L, bias: Array | None) -> L:
-    if bias is not None:
-        if bias.dtype != layer.dtype:
-            raise ValueError(f"a bias is {bias.dtype}, its weights are {layer.dtype}")
-        _check_finite(bias, "a bias")
-        layer.bias = bias
-    return layer
-
-
-def _check_finite(array: Array, what: str) -> None:
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what} is NaN or infinite")
+def _take(layer: Layer, new: Layer) -> None:
+    if isinstance(layer, (Linear, SparseLinear)):
+        layer.weight = new.weight  # type: ignore[attr-defined]
+    mine, its = _numbers(layer), _numbers(new)
+    for name in mine.keys() - {"indptr", "indices", "values", "weight"}:
+        mine[name][:] = its[name]
+    for parameter in layer.parameters():
+        parameter.owner = None  # what an optimizer kept for it is of other numbers

@@ -14,9 +14,8 @@ import signal
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -25,48 +24,16 @@ import numpy as np
 from nerva import calibration
 from nerva._kernels import isa, mkl
 from nerva.arguments import parse
-from nerva.checkpoint import load_weights, save_weights
+from nerva.checkpoint import check_model, save_weights
 from nerva.configuration import config, package_version, show_config
-from nerva.datasets import (
-    Augment,
-    Dataset,
-    checkerboard,
-    cifar10,
-    cifar100,
-    fashion_mnist,
-    mini,
-    mnist,
-    npz,
-    shapes,
-)
-from nerva.density import erdos_renyi
+from nerva.datasets import Augment, Dataset
 from nerva.gradients import check_gradients
 from nerva.interrupts import Patience, handling, interrupt
 from nerva.metrics import Metrics
-from nerva.network import MLP
-from nerva.optimizers import OPTIMIZERS, SGD
+from nerva.network import Sequential
+from nerva.options import Failure, build, load, loss, optimizer, schedule, topology
 from nerva.profiling import profile
-from nerva.schedules import (
-    Constant,
-    Cosine,
-    Exponential,
-    MultiStep,
-    OneCycle,
-    ReduceOnPlateau,
-    Schedule,
-    TimeBased,
-    WarmUp,
-)
-from nerva.topology import GMP, SET, SNFS, GraNet, Magnitude, RigL, SRigL, Topology
 from nerva.training import EpochRecord, StopTraining
-
-
-class Failure(Exception):
-    """What went wrong, for the user to read, and the exit code that goes with it."""
-
-    def __init__(self, problem: object, code: int = 1) -> None:
-        super().__init__(problem)
-        self.code = code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,12 +90,14 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         if options.threads is not None:
             mkl.set_num_threads(options.threads)
         report = Report(options.epochs, quiet=options.quiet)
-        data = _load(options)
-        model = _build(options, data)
+        data = load(options)
+        model = build(options, data)
+        if options.save_weights is not None:
+            check_model(model)
         report.say(_describe(options, data))
         report.say(f"\n{model.summary()}\n")
         if options.check_gradients:
-            _check_gradients(model, data)
+            _check_gradients(options, model, data)
             return
         if metrics is not None:
             metrics.write({"run": _run(options, argv, data, model)})
@@ -141,9 +110,10 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
                     validation=data.test,
                     epochs=options.epochs,
                     batch_size=options.batch_size,
-                    optimizer=_optimizer(options),
-                    schedule=_schedule(options),
-                    topology=_topology(options),
+                    optimizer=optimizer(options),
+                    schedule=schedule(options),
+                    topology=topology(options),
+                    loss=loss(options),
                     augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
                     callbacks=[report, *filter(None, [metrics]), _stop_when_lost, patience],
                 )
@@ -163,10 +133,10 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         report.say(f"\nNext, CIFAR-10, which is downloaded once (170 MB):\n  {_program()} train --data cifar10")
 
 
-def _check_gradients(model: MLP, data: Dataset) -> None:
+def _check_gradients(options: Namespace, model: Sequential, data: Dataset) -> None:
     """Print how the gradients compare with differences, on a few samples; raise Failure where one is wrong."""
     X, y = data.train
-    report = check_gradients(model, np.asarray(X[:20]), y[:20])
+    report = check_gradients(model, np.asarray(X[:20]), y[:20], loss=loss(options))
     print(report)
     if not report.ok:
         raise Failure("the gradients are wrong")
@@ -177,85 +147,6 @@ def _open_metrics(options: Namespace) -> Metrics:
         return Metrics(options.metrics, overwrite=options.overwrite)
     except FileExistsError as error:
         raise Failure(f"{error}; name another file, or add --overwrite") from error
-
-
-def _load(options: Namespace) -> Dataset:
-    try:
-        preprocess = options.preprocess or "standardize"
-        if options.data in (None, "shapes"):
-            return shapes(preprocess=preprocess)
-        if options.data in ("checkerboard", "mini"):
-            return {"checkerboard": checkerboard, "mini": mini}[options.data](seed=options.seed)
-        downloaded = {"cifar10": cifar10, "cifar100": cifar100, "mnist": mnist, "fashion-mnist": fashion_mnist}
-        if options.data in downloaded:
-            return downloaded[options.data](options.data_dir, preprocess=preprocess)
-        return npz(options.data)
-    except ValueError as error:
-        raise Failure(error) from error
-
-
-def _build(options: Namespace, data: Dataset) -> MLP:
-    try:
-        distribution = options.distribution or "erdos-renyi"
-        if options.power_scale is not None:
-            distribution = partial(erdos_renyi, power_scale=options.power_scale)
-        model = MLP(
-            [data.train.X.shape[1], *options.hidden, len(data.classes)],
-            density=options.densities or options.density,
-            activation=options.activation,
-            batch_norm=options.batch_norm,
-            dropout=options.dropout,
-            drop_connect=options.drop_connect,
-            distribution=distribution,
-            support=options.support,
-            init=options.init,
-            fan=options.fan,
-            dtype=options.dtype,
-            seed=options.seed,
-            backend=options.backend,
-        )
-    except ValueError as error:
-        raise Failure(error, 2) from error
-    if options.load_weights is not None:
-        try:
-            load_weights(options.load_weights, model)
-        except (ValueError, TypeError) as error:
-            raise Failure(f"--load-weights: {error}") from error
-    return model
-
-
-def _optimizer(options: Namespace) -> SGD:
-    settings = {} if options.momentum is None else {"momentum": options.momentum}
-    settings |= {"clip_norm": options.clip_norm, "clip_value": options.clip_value}
-    return OPTIMIZERS[options.optimizer](weight_decay=options.weight_decay, **settings)
-
-
-def _schedule(options: Namespace) -> Schedule:
-    rate, epochs = options.learning_rate, float(options.epochs)
-    schedules: dict[str, Callable[[], Schedule]] = {
-        "milestones": lambda: MultiStep(rate, options.milestones, options.gamma or 1.0),
-        "constant": lambda: Constant(rate),
-        "time-based": lambda: TimeBased(rate, options.decay),
-        "exponential": lambda: Exponential(rate, options.decay),
-        "cosine": lambda: Cosine(rate, epochs),
-        "one-cycle": lambda: OneCycle(rate, epochs),
-        "plateau": lambda: ReduceOnPlateau(rate),
-    }
-    schedule = schedules[options.schedule]()
-    return schedule if options.warm_up is None else WarmUp(schedule, options.warm_up)
-
-
-def _topology(options: Namespace) -> Topology | None:
-    if options.topology is None:
-        return None
-    when: dict[str, Any] = {"every": options.update_every, "unit": "step"}
-    if options.topology == "gmp":
-        return GMP(options.final_density, **when)
-    if options.topology == "granet":
-        return GraNet(options.final_density, options.drop_fraction, **when)
-    methods: dict[str, Callable[..., Topology]]
-    methods = {"set": SET, "rigl": RigL, "magnitude": Magnitude, "snfs": SNFS, "srigl": SRigL}
-    return methods[options.topology](options.drop_fraction, **when)
 
 
 def _describe(options: Namespace, data: Dataset) -> str:
@@ -279,7 +170,7 @@ def _describe(options: Namespace, data: Dataset) -> str:
     )
 
 
-def _run(options: Namespace, argv: Sequence[str], data: Dataset, model: MLP) -> dict[str, Any]:
+def _run(options: Namespace, argv: Sequence[str], data: Dataset, model: Sequential) -> dict[str, Any]:
     """Return what is to be known of a run: the settings, what they led to, and what it runs on."""
     idle = {"command", "version", "quiet", "metrics", "overwrite"}
     machine = config()

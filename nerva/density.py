@@ -73,7 +73,12 @@ def _scaled(raw: Sequence[float], shapes: Sequence[Shape], density: float) -> li
 
 
 Distribution = Callable[[Sequence[Shape], float], list[float]]
-DISTRIBUTIONS: dict[str, Distribution] = {"erdos-renyi": erdos_renyi, "uniform": uniform, "balanced": balanced}
+DISTRIBUTIONS: dict[str, Distribution] = {
+    "erdos-renyi": erdos_renyi,
+    "erdos-renyi-kernel": erdos_renyi,  # for kernels of size 1, which linear layers are, the same
+    "uniform": uniform,
+    "balanced": balanced,
+}
 
 
 def distribute(distribution: str | Distribution, shapes: Sequence[Shape], density: float) -> list[float]:

@@ -69,9 +69,9 @@ class Loss(ABC):
         targets, weights = (y.targets, y.weights) if isinstance(y, Weighted) else (y, None)
         values, gradient, shares = self._each(Z, targets)
         correct = self._correct(Z, targets)
-        weights = shares if weights is None else weights if shares is None else weights * shares
-        whole = float(Z.shape[1] if weights is None else weights.sum())
-        scale: Any = 1.0 / max(whole, 1e-300) if weights is None else weights / whole if whole else 0.0 * weights
+        counted = shares if weights is None else weights if shares is None else weights * shares
+        whole = float(Z.shape[1] if counted is None else counted.sum())
+        scale: Any = (1.0 if weights is None else weights) / whole if whole else np.zeros(Z.shape[1])
         DZ = self._take(Z)
         np.multiply(gradient, scale, out=DZ, casting="same_kind")
         return LossResult(float(np.sum(values * scale)), DZ, correct, whole)
@@ -83,7 +83,10 @@ class Loss(ABC):
 
     @abstractmethod
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
-        """Return the loss of each sample (batch,), its gradient (K, batch), and samples' weights or None."""
+        """Return the loss of each sample (batch,), its gradient (K, batch), and what each counts, None for 1.
+
+        The mean is the sum of the losses divided by that of the counts.
+        """
 
     def _correct(self, Z: Array, y: Array) -> float | None:
         return float((Z.argmax(axis=0) == _labels(y)).sum())
@@ -103,7 +106,7 @@ class Loss(ABC):
         return Z
 
     def __repr__(self) -> str:
-        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and value is not None}
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_")}
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in own.items())})"
 
 
@@ -148,11 +151,7 @@ class SoftmaxCrossEntropy(Loss):
         Z = Z.astype(np.float64)
         Z -= Z.max(axis=0)
         log = Z - np.log(np.exp(Z).sum(axis=0))
-        values, gradient = -(T * log).sum(axis=0), np.exp(log) * T.sum(axis=0) - T
-        if shares is not None:  # the terms hold the weights already; the mean divides by their sum
-            safe = np.where(shares > 0, shares, 1.0)
-            values, gradient = values / safe, gradient / safe
-        return values, gradient, shares
+        return -(T * log).sum(axis=0), np.exp(log) * T.sum(axis=0) - T, shares
 
     def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
         """Return labels as int64 (samples,), or rows of probabilities as float64 (samples, outputs)."""
@@ -213,22 +212,23 @@ class LogisticCrossEntropy(Loss):
     positive_weights : K numbers p or one for all; None is 1. torch.nn.BCEWithLogitsLoss with its mean over the outputs
         too is this divided by K
     negatives : False leaves out the second term, as the original Nerva does; then nothing says what is no label
+    classes : the targets are integer labels, of which one-hot rows are made; the largest output is the prediction
 
     Targets are rows of numbers within 0 to 1. Stable for any finite logits. `correct` counts samples by the part of
     their labels that is right (one minus the Hamming loss); `predict` gives 0 or 1 for each.
     """
 
-    def __init__(self, *, positive_weights: npt.ArrayLike | None = None, negatives: bool = True) -> None:
+    def __init__(
+        self, *, positive_weights: npt.ArrayLike | None = None, negatives: bool = True, classes: bool = False
+    ) -> None:
         super().__init__()
-        if not isinstance(negatives, bool):
-            raise TypeError(f"negatives is {negatives!r}; it must be True or False")
-        self.negatives = negatives
+        self.negatives, self.classes = _flag(negatives, "negatives"), _flag(classes, "classes")
         self.positive_weights = None
         if positive_weights is not None:
             self.positive_weights = _positive_vector(np.atleast_1d(np.asarray(positive_weights)), "positive_weights")
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
-        T, Z = y.T, Z.astype(np.float64)
+        T, Z = _rows(y, Z.shape[0]), Z.astype(np.float64)
         p = 1.0 if self.positive_weights is None else self.positive_weights[:, None]
         softplus = np.log1p(np.exp(-np.abs(Z))) + np.maximum(-Z, 0)  # -log sigmoid(z)
         off = np.exp(-softplus - Z)  # sigmoid(-z)
@@ -237,20 +237,24 @@ class LogisticCrossEntropy(Loss):
         return (negative * Z + both * softplus).sum(axis=0), negative - both * off, None
 
     def _correct(self, Z: Array, y: Array) -> float | None:
+        if self.classes:
+            return super()._correct(Z, y)
         return float(((Z.T > 0) == (y > 0.5)).mean(axis=1).sum())
 
     def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
-        """Return rows of numbers within 0 to 1, float64 (samples, outputs)."""
+        """Return rows of numbers within 0 to 1, float64 (samples, outputs); of classes, labels as int64 (samples,)."""
         if self.positive_weights is not None and self.positive_weights.size not in (1, outputs):
             raise ValueError(f"positive_weights has {self.positive_weights.size} numbers; there are {outputs} outputs")
+        if self.classes:
+            return _check_labels(y, samples, outputs, name)
         T = _check_numbers(y, samples, outputs, name)
         if T.size and (T.min() < 0 or T.max() > 1):
             raise ValueError(f"{name} holds numbers from {T.min()} to {T.max()}; they must be within 0 to 1")
         return T
 
     def predict(self, Z: Array) -> Array:
-        """Return whether each label holds: int64 (batch, K), 0 or 1."""
-        return (Z.T > 0).astype(np.int64)
+        """Return whether each label holds: int64 (batch, K), 0 or 1; of classes, the most probable, int64 (batch,)."""
+        return super().predict(Z) if self.classes else (Z.T > 0).astype(np.int64)
 
     def probabilities(self, Z: Array) -> Array:
         """Return the probability of each label."""
@@ -259,22 +263,33 @@ class LogisticCrossEntropy(Loss):
 
 
 class SquaredError(Loss):
-    """sum_k (y[k] - T[k])^2 of outputs y against real numbers T, (samples,) for one output or (samples, outputs)."""
+    """sum_k (y[k] - T[k])^2 of outputs y against real numbers T, (samples,) for one output or (samples, outputs).
+
+    classes : the targets are integer labels, of which one-hot rows are made; the largest output is the prediction
+    """
+
+    def __init__(self, *, classes: bool = False) -> None:
+        super().__init__()
+        self.classes = _flag(classes, "classes")
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
-        difference = Z - y.T
+        difference = Z - _rows(y, Z.shape[0])
         return (difference**2).sum(axis=0), 2 * difference, None
 
     def _correct(self, Z: Array, y: Array) -> float | None:
-        return None
+        return super()._correct(Z, y) if self.classes else None
 
     def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
-        """Return numbers as float64 (samples, outputs)."""
+        """Return numbers as float64 (samples, outputs); of classes, labels as int64 (samples,)."""
+        if self.classes:
+            return _check_labels(y, samples, outputs, name)
         y = np.asarray(y)
         return _check_numbers(y[:, None] if y.ndim == 1 and outputs == 1 else y, samples, outputs, name)
 
     def predict(self, Z: Array) -> Array:
-        """Return the outputs, (batch,) where there is one and else (batch, K)."""
+        """Return the outputs, (batch,) of one output and else (batch, K); of classes, the largest, int64 (batch,)."""
+        if self.classes:
+            return super().predict(Z)
         return Z[0].copy() if len(Z) == 1 else np.ascontiguousarray(Z.T)
 
     def probabilities(self, Z: Array) -> Array:
@@ -314,12 +329,17 @@ def _rows(y: Array, K: int) -> Array:
 
 
 def _check_classes(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
-    labels = np.asarray(y)
-    if labels.ndim == 2 and labels.dtype.kind in "fiub":
-        rows = _check_numbers(labels, samples, classes, name)
+    y = np.asarray(y)
+    if y.ndim == 2 and y.dtype.kind in "fiub":
+        rows = _check_numbers(y, samples, classes, name)
         if rows.size and (rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-4):
             raise ValueError(f"{name} has rows that are no probabilities: negative, or another sum than 1")
         return rows
+    return _check_labels(y, samples, classes, name)
+
+
+def _check_labels(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
+    labels = np.asarray(y)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {labels.dtype}; labels must be integers")
     if labels.shape != (samples,):
@@ -341,6 +361,12 @@ def _check_numbers(y: npt.ArrayLike, samples: int, outputs: int, name: str) -> A
     if not np.isfinite(numbers).all():
         raise ValueError(f"{name} holds NaN or infinity")
     return numbers
+
+
+def _flag(value: bool, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}; it must be True or False")
+    return value
 
 
 def _within_one(value: float, name: str) -> float:

@@ -63,6 +63,106 @@ def test_into_a_model_that_takes_the_pattern_too_and_trains_on(tmp_path, dtype):
     assert not np.array_equal(before, other.layers[0].weight.values)
 
 
+FUNCTIONS = [
+    "gelu",
+    "srelu",
+    "softmax",
+    nerva.LeakyReLU(0.2),
+    nerva.AllReLU(0.4, layer=2),
+    nerva.TReLU(1e-3),
+    nerva.GELU(tanh=True),
+    nerva.SReLU(per="neuron"),
+]
+
+
+def of_every_kind(function, dtype=np.float32, seed=0):
+    rng = np.random.default_rng(seed)
+    return nerva.Sequential(
+        [
+            nerva.SparseLinear(20, 12, density=0.3, activation=function, rng=rng, dtype=dtype, drop_connect=0.1),
+            nerva.BatchNorm(12, activation=function, momentum=0.2, epsilon=1e-4, dtype=dtype),
+            nerva.Dropout(0.3, rng=rng),
+            nerva.Linear(12, 8, rng=rng, dtype=dtype),
+            nerva.Activation(function),
+            nerva.Linear(8, 4, rng=rng, dtype=dtype),
+        ],
+        rng=rng,
+    )
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=str)
+def test_every_layer_there_and_back(tmp_path, dtype, function):
+    rng = np.random.default_rng(1)
+    X, Y = rng.standard_normal((50, 20)).astype(dtype), rng.standard_normal((50, 4))
+    model = of_every_kind(function, dtype)
+    model.fit(X, Y, epochs=3, batch_size=10, loss=nerva.MeanSquaredError())
+    path = tmp_path / "w.npz"
+    nerva.save_weights(model, path)
+    found = nerva.load_weights(path)
+    assert str(found.layers) == str(model.layers)
+    assert [vars(layer).get("activation") for layer in found.layers] == [
+        vars(layer).get("activation") for layer in model.layers
+    ]
+    assert found.layers[0].drop_connect == 0.1
+    assert isinstance(found.loss, nerva.MeanSquaredError)
+    np.testing.assert_array_equal(found.predict(X), model.predict(X))
+    other = of_every_kind(function, dtype, seed=5)
+    other.loss = nerva.MeanSquaredError()
+    nerva.load_weights(path, other)
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+    for p, q in zip(other.parameters(), model.parameters(), strict=True):
+        np.testing.assert_array_equal(p.values, q.values)
+
+
+def test_the_settings_of_a_loss_are_kept(tmp_path):
+    model = network()
+    model.loss = nerva.SoftmaxCrossEntropy(label_smoothing=0.1, class_weights=[1, 2, 3, 4])
+    nerva.save_weights(model, tmp_path / "w.npz")
+    found = nerva.load_weights(tmp_path / "w.npz").loss
+    assert found.label_smoothing == 0.1
+    np.testing.assert_array_equal(found.class_weights, [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"1.gamma": None}, r"it lacks the array 1\.gamma"),
+        ({"1.running_variance": -np.ones(12, np.float32)}, "1.running_variance holds a negative"),
+        ({"1.running_mean": np.full(12, np.nan, np.float32)}, "1.running_mean must be 12 finite"),
+        ({"0.srelu": np.ones(3, np.float32)}, "0.srelu must be 4 finite"),
+        ({"0.srelu": np.ones(4)}, "0.srelu must be 4 finite"),
+        ({"header": {"loss": {"kind": "Golden"}}}, "its loss is described wrongly"),
+        ({"header": {"loss": 5}}, "its loss is described wrongly"),
+        ({"header": {"layers": [5]}}, "layer 1 is described wrongly"),
+        ({"header": {"layers": [{"kind": "Dropout", "rate": 2}]}}, "rate is 2"),
+        ({"header": {"layers": [{"kind": "Activation", "in": 1, "out": 1, "activation": {"A": {}}}]}}, "layer 1 is"),
+    ],
+)
+def test_broken_numbers_of_any_layer_are_refused(tmp_path, changed, message):
+    path, other = tmp_path / "w.npz", of_every_kind("srelu", seed=5)
+    nerva.save_weights(of_every_kind("srelu"), path)
+    before = [p.values.copy() for p in other.parameters()]
+    rewrite(path, **changed)
+    for into in (None, other):
+        with pytest.raises(ValueError, match=rf"w\.npz: .*{message}"):
+            nerva.load_weights(path, into)
+    for p, values in zip(other.parameters(), before, strict=True):
+        np.testing.assert_array_equal(p.values, values)
+
+
+def test_what_the_layouts_have_no_place_for(tmp_path):
+    class Own(nerva.Dropout):
+        pass
+
+    with pytest.raises(TypeError, match=r"model\.layers\[1\] is Own"):
+        nerva.save_weights(nerva.Sequential([nerva.Linear(3, 2), Own(0.5)]), tmp_path / "w.npz")
+    with pytest.raises(TypeError, match=r"model\.layers\[0\] has an SReLU; the dense layout"):
+        nerva.save_weights(of_every_kind("srelu"), tmp_path / "w.npz", layout="dense")
+    with pytest.raises(TypeError, match=r"model\.layers\[1\] is BatchNorm; the dense layout"):
+        nerva.save_weights(of_every_kind("relu"), tmp_path / "w.npz", layout="dense")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_dense_layout_is_that_of_the_original(tmp_path, dtype):
     model, _ = trained(dtype=dtype)
     nerva.save_weights(model, tmp_path / "w.npz", layout="dense")

@@ -275,8 +275,34 @@ def test_the_command_trains_as_the_library_does(metrics_of, blobs):
         (
             ["--topology", "granet", "--final-density", 0.1, "--update-every", 3],
             {},
-            {"topology": nerva.GraNet(0.1, 0.3, every=3)},
+            {"topology": nerva.GraNet(0.1, every=3)},
         ),
+        (
+            ["--topology", "rigl", "--update-every", 4, "--accumulate", 2, "--drop-fraction", 0.2],
+            {},
+            {"topology": nerva.RigL(0.2, every=4, accumulate=2)},
+        ),
+        (["--topology", "deepr"], {}, {"topology": nerva.DeepR()}),
+        (
+            ["--topology", "threshold", "--drop-threshold", 0.05, "--update-every", 4],
+            {},
+            {"topology": nerva.Threshold(0.05, every=4, unit="step")},
+        ),
+        (
+            ["--topology", "top-kast", "--final-density", 0.15, "--update-every", 4],
+            {},
+            {"topology": nerva.TopKAST(0.5, every=4)},
+        ),
+        (["--topology", "srigl", "--update-every", 4], {}, {"topology": nerva.SRigL(every=4)}),
+        (["--schedule", "step", "--period", 1, "--gamma", 0.5], {}, {"schedule": nerva.StepDecay(0.01, 0.5, 1)}),
+        (["--schedule", "cosine", "--period", 2], {}, {"schedule": nerva.Cosine(0.01, 2, growth=1)}),
+        (["--label-smoothing", 0.1], {}, {"loss": nerva.SoftmaxCrossEntropy(label_smoothing=0.1)}),
+        (["--loss", "squared-error"], {}, {"loss": nerva.SquaredError(classes=True)}),
+        (["--loss", "mean-squared-error"], {}, {"loss": nerva.MeanSquaredError(classes=True)}),
+        (["--loss", "logistic-cross-entropy"], {}, {"loss": nerva.LogisticCrossEntropy(classes=True)}),
+        (["--loss", "cross-entropy"], {"output": "softmax"}, {"loss": nerva.CrossEntropy()}),
+        (["--loss", "negative-log-likelihood"], {"output": "log_softmax"}, {"loss": nerva.NegativeLogLikelihood()}),
+        (["--distribution", "erdos-renyi-kernel"], {}, {}),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
@@ -299,6 +325,27 @@ def test_weights_are_saved_and_loaded(command, blobs, tmp_path):
     assert code == 1
     assert "--load-weights" in errors[0]
     assert "layer 1 has shape (16, 20); in the model it has (17, 20)" in errors[0]
+
+
+@pytest.mark.parametrize("criterion", ["snip", "grasp", "synflow"])
+def test_pruned_at_the_start(command, blobs, tmp_path, criterion):
+    start = ["train", "--data", blobs, "--density", "0.3", "--hidden", "16", "--prune-at-start", criterion]
+    code, out, _ = command(*start, "--prune-samples", 50, "--seed", 3, "--epochs", 1, "--learning-rate", 1e-30)
+    assert code == 0
+    data = nerva.datasets.npz(blobs)
+    chosen = np.sort(np.random.default_rng(3).permutation(len(data.train.y))[:50])
+    X, y = np.asarray(data.train.X[chosen]), data.train.y[chosen]
+    model = nerva.pruned([20, 16, 3], X, y, density=0.3, criterion=criterion, seed=3)
+    assert f"{100 * model.evaluate(*data.test).accuracy:.2f}" in "\n".join(out)
+    assert all(f" {layer.nnz} " in "\n".join(out) for layer in model.layers)
+
+
+def test_a_model_of_any_layers_is_saved(command, blobs, tmp_path):
+    options = ["--batch-norm", "--dropout", 0.1, "--activation", "srelu", "--hidden", 16, "--density", 0.4]
+    code, out, _ = command("train", "--data", blobs, *options, "--epochs", 2, "--save-weights", tmp_path / "w.npz")
+    assert code == 0
+    accuracy = nerva.load_weights(tmp_path / "w.npz").evaluate(*nerva.datasets.npz(blobs).test).accuracy
+    assert f"{100 * accuracy:.2f}" in "\n".join(out)
 
 
 def test_gradients_are_checked(command, blobs):
@@ -347,7 +394,7 @@ def test_options_reach_the_network(metrics_of, blobs):
 
 def test_augmented_images_are_trained_on(command, tmp_path, monkeypatch):
     data = nerva.datasets.shapes(300, test=50)
-    monkeypatch.setattr("nerva.cli.shapes", lambda preprocess: data)
+    monkeypatch.setattr("nerva.options.shapes", lambda preprocess: data)
     options = ["--hidden", "none", "--density", 0.1, "--epochs", 2, "--batch-size", 32]
     losses = []
     for augment in ([], ["--augment"]):
@@ -520,6 +567,27 @@ def test_metrics_write_nulls_deep_inside(tmp_path):
         (["train", "--dtype", "float16"], "--dtype: invalid choice: 'float16'"),
         (["train", "--seed", "-1"], "--seed: '-1'"),
         (["train", "--overwrite"], "--overwrite: goes with --metrics"),
+        (
+            ["train", "--label-smoothing", "0.1", "--loss", "squared-error"],
+            "--label-smoothing: goes with --loss softmax",
+        ),
+        (["train", "--label-smoothing", "1"], "--label-smoothing: '1' is not a number from 0"),
+        (["train", "--loss", "mse"], "--loss: invalid choice"),
+        (["train", "--period", "3"], "--period: goes with --schedule step or cosine"),
+        (["train", "--accumulate", "3", "--topology", "set"], "--accumulate: goes with --topology rigl or granet"),
+        (["train", "--drop-fraction", "0.3", "--topology", "gmp", "--final-density", "0.001"], "--drop-fraction: goes"),
+        (["train", "--topology", "threshold"], "--topology threshold: needs --drop-threshold"),
+        (["train", "--drop-threshold", "1", "--topology", "rigl"], "--drop-threshold: goes with --topology threshold"),
+        (["train", "--topology", "top-kast", "--final-density", "0.5"], "--topology top-kast: --density is that of"),
+        (["train", "--prune-samples", "10"], "--prune-samples: goes with --prune-at-start"),
+        (["train", "--prune-at-start", "snip", "--batch-norm"], "--batch-norm: does not go with --prune-at-start"),
+        (["train", "--prune-at-start", "snip", "--support", "blocks"], "--support: does not go with"),
+        (
+            ["train", "--prune-at-start", "snip", "--loss", "squared-error"],
+            "--prune-at-start: goes with --loss softmax",
+        ),
+        (["train", "--save-weights", "/nowhere/w.npz"], "--save-weights: /nowhere/w.npz is no file in a folder"),
+        (["train", "--save-weights", "/"], "--save-weights: / is no file in a folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -562,7 +630,7 @@ def test_a_network_that_is_too_large(command, blobs, monkeypatch):
     def fill(*arguments, **settings):
         raise MemoryError
 
-    monkeypatch.setattr("nerva.cli.MLP", fill)
+    monkeypatch.setattr("nerva.options.MLP", fill)
     assert command("train", "--data", blobs) == (1, [], ["nerva: out of memory"])
 
 
@@ -602,7 +670,7 @@ def test_a_second_signal_does_not_wait():
 
 def test_a_signal_before_the_training_ends_it_at_once(command, blobs, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("nerva.cli.npz", lambda path: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("nerva.options.npz", lambda path: signal.raise_signal(signal.SIGTERM))
     assert command("train", "--data", blobs) == (143, [], ["nerva: interrupted"])
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -33,8 +33,8 @@ FLOORS = [
     ["layers", "losses", "optimizers", "topology"],
     ["compaction", "training"],
     ["network", "callbacks"],
+    ["mlp", "original_layout"],
     [
-        "arguments",
         "checkpoint",
         "distributed",
         "estimator",
@@ -48,6 +48,7 @@ FLOORS = [
         "progress",
         "pruning",
     ],
+    ["arguments", "options"],
     ["cli"],
     ["__init__", "__main__"],
 ]

@@ -97,6 +97,20 @@ CASES = {
         False,
         lambda Z: -mean((SIGNS * special.log_expit(Z)).sum(axis=1)),
     ),
+    "squared of classes": (
+        nerva.SquaredError(classes=True),
+        LABELS,
+        False,
+        lambda Y: mean(((Y - one_hot(LABELS)) ** 2).sum(axis=1)),
+    ),
+    "logistic of classes": (
+        nerva.LogisticCrossEntropy(classes=True),
+        LABELS,
+        False,
+        lambda Z: (
+            -mean((one_hot(LABELS) * special.log_expit(Z) + (1 - one_hot(LABELS)) * special.log_expit(-Z)).sum(1))
+        ),
+    ),
     "squared": (nerva.SquaredError(), REAL, False, lambda Y: mean(((Y - REAL) ** 2).sum(axis=1))),
     "mean squared": (nerva.MeanSquaredError(), REAL, False, lambda Y: mean(((Y - REAL) ** 2).mean(axis=1))),
 }
@@ -187,6 +201,9 @@ def test_what_outputs_predict():
     np.testing.assert_allclose(nerva.NegativeLogLikelihood().probabilities(Z), np.exp(Z))
     np.testing.assert_array_equal(nerva.CrossEntropy().probabilities(Z), Z)
     np.testing.assert_allclose(nerva.SoftmaxCrossEntropy().probabilities(Z.copy()), special.softmax(Z, 0))
+    for loss in (nerva.SquaredError(classes=True), nerva.LogisticCrossEntropy(classes=True)):
+        np.testing.assert_array_equal(loss.predict(Z), [0, 1])
+        assert loss(Z, np.array([0, 0])).correct == 1
     with pytest.raises(TypeError, match="MeanSquaredError has no probabilities"):
         nerva.MeanSquaredError().probabilities(Z)
 
@@ -211,6 +228,7 @@ def test_how_many_are_right():
         (lambda: nerva.NegativeLogLikelihood("odds"), "of is 'odds'"),
         (lambda: nerva.LogisticCrossEntropy(positive_weights=[-1]), "positive_weights holds"),
         (lambda: nerva.LogisticCrossEntropy(negatives=0), "negatives is 0"),
+        (lambda: nerva.SquaredError(classes=1), "classes is 1"),
     ],
 )
 def test_wrong_settings_are_named(make, message):
@@ -232,6 +250,8 @@ def test_wrong_settings_are_named(make, message):
         (nerva.NegativeLogLikelihood(), LABELS.astype(float), "y has dtype float64"),
         (nerva.SquaredError(), REAL[:, :1], r"y has shape \(8, 1\)"),
         (nerva.SquaredError(), np.where(REAL > 0, np.nan, REAL), "y holds NaN or infinity"),
+        (nerva.SquaredError(classes=True), LABELS - 5, "y holds labels from -"),
+        (nerva.LogisticCrossEntropy(classes=True), SIGNS, "y has shape"),
         (nerva.MeanSquaredError(), REAL.astype(complex), "y has dtype complex128"),
     ],
 )
@@ -258,8 +278,9 @@ def test_wrong_sample_weights_are_named_and_nothing_changes(weights):
 
 
 def test_a_loss_says_what_it_is():
-    assert repr(nerva.SoftmaxCrossEntropy(label_smoothing=0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
-    assert repr(nerva.MeanSquaredError()) == "MeanSquaredError()"
+    loss = nerva.SoftmaxCrossEntropy(label_smoothing=0.1)
+    assert repr(loss) == "SoftmaxCrossEntropy(label_smoothing=0.1, class_weights=None)"
+    assert repr(nerva.MeanSquaredError()) == "MeanSquaredError(classes=False)"
     assert set(LOSSES) == {
         "softmax-cross-entropy",
         "cross-entropy",

@@ -1,0 +1,101 @@
+"""The multi-layer perceptron."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva.activations import Activation as Function
+from nerva.activations import check_activation, of_hidden_layers
+from nerva.density import Distribution, check_density, distribute
+from nerva.initializers import Initializer
+from nerva.layers import BatchNorm, Dropout, Layer, Linear, SparseLinear
+from nerva.layers.dropout import check_drop_rate
+from nerva.network import Sequential
+from nerva.parameters import as_generator, real_dtype
+from nerva.supports import Support, as_support
+
+
+class MLP(Sequential):
+    """A multi-layer perceptron: linear layers with an activation between them, truly sparse where density < 1.
+
+    Parameters
+    ----------
+    sizes : the features from input to output, [3072, 1024, 512, 10]
+    density : of the whole network, shared out by `distribution`; or a sequence with one density a layer
+    activation : of every layer but the last: a name or an object of nerva.activations, or one for each hidden layer; an
+        AllReLU alternates
+    output : activation of the last layer; "identity" gives logits
+    distribution : "erdos-renyi", "uniform", "balanced", or a callable (see nerva.density)
+    support : where the weights of a sparse layer are, a name or a callable (see nerva.supports)
+    init : "xavier", "he", ..., or a callable (see nerva.initializers)
+    fan : what the initializer is told of a sparse layer, "dense" or "live" (see nerva.SparseLinear)
+    dtype : float32 or float64
+    seed : of supports, weights, and the order of samples in `fit`
+    backend : of the sparse layers, "auto", "native", "mkl" or "dense" (see nerva.SparseLinear)
+    batch_norm : whether a nerva.BatchNorm stands between each hidden layer, which has no bias then, and its activation
+    dropout : rate of a nerva.Dropout behind each hidden layer
+    drop_connect : rate at which the weights of every layer are dropped in training (see nerva.Linear)
+
+    A layer whose density is 1 is a nerva.Linear, every other a nerva.SparseLinear.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        density: float | Sequence[float] = 1.0,
+        activation: Function | Sequence[Function] = "relu",
+        distribution: str | Distribution = "erdos-renyi",
+        support: str | Support = "random",
+        init: str | Initializer = "xavier",
+        fan: str = "dense",
+        dtype: npt.DTypeLike = np.float32,
+        seed: int | np.random.Generator | None = 0,
+        backend: str = "auto",
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        drop_connect: float = 0.0,
+        output: Function = "identity",
+    ) -> None:
+        if not isinstance(sizes, Iterable):
+            raise TypeError(f"sizes is {sizes!r}; it must be at least two positive integers")
+        sizes = list(sizes)
+        if len(sizes) < 2 or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in sizes):
+            raise ValueError(f"sizes is {sizes}; it must be at least two positive integers")
+        shapes = list(pairwise(sizes))
+        if isinstance(density, Sequence) or (isinstance(density, np.ndarray) and density.ndim == 1):
+            densities = [check_density(d, f"density[{i}]") for i, d in enumerate(density)]
+            if len(densities) != len(shapes):
+                raise ValueError(f"density has {len(densities)} entries; there are {len(shapes)} layers")
+        else:
+            densities = distribute(distribution, shapes, check_density(density))
+        dtype, rng = real_dtype(dtype), as_generator(seed, "seed")
+        activations = [*of_hidden_layers(activation, len(shapes) - 1), check_activation(output, "output")]
+        dropout = check_drop_rate(dropout, "dropout")
+        if not isinstance(batch_norm, (bool, np.bool_)):
+            raise TypeError(f"batch_norm is {batch_norm!r}; it must be True or False")
+        layers: list[Layer] = []
+        for i, ((D, K), d, f) in enumerate(zip(shapes, densities, activations, strict=True)):
+            hidden = i < len(shapes) - 1
+            normal = hidden and bool(batch_norm)
+            settings: dict[str, Any] = {
+                "activation": "identity" if normal else f,
+                "init": init,
+                "bias": not normal,
+                "rng": rng,
+                "dtype": dtype,
+                "drop_connect": drop_connect,
+            }
+            if d == 1.0:
+                layers.append(Linear(D, K, **settings))
+            else:
+                settings |= {"support": as_support(support), "fan": fan, "backend": backend}
+                layers.append(SparseLinear(D, K, density=d, **settings))
+            if normal:
+                layers.append(BatchNorm(K, activation=f, dtype=dtype))
+            if hidden and dropout > 0:
+                layers.append(Dropout(dropout, rng=rng))
+        super().__init__(layers, rng=rng)
