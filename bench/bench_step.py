@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from pairs import Pairs
-from peers import STEPS
+from peers import FEATURES, STEPS
 from workloads import SHAPES, SPARSITIES, SPARSITY, Shape, training_step
 
 
@@ -19,3 +19,7 @@ def test_shape(compared: Any, pairs: Pairs, shape: Shape) -> None:
     work = training_step(SPARSITY, shape.batch, sizes=shape.sizes, dtype=shape.dtype)
     with Pairs(min(shape.threads, os.cpu_count() or 1), pairs.rounds, pairs.patience) as own:
         compared(f"step, sparsity {SPARSITY:g}", shape.name, STEPS, work, pairs=own)
+
+
+def test_features(compared: Any) -> None:
+    compared("step with, sparsity", f"{SPARSITY:g}", FEATURES, training_step(SPARSITY))

@@ -3,7 +3,7 @@
 python bench/compare.py step --sparsity 0.9 0.99
 python bench/compare.py step --sizes 3072 4096 4096 10 --dtype float64 --sparsity 0.99 --peers masked sparselab
 python bench/compare.py products --density 0.01 --threads 1
-python bench/compare.py shapes | epoch | data | inference
+python bench/compare.py shapes | epoch | data | inference | features
 python bench/compare.py check
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from check import check
 from pairs import PATIENCE, ROUNDS, Pairs
-from peers import EPOCHS, GATHERS, PREDICTIONS, PRODUCTS, STEPS, Peer, installed
+from peers import EPOCHS, FEATURES, GATHERS, PREDICTIONS, PRODUCTS, STEPS, Peer, installed
 from probe import Probe, probe
 from records import Table, document, record, save
 from tables import comparison, surroundings
@@ -129,6 +129,14 @@ def data(run: Comparison, options: argparse.Namespace) -> str:
     return f"batches out of uint8 samples in memory; fetching is {share:.0%} of nerva's epoch"
 
 
+def features(run: Comparison, options: argparse.Namespace) -> str:
+    """Compare the plain step with steps that have one thing more."""
+    peers, table = run.among(FEATURES), run.table("sparsity")
+    for sparsity in options.sparsity or [SPARSITY]:
+        run.add(table, f"{sparsity:g}", peers, training_step(sparsity))
+    return "training step, 3072-1024-512-10, batch 100, float32, nerva alone"
+
+
 def inference(run: Comparison, options: argparse.Namespace) -> str:
     """Compare predictions."""
     peers = run.among(PREDICTIONS)
@@ -146,6 +154,7 @@ COMMANDS = {
     "epoch": epoch,
     "data": data,
     "inference": inference,
+    "features": features,
 }
 
 

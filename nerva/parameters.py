@@ -62,9 +62,14 @@ class Parameter:
 
     def claim(self, owner: object, *names: str) -> dict[str, Array]:
         """Return the state of `owner`, zero vectors by these names where it is not the one that stepped last."""
-        if self.owner is not owner or any(name not in self.state for name in names):
-            self.state = {name: zeros(self.values.size, self.values.dtype) for name in names}
-            self.owner = owner
+        if self.owner is owner:
+            for name in names:
+                if name not in self.state:
+                    break
+            else:
+                return self.state
+        self.state = {name: zeros(self.values.size, self.values.dtype) for name in names}
+        self.owner = owner
         return self.state
 
 
@@ -82,12 +87,13 @@ class Step:
     `rule` is the update, or makes it for the t-th step of a parameter, from 1 on.
     """
 
-    __slots__ = ("_made", "_owner", "_rule")
+    __slots__ = ("_made", "_names", "_owner", "_rule")
 
     def __init__(self, rule: Update | Callable[[int], Update], owner: object) -> None:
         self._rule = rule
         self._owner = owner
         self._made: dict[int, Update] = {}
+        self._names = _kept(rule) if isinstance(rule, Update) else None
 
     def take(self, parameter: Parameter) -> Taken:
         """Return what the step of this parameter needs, and count it."""
@@ -96,7 +102,7 @@ class Step:
         else:
             t = parameter.steps + 1 if parameter.owner is self._owner else 1
             update = self._made.get(t) or self._made.setdefault(t, self._rule(t))
-        names = ("momentum",) * update.has_velocity + ("square",) * update.has_second
+        names = _kept(update) if self._names is None else self._names
         if not names:
             return Taken(update, None, None)
         state = parameter.claim(self._owner, *names)
@@ -107,6 +113,11 @@ class Step:
         """Take the step from the parameter's gradient."""
         update, velocity, second = self.take(parameter)
         update(parameter.gradient, velocity, parameter.values, second)
+
+
+def _kept(update: Update) -> tuple[str, ...]:
+    """The names of what an update keeps for each number."""
+    return ("momentum",) * update.has_velocity + ("square",) * update.has_second
 
 
 def zeros(n: int, dtype: npt.DTypeLike) -> Array:

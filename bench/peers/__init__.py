@@ -5,6 +5,15 @@ Each lives in a process of its own (see pairs.py) and imports there what it need
 
 from peers.by_hand import CSRPyTorchStep, SparseLabByHand, SparsePropByHand
 from peers.epochs import FloatPyTorchGather, MaskedPyTorchEpoch, NervaEpoch, NervaGather, PyTorchGather
+from peers.features import (
+    AdamStep,
+    BatchNormStep,
+    DropConnectStep,
+    DropoutStep,
+    PlainStep,
+    ProfiledStep,
+    SReLUStep,
+)
 from peers.inference import CSRPyTorchPredict, DensePyTorchPredict, NervaPredict
 from peers.peer import Peer, able, installed
 from peers.products import CSRPyTorchProduct, MKLProduct, NervaProduct, SciPyProduct
@@ -22,6 +31,7 @@ STEPS = (
     SparsePropByHand,
     SparseLabByHand,
 )
+FEATURES = (PlainStep, BatchNormStep, DropoutStep, DropConnectStep, SReLUStep, AdamStep, ProfiledStep)
 PRODUCTS = (NervaProduct, MKLProduct, SciPyProduct, CSRPyTorchProduct)
 EPOCHS = (NervaEpoch, MaskedPyTorchEpoch)
 GATHERS = (NervaGather, PyTorchGather, FloatPyTorchGather)
@@ -29,6 +39,7 @@ PREDICTIONS = (NervaPredict, DensePyTorchPredict, CSRPyTorchPredict)
 
 __all__ = [
     "EPOCHS",
+    "FEATURES",
     "GATHERS",
     "PREDICTIONS",
     "PRODUCTS",

@@ -8,7 +8,20 @@ typedef struct {
     R center[L], scale[L];
 } statistics;
 
-INLINE M last_lanes(int64_t N, int64_t n) { return vfirst(N - n < L ? N - n : L); }
+/* The vectors of a row: whole ones, and in the end a part of one. BODY takes `whole`, known to the compiler, and `lanes`. */
+#define EACH(BODY) \
+    do { \
+        int64_t n = 0; \
+        for (; n + L <= N; n += L) BODY(1, vfirst(L)) \
+        if (n < N) BODY(0, vfirst(N - n)) \
+    } while (0)
+
+INLINE V take(int whole, M lanes, const R *from) { return whole ? vload(from) : vload_first(lanes, from); }
+
+INLINE void put(int whole, M lanes, R *to, V v) {
+    if (whole) vstore(to, v);
+    else vstore_first(lanes, to, v);
+}
 
 /* Of each row less a number of its own: the mean, and the mean square less the mean's square. */
 INLINE void moments(int64_t rows, int64_t N, const R *x, int64_t ldx, const R from[L], V *mean, V *variance) {
@@ -18,12 +31,15 @@ INLINE void moments(int64_t rows, int64_t N, const R *x, int64_t ldx, const R fr
     for (int64_t i = 0; i < rows; i++) {
         const V start = vset(from[i]);
         V first = vzero(), second = vzero();
-        for (int64_t n = 0; n < N; n += L) {
-            const M lanes = last_lanes(N, n);
-            const V off = vkeep_first(lanes, vsub(vload_first(lanes, x + i * ldx + n), start));
-            first = vadd(first, off);
-            second = vfma(off, off, second);
-        }
+#define BODY(whole, lanes) \
+    { \
+        V off = vsub(take(whole, lanes, x + i * ldx + n), start); \
+        if (!whole) off = vkeep_first(lanes, off); \
+        first = vadd(first, off); \
+        second = vfma(off, off, second); \
+    }
+        EACH(BODY);
+#undef BODY
         sums[i] = first;
         squares[i] = second;
     }
@@ -83,16 +99,23 @@ void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, c
             }
             for (int64_t i = 0; i < count; i++) {
                 R *y = (R *)Y.data + (k + i) * Y.ld;
+                if (k + i + L < rows.last)
+                    for (int64_t n = 0; n < N; n += 64 / (int64_t)sizeof(R)) __builtin_prefetch(y + L * Y.ld + n, 1);
                 const V from = vset(own.center[i]), factor = vset(own.scale[i] * ((const R *)gamma)[k + i]);
                 const V shift = vset(((const R *)beta)[k + i]);
+#define BODY(whole, part) \
+    { \
+        const V z = vfma(factor, vsub(take(whole, part, x + i * X.ld + n), from), shift); \
+        put(whole, part, y + n, activate(function, z, slope)); \
+    }
 #define ROW(ACTIVATION) \
-    for (int64_t n = 0; n < N; n += L) { \
-        const M own_lanes = last_lanes(N, n); \
-        const V z = vfma(factor, vsub(vload_first(own_lanes, x + i * X.ld + n), from), shift); \
-        vstore_first(own_lanes, y + n, activate(ACTIVATION, z, slope)); \
+    { \
+        enum { function = ACTIVATION }; \
+        EACH(BODY); \
     }
                 NERVA_WITH_ACTIVATION(activation, ROW)
 #undef ROW
+#undef BODY
             }
         }
         _mm_setcsr(mode);
@@ -123,16 +146,21 @@ void NAME(batch_norm_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matr
                 R *dx = DX.data ? (R *)DX.data + (k + i) * DX.ld : 0;
                 const V from = vset(means[k + i]), factor = vset(scales[k + i]);
                 V sum = vzero(), dot = vzero();
-#define ROW(ACTIVATION) \
-    for (int64_t n = 0; n < N; n += L) { \
-        const M own_lanes = last_lanes(N, n); \
-        const V d = activate_backward(ACTIVATION, vload_first(own_lanes, dy + n), vload_first(own_lanes, y + n), slope); \
+#define BODY(whole, part) \
+    { \
+        const V d = activate_backward(function, take(whole, part, dy + n), take(whole, part, y + n), slope); \
         sum = vadd(sum, d); \
-        dot = vfma(d, vmul(factor, vsub(vload_first(own_lanes, x + n), from)), dot); \
-        if (!in_place) vstore_first(own_lanes, dx + n, d); \
+        dot = vfma(d, vmul(factor, vsub(take(whole, part, x + n), from)), dot); \
+        if (!in_place) put(whole, part, dx + n, d); \
+    }
+#define ROW(ACTIVATION) \
+    { \
+        enum { function = ACTIVATION }; \
+        EACH(BODY); \
     }
                 NERVA_WITH_ACTIVATION(activation, ROW)
 #undef ROW
+#undef BODY
                 all[i] = sum;
                 along[i] = dot;
             }
@@ -147,12 +175,13 @@ void NAME(batch_norm_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matr
                 R *dx = (R *)DX.data + (k + i) * DX.ld;
                 const V from = vset(means[k + i]), outer = vset(scales[k + i] * ((const R *)gamma)[k + i]);
                 const V level = vset(flat[i]), incline = vset(tilt[i] * scales[k + i]);
-                for (int64_t n = 0; n < N; n += L) {
-                    const M own_lanes = last_lanes(N, n);
-                    const V d = vsub(vload_first(own_lanes, dx + n), level);
-                    const V off = vsub(vload_first(own_lanes, x + n), from);
-                    vstore_first(own_lanes, dx + n, vmul(outer, vfnma(off, incline, d)));
-                }
+#define BODY(whole, part) \
+    { \
+        const V d = vsub(take(whole, part, dx + n), level), off = vsub(take(whole, part, x + n), from); \
+        put(whole, part, dx + n, vmul(outer, vfnma(off, incline, d))); \
+    }
+                EACH(BODY);
+#undef BODY
             }
         }
         _mm_setcsr(mode);
