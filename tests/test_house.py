@@ -151,3 +151,20 @@ def test_the_types_are_installed():
     installed = Path(importlib.util.find_spec("nerva").origin).parent
     assert (installed / "py.typed").exists()
     assert installed == SOURCE or not list(installed.rglob("meson.build"))
+
+
+def test_the_tests_that_documentation_names_exist():
+    """In tables, `test_a.py:test_b, :test_c` and files of their own."""
+    tests, root = Path(__file__).parent, SOURCE.parent
+    text = (root / "docs" / "from-the-original.md").read_text()
+    named = 0
+    for row in text.splitlines():
+        file = None
+        for path, name in re.findall(r"((?:parity/)?test_\w+\.py)?(?::(test_\w+))?", row):
+            file = path or file
+            if path:
+                assert (tests / path).is_file(), f"{path} is named in the table, and does not exist"
+            if name:
+                assert f"def {name}(" in (tests / file).read_text(), f"{file} has no {name}"
+                named += 1
+    assert named > 60
