@@ -30,6 +30,7 @@ COMMANDS = {
     "epoch": ["compare.py", "epoch", "--rounds", "5"],
     "data": ["compare.py", "data", "--rounds", "5"],
     "inference": ["compare.py", "inference"],
+    "features": ["compare.py", "features", "--rounds", "15"],
     "memory": ["memory.py"],
 }
 HEADINGS = {
@@ -39,6 +40,7 @@ HEADINGS = {
     "epoch": "An epoch",
     "data": "Fetching batches",
     "inference": "Inference",
+    "features": "What one thing more costs",
     "memory": "Memory",
 }
 INTRODUCTION = """# Results

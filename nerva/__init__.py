@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         "'mkl-include<2027' && pip install --no-build-isolation -e ."
     ) from None
 
-from nerva import activations, datasets, initializers, schedules, supports, topology
+from nerva import activations, datasets, initializers, plots, schedules, supports, topology
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
 from nerva._kernels.sparse_inputs import SparseBatch
@@ -148,6 +148,7 @@ __all__ = [
     "initializers",
     "load_weights",
     "profile",
+    "plots",
     "pruned",
     "save_weights",
     "schedules",
