@@ -3,6 +3,7 @@
 These functions drive anything with the methods of `Trainable`; nerva.Sequential offers them as its own methods.
 """
 
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -209,49 +210,50 @@ def fit(
         layers = getattr(model, "layers", ())
         moves = Moves(topology, layers, epochs * len(batches), len(batches), order)
         history.topology = moves.records
-    for epoch in range(epochs):
-        correct: float | None = 0.0
-        total, weight, seen, stopped, started = 0.0, 0.0, 0, False, time.perf_counter()
-        for index, (batch, targets) in enumerate(timed(batches)):
-            assert targets is not None
-            rate = check_rate(rate_at(epoch + index / len(batches)), "the schedule's rate")
-            learn = moves is None or moves.before(epoch * len(batches) + index)
-            result = train_batch(model, batch, targets, optimizer, rate, loss, learn)
-            if moves is not None:
-                moves.after(epoch * len(batches) + index, rate)
-            total += result.value * result.weight
-            weight += result.weight
-            correct = None if correct is None or result.correct is None else correct + result.correct
-            seen += len(targets)
+    with contextlib.ExitStack() as ending:
+        if moves is not None:
+            ending.callback(moves.finish)  # however it ends
+        for epoch in range(epochs):
+            correct: float | None = 0.0
+            total, weight, seen, stopped, started = 0.0, 0.0, 0, False, time.perf_counter()
+            for index, (batch, targets) in enumerate(timed(batches)):
+                assert targets is not None
+                rate = check_rate(rate_at(epoch + index / len(batches)), "the schedule's rate")
+                learn = moves is None or moves.before(epoch * len(batches) + index)
+                result = train_batch(model, batch, targets, optimizer, rate, loss, learn)
+                if moves is not None:
+                    moves.after(epoch * len(batches) + index, rate)
+                total += result.value * result.weight
+                weight += result.weight
+                correct = None if correct is None or result.correct is None else correct + result.correct
+                seen += len(targets)
+                try:
+                    for on_batch in per_batch:
+                        on_batch(index + 1, len(batches))
+                except StopTraining:
+                    stopped = True
+                    break
+            seconds = time.perf_counter() - started
+            if not isfinite(total) and all(map(isfinite, history["loss"])):
+                warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=3)
+            evaluation = held_out() if held_out else None
+            record = EpochRecord(
+                epoch=epoch + 1,
+                learning_rate=rate_at(float(epoch)),
+                loss=total / weight if weight else 0.0,
+                train_accuracy=None if correct is None else correct / seen,
+                test_accuracy=evaluation.accuracy if evaluation else None,
+                seconds=seconds,
+            )
+            history.epochs.append(record)
+            tell(rate_at, evaluation.loss if evaluation else record.loss)
             try:
-                for on_batch in per_batch:
-                    on_batch(index + 1, len(batches))
+                for callback in callbacks:
+                    callback(model, record)
             except StopTraining:
                 stopped = True
+            if stopped:
                 break
-        seconds = time.perf_counter() - started
-        if not isfinite(total) and all(map(isfinite, history["loss"])):
-            warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=3)
-        evaluation = held_out() if held_out else None
-        record = EpochRecord(
-            epoch=epoch + 1,
-            learning_rate=rate_at(float(epoch)),
-            loss=total / weight if weight else 0.0,
-            train_accuracy=None if correct is None else correct / seen,
-            test_accuracy=evaluation.accuracy if evaluation else None,
-            seconds=seconds,
-        )
-        history.epochs.append(record)
-        tell(rate_at, evaluation.loss if evaluation else record.loss)
-        try:
-            for callback in callbacks:
-                callback(model, record)
-        except StopTraining:
-            stopped = True
-        if stopped:
-            break
-    if moves is not None:
-        moves.finish()
     return history
 
 

@@ -225,6 +225,45 @@ def test_threshold_drops_what_is_small(data):
     assert len(updates) >= 50
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, MemoryError])
+def test_top_kast_leaves_its_forward_set_however_the_training_ends(data, end):
+    class Stop:
+        def on_batch(self, done, batches):
+            if done == 40:
+                raise end
+
+        def __call__(self, model, record):
+            pass
+
+    X, y = data
+    model = make()
+    with pytest.raises(end):
+        model.fit(X, y, epochs=1, batch_size=BATCH, topology=nerva.TopKAST(0.5, every=10), callbacks=[Stop()])
+    assert [layer.nnz for layer in model.layers] == [int(0.5 * layer.nnz + 0.5) for layer in make().layers]
+    assert all(layer.weight.values.all() for layer in model.layers)
+
+
+def test_sparse_momentum_is_that_of_a_mask(data):
+    def advance(net, X, y, step, rng):
+        if step and step % 2 == 0:
+            counts = [dense.rounded(dense.cosine(0.3, step / STEPS) * M.sum()) for M in net.M]
+            means = [np.abs(v[M]).mean() for v, M in zip(net.vW, net.M, strict=True)]
+            grown, room = np.zeros(3, int), np.array([(~M).sum() for M in net.M])
+            while grown.sum() < sum(counts):  # what a full layer cannot take goes to the others
+                parts = np.cumsum(np.where(grown < room, means, 0))
+                left = sum(counts) - grown.sum()
+                ends = [dense.rounded(left * part / parts[-1]) for part in parts]
+                grown = np.minimum(grown + np.diff(ends, prepend=0), room)
+            for i in range(3):
+                out = dense.magnitude_drop(net, i, counts[i])
+                net.swap(i, out, dense.momentum_grow(net, i, int(grown[i]), rng, distinct))
+        net.step(X, y, RATE)
+
+    model, updates = compare(nerva.SNFS(0.3, every=2, unit="step"), data, advance, density=0.3)
+    assert len(updates) >= 50
+    assert model.nnz == make(0.3).nnz
+
+
 def test_sparse_momentum_moves_weights_between_layers(data):
     model = make()
     before = [layer.nnz for layer in model.layers]

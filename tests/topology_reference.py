@@ -80,6 +80,26 @@ def random_grow(net, i, count, rng, draw):
     return empties[draw(rng, len(empties), count)]
 
 
+def momentum_grow(net, i, count, rng, draw):
+    """Positions drawn by |momentum| of row and of column, those taken drawn again; the last ones uniformly."""
+    V = np.abs(net.vW[i])
+    (K, D), rows, columns = V.shape, V.sum(1).cumsum(), V.sum(0).cumsum()
+    chosen = set()
+    for _ in range(32):
+        left = count - len(chosen)
+        if left == 0 or rows[-1] == 0:
+            break
+        u, v = rng.random(left), rng.random(left)
+        k = [min(sum(x * rows[-1] >= rows), K - 1) for x in u]
+        d = [min(sum(x * columns[-1] >= columns), D - 1) for x in v]
+        chosen |= {a * D + b for a, b in zip(k, d, strict=True) if not net.M[i][a, b]}
+    while len(chosen) < count:
+        empties = np.flatnonzero(~net.M[i].reshape(-1))
+        others = [p for p in empties[draw(rng, len(empties), min(count, len(empties)))] if p not in chosen]
+        chosen |= set(rng.permutation(others)[: count - len(chosen)].tolist())
+    return np.array(sorted(chosen), np.int64)
+
+
 def gradient_grow(net, i, count, dW):
     return first(-np.abs(dW[i]), ~net.M[i], count)
 
