@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.csr import CSR
-from nerva.layers import Linear, SparseLinear
+from nerva.layers import Activation, BatchNorm, Dropout, Layer, Linear, SparseLinear
 from nerva.parameters import Array
 
-Layer = Linear | SparseLinear
+LinearLayer = Linear | SparseLinear
 Neurons = npt.NDArray[np.int64]
 
 
@@ -32,64 +32,121 @@ class Network(Protocol):
 def dead_neurons(model: Network) -> list[DeadNeurons]:
     """Return, for each hidden layer, its neurons without a weight from below and those without one to the next layer.
 
-    Weights that are 0 do not count. The output of a neuron without input is constant.
+    Weights that are 0 do not count. The output of a neuron without input is constant. Raises TypeError for a layer that
+    is none of nerva's, and for a network without linear layers.
     """
-    layers = _linear(model.layers)
+    groups = _groups(model.layers)
+    layers = [group[0] for group in groups if isinstance(group[0], (Linear, SparseLinear))]
     return [DeadNeurons(_without(below, 1), _without(above, 0)) for below, above in pairwise(layers)]
 
 
 def compact(layers: Sequence[Any]) -> list[Layer]:
     """Return new layers without the hidden neurons that have no input or no output, with the same outputs.
 
-    What a neuron without input adds to the next layer, W[:, n] f(b[n]), goes into that layer's bias; where it has none,
-    a neuron that adds something stays. A layer keeps one neuron at least. Outputs are the same but for rounding, where
-    a bias changed. The new layers share no memory with the old ones, and start without momentum; weights that are 0
-    are kept, but for those of neurons that go.
+    What a neuron without input adds to the next linear layer, W[:, n] y[n], goes into that layer's bias; y is what
+    comes of its bias through activation and batch normalization, in evaluation. Where there is no bias, a neuron that
+    adds something stays. A layer keeps one neuron at least. Outputs are the same but for rounding, where a bias
+    changed. The new layers share no memory with the old ones, and start without momentum; weights that are 0 are kept,
+    but for those of neurons that go.
+
+    Raises TypeError for a layer that is none of nerva's, and ValueError where a softmax couples hidden neurons.
     """
-    weights = [_Weights(layer) for layer in _linear(layers)]
-    for (below, layer), above in zip(zip(weights, layers, strict=True), weights[1:], strict=False):
+    groups = _groups(layers)
+    head = [] if isinstance(groups[0][0], (Linear, SparseLinear)) else groups.pop(0)
+    for group in groups[:-1]:
+        for layer in group:
+            if getattr(layer, "activation", None) in ("softmax", "log_softmax"):
+                raise ValueError(f"{layer!r} couples the neurons of a hidden layer: without some, the others change")
+    firsts = [group[0] for group in groups]
+    weights = [_Weights(layer) for layer in firsts]
+    for below, group, above in zip(weights, groups, weights[1:], strict=False):
         constant = np.setdiff1d(np.arange(below.rows), below.sources()[0])
-        outputs = _at_zero(layer, below.bias)[constant]
+        outputs = _at_zero(group, below.bias)[constant]
         if above.bias is None:
             constant, outputs = constant[outputs == 0], outputs[outputs == 0]
         else:
             above.add_constant(constant, outputs)
         above.drop_columns(constant)
-    for below, above in reversed(list(pairwise(weights))):
+    stay = [np.arange(below.rows) for below in weights]
+    for i, (below, above) in reversed(list(enumerate(pairwise(weights)))):
         used = np.unique(above.sources()[1])
-        kept = used if len(used) else np.zeros(1, np.int64)
-        below.take_rows(kept)
-        above.take_columns(kept)
-    return [w.layer(like) for w, like in zip(weights, layers, strict=True)]
+        stay[i] = used if len(used) else np.zeros(1, np.int64)
+        below.take_rows(stay[i])
+        above.take_columns(stay[i])
+    cut = [_cut(layer, np.arange(layer.in_features or 0)) for layer in head]
+    for group, w, kept in zip(groups, weights, stay, strict=True):
+        cut += [w.layer(group[0], kept), *(_cut(layer, kept) for layer in group[1:])]
+    return cut
 
 
-def _linear(layers: Sequence[Any]) -> Sequence[Layer]:
+def _groups(layers: Sequence[Any]) -> list[list[Any]]:
+    """The layers in groups that each begin with a linear one, but for what stands before the first of these."""
+    groups: list[list[Any]] = []
     for i, layer in enumerate(layers):
-        if not isinstance(layer, (Linear, SparseLinear)):
-            raise TypeError(f"layers[{i}] is {type(layer).__name__}; only the neurons of linear layers are known")
-    return layers
+        if type(layer) not in (Linear, SparseLinear, BatchNorm, Activation, Dropout):
+            raise TypeError(f"layers[{i}] is {type(layer).__name__}; only the neurons of nerva's layers are known")
+        if isinstance(layer, (Linear, SparseLinear)) or not groups:
+            groups.append([layer])
+        else:
+            groups[-1].append(layer)
+    if not any(isinstance(group[0], (Linear, SparseLinear)) for group in groups):
+        raise TypeError("the network has no linear layer, and so no neurons")
+    return groups
 
 
-def _without(layer: Layer, end: int) -> Neurons:
+def _without(layer: LinearLayer, end: int) -> Neurons:
     """The outputs (end 1) or inputs (end 0) of a layer that no weight but 0 belongs to."""
     rows, columns = _Weights(layer).sources()
     used, count = (rows, layer.out_features) if end else (columns, layer.in_features)
     return np.setdiff1d(np.arange(count), used)
 
 
-def _at_zero(layer: Layer, bias: Array | None) -> Array:
-    """f(b), shape (K,), by a layer of the same kind whose one input is 0."""
-    K, empty = layer.out_features, np.zeros(0, layer.dtype)
-    plain = CSR((K, 1), np.zeros(K + 1, np.int32), np.zeros(0, np.int32), empty)
+def _at_zero(group: Sequence[Any], bias: Array | None) -> Array:
+    """What comes out of a group, shape (K,), where its linear layer adds nothing to its bias."""
+    layer = group[0]
+    K = layer.out_features
+    plain = CSR((K, 1), np.zeros(K + 1, np.int32), np.zeros(0, np.int32), np.zeros(0, layer.dtype))
     same = SparseLinear(1, K, weight=plain, activation=layer.activation, backend="native")
     same.bias = np.zeros(K, layer.dtype) if bias is None else bias
-    return same.forward(np.zeros((1, 1), layer.dtype), training=False)[:, 0].copy()
+    _copy_numbers(layer, same, np.arange(K))
+    Y = same.forward(np.zeros((1, 1), layer.dtype), training=False)
+    for other in group[1:]:
+        Y = _cut(other, np.arange(K)).forward(Y, training=False)
+    return Y[:, 0].copy()
+
+
+def _cut(layer: Layer, kept: Neurons) -> Layer:
+    """A copy of a layer between linear ones, for these features alone."""
+    if isinstance(layer, BatchNorm):
+        settings: dict[str, Any] = {name: getattr(layer, name) for name in ("momentum", "epsilon", "activation")}
+        new = BatchNorm(len(kept), dtype=layer.dtype, **settings)
+        for name in ("gamma", "beta", "running_mean", "running_variance"):
+            getattr(new, name)[:] = getattr(layer, name)[kept]
+        _copy_numbers(layer, new, kept)
+        return new
+    if isinstance(layer, Activation):
+        assert layer.activation is not None
+        assert layer.dtype is not None
+        same = Activation(layer.activation).settle(len(kept), layer.dtype)
+        _copy_numbers(layer, same, kept)
+        return same
+    assert isinstance(layer, Dropout)
+    return layer.astype(np.float32)  # it has no features of its own yet, nor a type
+
+
+def _copy_numbers(layer: Layer, new: Layer, kept: Neurons) -> None:
+    """Copy the numbers of an SReLU: four for all neurons, or of each that is kept."""
+    own = {parameter.name: parameter.values for parameter in layer.parameters()}
+    for parameter in new.parameters():
+        if parameter.name == "srelu":
+            numbers = own["srelu"].reshape(4, -1)
+            parameter.values.reshape(4, -1)[:] = numbers if numbers.shape[1] == 1 else numbers[:, kept]
 
 
 class _Weights:
     """The weights of a layer by row, column and value, and its bias, to be cut down."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: LinearLayer) -> None:
         self.rows, self.columns = layer.out_features, layer.in_features
         self.bias = None if layer.bias is None else layer.bias.copy()
         if isinstance(layer, SparseLinear):
@@ -130,9 +187,9 @@ class _Weights:
         self.column = np.searchsorted(columns, self.column[stays])
         self.row, self.value, self.columns = self.row[stays], self.value[stays], len(columns)
 
-    def layer(self, like: Layer) -> Layer:
-        """A layer of these weights, in all else like another."""
-        new: Layer
+    def layer(self, like: LinearLayer, kept: Neurons) -> LinearLayer:
+        """A layer of these weights, in all else like another, whose neurons `kept` are its own."""
+        new: LinearLayer
         if isinstance(like, SparseLinear):
             indptr = np.concatenate([[0], np.bincount(self.row, minlength=self.rows).cumsum()])
             weight = CSR((self.rows, self.columns), indptr, self.column, self.value)
@@ -143,6 +200,7 @@ class _Weights:
                 activation=like.activation,
                 bias=self.bias is not None,
                 backend=like.backend,
+                drop_connect=like.drop_connect,
             )
         else:
             new = Linear(
@@ -152,8 +210,10 @@ class _Weights:
                 init="zeros",
                 bias=self.bias is not None,
                 dtype=like.dtype,
+                drop_connect=like.drop_connect,
             )
             new.weight[self.row, self.column] = self.value
         if self.bias is not None:
             new.bias = self.bias
+        _copy_numbers(like, new, kept)
         return new

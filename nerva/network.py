@@ -174,7 +174,9 @@ class Sequential:
 
     def astype(self, dtype: npt.DTypeLike) -> "Sequential":
         """Return a copy whose layers have another number type; optimizer state is not copied."""
-        return Sequential([layer.astype(dtype) for layer in self.layers], rng=copy.deepcopy(self.rng))
+        other = Sequential([layer.astype(dtype) for layer in self.layers], rng=copy.deepcopy(self.rng))
+        other.loss = copy.deepcopy(self.loss)
+        return other
 
     def parameters(self) -> Sequence[Parameter]:
         """Return what an optimizer steps on: weights, biases and the like, layer by layer."""
@@ -186,7 +188,9 @@ class Sequential:
         See nerva.compaction. The generator is this network's own, the optimizers' state starts anew.
         """
         with self._lock:
-            return Sequential(compaction.compact(self.layers), rng=self.rng)
+            small = Sequential(compaction.compact(self.layers), rng=self.rng)
+            small.loss = copy.deepcopy(self.loss)
+            return small
 
     # ---- the loop (nerva.training)
 
