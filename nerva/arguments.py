@@ -133,10 +133,17 @@ def _add_options(parser: Parser) -> None:
     add = group.add_argument
     add("--loss", **_one_of(LOSSES, "softmax-cross-entropy"), help="%(choices)s (%(default)s)")
     add("--label-smoothing", metavar="S", type=_momentum, help="of softmax-cross-entropy (0)")
+    add("--class-weights", metavar="W,W", type=_list_of(_decay), help="of softmax-cross-entropy, class by class (1)")
     add("--epochs", metavar="N", type=_whole(1), default=20, help="passes over the training data (%(default)s)")
     add("--batch-size", metavar="N", type=_whole(1), default=100, help="samples in a step (%(default)s)")
     add("--optimizer", **_one_of(OPTIMIZERS, "nesterov"), help="%(choices)s (%(default)s)")
     add("--momentum", metavar="M", type=_momentum, help="of momentum and nesterov (0.9), and of rmsprop (0)")
+    add(
+        "--betas",
+        metavar="B,B",
+        type=_list_of(_momentum),
+        help="decay rates of adam, adamw and lion (as they have them)",
+    )
     add("--weight-decay", metavar="W", type=_decay, default="0", help="pull of the weights to zero (%(default)s)")
     add("--learning-rate", metavar="R", type=_positive, default="0.01", help="size of the steps (%(default)s)")
     add(
@@ -211,8 +218,13 @@ def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
         options.momentum = 0.9 if options.momentum is None else options.momentum
     elif options.momentum is not None and options.optimizer != "rmsprop":
         error(f"--momentum: goes with --optimizer momentum, nesterov or rmsprop, not with {options.optimizer}")
-    if options.label_smoothing is not None and options.loss != "softmax-cross-entropy":
-        error("--label-smoothing: goes with --loss softmax-cross-entropy")
+    for name, value in (("--label-smoothing", options.label_smoothing), ("--class-weights", options.class_weights)):
+        if value is not None and options.loss != "softmax-cross-entropy":
+            error(f"{name}: goes with --loss softmax-cross-entropy")
+    if options.betas is not None and options.optimizer not in ("adam", "adamw", "lion"):
+        error(f"--betas: goes with --optimizer adam, adamw or lion, not with {options.optimizer}")
+    if options.betas is not None and len(options.betas) != 2:
+        error(f"--betas: {len(options.betas)} given; there are two")
     if options.prune_at_start is not None:
         _settle_pruning(options, error)
     elif options.prune_samples is not None:

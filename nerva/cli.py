@@ -29,6 +29,7 @@ from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment, Dataset
 from nerva.gradients import check_gradients
 from nerva.interrupts import Patience, handling, interrupt
+from nerva.losses import Loss
 from nerva.metrics import Metrics
 from nerva.network import Sequential
 from nerva.options import Failure, build, load, loss, optimizer, schedule, topology
@@ -91,13 +92,13 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             mkl.set_num_threads(options.threads)
         report = Report(options.epochs, quiet=options.quiet)
         data = load(options)
-        model = build(options, data)
+        model, judge = build(options, data), loss(options, data)
         if options.save_weights is not None:
             check_model(model)
         report.say(_describe(options, data))
         report.say(f"\n{model.summary()}\n")
         if options.check_gradients:
-            _check_gradients(options, model, data)
+            _check_gradients(model, data, judge)
             return
         if metrics is not None:
             metrics.write({"run": _run(options, argv, data, model)})
@@ -113,7 +114,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
                     optimizer=optimizer(options),
                     schedule=schedule(options),
                     topology=topology(options),
-                    loss=loss(options),
+                    loss=judge,
                     augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
                     callbacks=[report, *filter(None, [metrics]), _stop_when_lost, patience],
                 )
@@ -133,10 +134,10 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         report.say(f"\nNext, CIFAR-10, which is downloaded once (170 MB):\n  {_program()} train --data cifar10")
 
 
-def _check_gradients(options: Namespace, model: Sequential, data: Dataset) -> None:
+def _check_gradients(model: Sequential, data: Dataset, loss: Loss) -> None:
     """Print how the gradients compare with differences, on a few samples; raise Failure where one is wrong."""
     X, y = data.train
-    report = check_gradients(model, np.asarray(X[:20]), y[:20], loss=loss(options))
+    report = check_gradients(model, np.asarray(X[:20]), y[:20], loss=loss)
     print(report)
     if not report.ok:
         raise Failure("the gradients are wrong")

@@ -119,10 +119,14 @@ def _pruned(options: Namespace, sizes: list[int], data: Dataset) -> Sequential:
     )
 
 
-def loss(options: Namespace) -> Loss:
-    """Return the loss."""
+def loss(options: Namespace, data: Dataset) -> Loss:
+    """Return the loss; raise Failure where it is not for these data."""
+    if options.class_weights is not None and len(options.class_weights) != len(data.classes):
+        raise Failure(f"--class-weights: {len(options.class_weights)} given for {len(data.classes)} classes", 2)
     losses: dict[str, Callable[[], Loss]] = {
-        "softmax-cross-entropy": lambda: SoftmaxCrossEntropy(label_smoothing=options.label_smoothing or 0.0),
+        "softmax-cross-entropy": lambda: SoftmaxCrossEntropy(
+            label_smoothing=options.label_smoothing or 0.0, class_weights=options.class_weights
+        ),
         "cross-entropy": CrossEntropy,
         "negative-log-likelihood": NegativeLogLikelihood,
         "logistic-cross-entropy": partial(LogisticCrossEntropy, classes=True),
@@ -134,7 +138,8 @@ def loss(options: Namespace) -> Loss:
 
 def optimizer(options: Namespace) -> SGD:
     """Return the optimizer."""
-    settings = {} if options.momentum is None else {"momentum": options.momentum}
+    settings: dict[str, Any] = {} if options.momentum is None else {"momentum": options.momentum}
+    settings |= dict(zip(("beta1", "beta2"), options.betas or (), strict=False))
     settings |= {"clip_norm": options.clip_norm, "clip_value": options.clip_value}
     return OPTIMIZERS[options.optimizer](weight_decay=options.weight_decay, **settings)
 
