@@ -30,7 +30,6 @@ from nerva.density import erdos_renyi
 
 RATES = {0.01: 0.1, 0.05: 0.03}
 DECAYS = (0.5, 0.75)
-GRANET_START = 0.5
 Run = dict[str, Any]
 
 
@@ -45,8 +44,10 @@ METHODS: dict[str, tuple[Callable[[float], nerva.Topology | None], Callable[[flo
     "RigL": (lambda d: nerva.RigL(), lambda d: d),
     "SRigL": (lambda d: nerva.SRigL(), lambda d: d),
     "Top-KAST": (lambda d: nerva.TopKAST(0.5), lambda d: 2 * d),
-    "GraNet": (nerva.GraNet, lambda d: GRANET_START),
-    "GMP": (nerva.GMP, lambda d: 1.0),
+    "GraNet": (nerva.GraNet, lambda d: 5 * d),
+    "GraNet from 0.5": (nerva.GraNet, lambda d: 0.5),
+    "GMP": (nerva.GMP, lambda d: 5 * d),
+    "GMP from dense": (nerva.GMP, lambda d: 1.0),
 }
 
 
@@ -141,7 +142,7 @@ def draw(groups: dict[tuple[bool, float], dict[str, list[Run]]], out: Path) -> N
             if found:
                 x = [100 * run["exploration"] for run in found]
                 y = [100 * run["accuracy"][-1] for run in found]
-                axes.plot(x, y, "osD^v<>"[i], color=f"C{i}", label=name, ms=5)
+                axes.plot(x, y, "osD^v<>PX"[i], color=f"C{i}", label=name, ms=5)
         axes.set(xscale="log", xlabel="positions of the first layer ever used, %", ylabel="test accuracy, %")
         axes.set_title(f"density {density:g}{', batch norm' * batch_norm}", fontsize=9)
         axes.grid(alpha=0.3)

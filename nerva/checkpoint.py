@@ -196,6 +196,8 @@ def _layer(i: int, about: Mapping[str, Any], own: dict[str, Array]) -> Layer:
     if kind == "Activation":
         return Activation(function)
     if kind == "BatchNorm":
+        if array("gamma").shape != (D,):
+            raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
         settings = {name: about[name] for name in ("momentum", "epsilon", "dtype")}
         return BatchNorm(D, activation=function, **settings)
     settings = {"activation": function, "drop_connect": about.get("drop_connect", 0.0)}

@@ -127,6 +127,7 @@ def test_the_settings_of_a_loss_are_kept(tmp_path):
     ("changed", "message"),
     [
         ({"1.gamma": None}, r"it lacks the array 1\.gamma"),
+        ({"1.gamma": np.ones(2, np.float32)}, "the arrays of layer 2 are not those"),
         ({"1.running_variance": -np.ones(12, np.float32)}, "1.running_variance holds a negative"),
         ({"1.running_mean": np.full(12, np.nan, np.float32)}, "1.running_mean must be 12 finite"),
         ({"0.srelu": np.ones(3, np.float32)}, "0.srelu must be 4 finite"),
