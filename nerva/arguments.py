@@ -12,6 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from nerva._kernels.elementwise import ACTIVATIONS
 from nerva.activations import NAMES
 from nerva.datasets.preprocess import PREPROCESS
 from nerva.density import DISTRIBUTIONS
@@ -150,8 +151,7 @@ def _add_options(parser: Parser) -> None:
         "--milestones",
         metavar="N,N",
         type=_milestones,
-        default="50,75",
-        help="epochs (%(default)s), or none, after which",
+        help="epochs (50,75), or none, after which",
     )
     add("--gamma", metavar="G", type=_positive, help="multiplies the learning rate, with step too (0.1)")
     add("--schedule", **_one_of(SCHEDULES, "milestones"), help="of the learning rate: %(choices)s (%(default)s)")
@@ -237,13 +237,18 @@ def _settle(options: Namespace, error: Callable[[str], NoReturn]) -> None:
         options.decay = 0.01 if options.decay is None else options.decay
     elif options.decay is not None:
         error("--decay: goes with --schedule time-based or exponential")
-    if options.schedule != "milestones":
-        options.milestones = []
+    if options.schedule != "milestones" and options.milestones:
+        error("--milestones: goes with --schedule milestones")
+    if options.milestones is None:
+        options.milestones = [50, 75] if options.schedule == "milestones" else []
     _settle_topology(options, error)
     if options.milestones or options.schedule == "step":
         options.gamma = 0.1 if options.gamma is None else options.gamma
     elif options.gamma is not None:
-        error("--gamma: goes with milestones, and --milestones is none")
+        error("--gamma: goes with milestones or --schedule step")
+    for name, value in (("--save-weights", options.save_weights), ("--metrics", options.metrics)):
+        if options.check_gradients and value is not None:
+            error(f"{name}: does not go with --check-gradients, which trains nothing")
     if options.overwrite and options.metrics is None:
         error("--overwrite: goes with --metrics")
 
@@ -266,6 +271,12 @@ def _settle_pruning(options: Namespace, error: Callable[[str], NoReturn]) -> Non
             error(f"{name}: does not go with --prune-at-start")
     if options.loss != "softmax-cross-entropy":
         error("--prune-at-start: goes with --loss softmax-cross-entropy")
+    if options.activation not in ACTIVATIONS:
+        error(f"--prune-at-start: knows the activations {', '.join(ACTIVATIONS)}, not {options.activation}")
+    if options.init == "zeros":
+        error("--prune-at-start: has nothing to choose from with --init zeros")
+    if options.prune_at_start == "synflow" and options.prune_samples is not None:
+        error("--prune-samples: synflow looks at none")
     options.prune_samples = 1000 if options.prune_samples is None else options.prune_samples
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -63,7 +64,8 @@ def load_weights(
     Parameters
     ----------
     path : a file of `save_weights` or of the original Nerva
-    model : its layers take the weights; a sparse layer takes the pattern of the file too. Optimizer state is lost.
+    model : its layers take the weights, and it takes the loss where the file tells it; a sparse layer takes the pattern
+        of the file too. Optimizer state is lost.
     order : what to do with a file of the original whose W is stored in Fortran order. Its own --save-weights writes row
         after row and says column after column, so W comes out scrambled: "scrambled" undoes that, "as it says" takes
         the file at its word, "refuse" refuses
@@ -80,11 +82,13 @@ def load_weights(
         found = _read(arrays) if "header" in arrays else from_dense(arrays, order, activation, model)
         if model is None:
             return found
-        _check_same(model, found)
+        _check_same(model, found, "header" in arrays)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
     for layer, new in zip(model.layers, found.layers, strict=True):
         _take(layer, new)
+    if "header" in arrays:
+        model.loss = found.loss
     return model
 
 
@@ -110,7 +114,9 @@ def _arrays(model: Sequential) -> dict[str, Any]:
         layers.append({"kind": type(layer).__name__, **_settings(layer)})
         arrays.update({f"{i}.{name}": array for name, array in _numbers(layer).items()})
     header: dict[str, Any] = {"nerva": VERSION, "layers": layers}
-    if type(model.loss).__name__ in LOSSES:
+    if type(model.loss) not in LOSSES.values():
+        warnings.warn(f"the loss {model.loss!r} is not nerva's own, and is not kept", RuntimeWarning, stacklevel=3)
+    else:
         header["loss"] = {"kind": type(model.loss).__name__, **_own_settings(model.loss)}
     return {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
 
@@ -125,7 +131,7 @@ def _settings(layer: Layer) -> dict[str, Any]:
     if isinstance(layer, BatchNorm):
         return about | {"momentum": layer.momentum, "epsilon": layer.epsilon}
     assert isinstance(layer, (Linear, SparseLinear))
-    return about | {"drop_connect": layer.drop_connect}
+    return about | {"bias": layer.bias is not None, "drop_connect": layer.drop_connect}
 
 
 def _numbers(layer: Layer) -> dict[str, Array]:
@@ -159,7 +165,7 @@ def _read(arrays: dict[str, Array]) -> Sequential:
     try:
         header = json.loads(arrays["header"].tobytes())
         version, descriptions, loss = header["nerva"], list(header["layers"]), header.get("loss")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("its header is broken: this is no file of nerva.save_weights") from None
     if version != VERSION:
         raise ValueError(f"it is of version {version}; this nerva reads version {VERSION}")
@@ -171,13 +177,19 @@ def _read(arrays: dict[str, Array]) -> Sequential:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"layer {i + 1} is described wrongly in its header ({error})") from error
     model = Sequential(layers)
-    for i, layer in enumerate(layers):  # now that all know their features
+    for i, (layer, about) in enumerate(zip(layers, descriptions, strict=True)):  # now that all know their features
+        if not isinstance(layer, Dropout) and (layer.in_features, layer.out_features) != (about["in"], about["out"]):
+            raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
         _fill(i, layer, arrays)
     if loss is not None:
         try:
             model.loss = LOSSES[loss.pop("kind")](**loss)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"its loss is described wrongly in its header ({error})") from error
+        for name in ("class_weights", "positive_weights"):
+            weights = getattr(model.loss, name, None)
+            if weights is not None and weights.size not in (model.out_features, 1 if name[0] == "p" else -1):
+                raise ValueError(f"{name} of its loss are {weights.size}; there are {model.out_features} outputs")
     return model
 
 
@@ -200,13 +212,14 @@ def _layer(i: int, about: Mapping[str, Any], own: dict[str, Array]) -> Layer:
             raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
         settings = {name: about[name] for name in ("momentum", "epsilon", "dtype")}
         return BatchNorm(D, activation=function, **settings)
-    settings = {"activation": function, "drop_connect": about.get("drop_connect", 0.0)}
+    settings = {"activation": function, "drop_connect": about["drop_connect"]}
+    bias = array("bias") if about["bias"] else None
     layer: Linear | SparseLinear
     if kind == "SparseLinear":
         weight = CSR((K, D), array("indptr"), array("indices"), array("values"))
-        layer = sparse_layer(weight, own.get("bias"), **settings)
+        layer = sparse_layer(weight, bias, **settings)
     else:
-        layer = dense_layer(array("weight"), own.get("bias"), **settings)
+        layer = dense_layer(array("weight"), bias, **settings)
     if layer.dtype.name != about["dtype"] or (layer.out_features, layer.in_features) != (K, D):
         raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
     return layer
@@ -238,7 +251,7 @@ def _function(about: Any) -> Function:
 # ---- into a model
 
 
-def _check_same(model: Sequential, found: Sequential) -> None:
+def _check_same(model: Sequential, found: Sequential, tells_all: bool) -> None:
     if len(model.layers) != len(found.layers):
         raise ValueError(f"it holds {len(found.layers)} layers; the model has {len(model.layers)}")
     for i, (layer, new) in enumerate(zip(model.layers, found.layers, strict=True)):
@@ -249,6 +262,8 @@ def _check_same(model: Sequential, found: Sequential) -> None:
             raise ValueError(f"layer {i + 1} has shape {shapes[0]}; in the model it has {shapes[1]}")
         if new.dtype != layer.dtype:
             raise ValueError(f"layer {i + 1} is {new.dtype}; in the model it is {layer.dtype}")
+        if tells_all and layer.activation != new.activation:
+            raise ValueError(f"layer {i + 1} has {new.activation!r}; in the model it has {layer.activation!r}")
         mine, its = _sizes(layer), _sizes(new)
         if mine.get("bias") != its.get("bias"):
             has = "no" if "bias" not in its else "a"

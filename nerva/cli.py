@@ -27,6 +27,7 @@ from nerva.arguments import parse
 from nerva.checkpoint import check_model, save_weights
 from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment, Dataset
+from nerva.files import check_writable
 from nerva.gradients import check_gradients
 from nerva.interrupts import Patience, handling, interrupt
 from nerva.losses import Loss
@@ -95,6 +96,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         model, judge = build(options, data), loss(options, data)
         if options.save_weights is not None:
             check_model(model)
+            check_writable(options.save_weights)
         report.say(_describe(options, data))
         report.say(f"\n{model.summary()}\n")
         if options.check_gradients:
@@ -119,9 +121,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
                     callbacks=[report, *filter(None, [metrics]), _stop_when_lost, patience],
                 )
         except ValueError as error:
-            if options.topology is None:
-                raise
-            raise Failure(error, 2) from error  # one that is never due, say
+            raise Failure(error, 2) from error  # a topology that is never due, a batch too small to be normalised
         finally:
             report.result(model)
     if not isfinite(report.records[-1].loss):

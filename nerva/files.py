@@ -15,18 +15,18 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+BAD_ZIP = (zipfile.BadZipFile, zlib.error)
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Give a stream whose bytes become the file of this path at the end, or vanish where something fails.
 
-    A file that was there before is replaced, its mode kept. Raises OSError where it cannot be written.
+    A file that was there before is replaced, its mode kept; where the path is a link, the file it leads to. Raises
+    TypeError where that is no path, and OSError where it cannot be written, or stands for a device or the like.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: a folder, not a file")
+    path, (handle, name) = _beside(path)
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -39,13 +39,41 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise what `replacing` would, and change nothing."""
+    _, (handle, name) = _beside(path)
+    os.close(handle)
+    os.unlink(name)
+
+
+def _beside(path: str | os.PathLike[str]) -> tuple[Path, tuple[int, str]]:
+    """The file that a path leads to, and a new file beside it: its handle and name."""
+    path = as_path(path)
+    file = Path(os.path.realpath(path))
+    if file.is_dir():
+        raise IsADirectoryError(f"{path}: a folder, not a file")
+    if file.exists() and not file.is_file():
+        raise OSError(f"{path}: a device or the like, not a file")
+    try:
+        return file, tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    except OSError as error:
+        raise type(error)(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return a Path; raise TypeError for what is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path is {path!r}; it must be a string or a path")
+    return Path(path)
+
+
 def read_npz(path: str | os.PathLike[str], keys: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
     """Return the arrays of an .npz file by these keys, or all of them; pickled objects are refused.
 
     Raises FileNotFoundError where there is no such file, and ValueError, which names the file and the array, where it
     is no readable .npz file or lacks a key.
     """
-    path = Path(path)
+    path = as_path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     if not path.is_file():
@@ -62,7 +90,7 @@ def read_npz(path: str | os.PathLike[str], keys: Sequence[str] | None = None) ->
             arrays = {}
             for name in file.files if keys is None else keys:
                 arrays[name] = np.asanyarray(file[name])
-    except (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, KeyError, NotImplementedError, OSError, RuntimeError, *BAD_ZIP) as error:
         problem = f"{name} cannot be read ({error})" if name else str(error)
         raise ValueError(f"{path}: {problem}") from error
     return arrays

@@ -77,7 +77,8 @@ def check_gradients(
     """Compare the gradient of every parameter with central differences of the loss, in float64.
 
     The model is copied to float64 first and stays as it is: weights, optimizer state, running statistics and random
-    numbers. Layers behave as in training, with the same random numbers each time.
+    numbers. In the copy, biases that are 0 are moved by about 1e-3, away from kinks. Layers behave as in training, with
+    the same random numbers each time. What fails with one step is tried with one 30 times as long.
 
     Parameters
     ----------
@@ -94,12 +95,17 @@ def check_gradients(
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"model is {type(model).__name__}; it must be a nerva.Sequential")
-    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int) or samples < 1):
+    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1):
         raise ValueError(f"samples is {samples!r}; it must be a positive integer, or None for all")
     for name, number in (("step", step), ("tolerance", tolerance)):
+        if isinstance(number, bool) or not isinstance(number, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{name} is {number!r}; it must be a number above 0 and below 1")
         if not 0 < number < 1:
             raise ValueError(f"{name} is {number}; it must be above 0 and below 1")
+    if loss is not None and not isinstance(loss, Loss):
+        raise TypeError(f"loss is {loss!r}; it must be a nerva.Loss, nerva.SoftmaxCrossEntropy() say")
     exact = model.astype(np.float64)
+    _leave_kinks(exact)
     loss = copy.deepcopy(model.loss if loss is None else loss)
     rows = Samples(X, exact.in_features, exact.dtype)
     targets = loss.check_targets(y, len(rows), exact.out_features)
@@ -121,9 +127,23 @@ def check_gradients(
         indices = np.arange(gradient.size)
         if samples is not None and samples < gradient.size:
             indices = np.sort(chooser.choice(gradient.size, samples, replace=False))
-        sides = np.array([[value(i, int(j), step), value(i, int(j), -step)] for j in indices]).reshape(-1, 2)
-        checks.append(_compare(layer, parameter.name, indices, gradient, sides, here, step, tolerance))
+        found = []
+        for h in (step, 30 * step):  # rounding grows as h falls, curvature as it rises: a right gradient passes at one
+            sides = np.array([[value(i, int(j), h), value(i, int(j), -h)] for j in indices]).reshape(-1, 2)
+            found.append(_compare(layer, parameter.name, indices, gradient, sides, here, h, tolerance))
+            if found[-1].error <= tolerance:
+                break
+        checks.append(min(found, key=lambda check: check.error))
     return GradientReport(checks, tolerance)
+
+
+def _leave_kinks(model: Sequential) -> None:
+    """Move biases that are 0 by about 1e-3: where outputs are 0 too, several kinks lie on one number."""
+    rng = np.random.default_rng(0)
+    for parameter in model.parameters():
+        if parameter.name == "bias":
+            zero = parameter.values == 0
+            parameter.values[zero] = 1e-3 * rng.standard_normal(int(zero.sum()))
 
 
 def _named(model: Sequential) -> list[tuple[str, Any]]:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from nerva.training import EpochRecord
-
 Handler = Callable[[int, FrameType | None], None]
 
 
@@ -21,12 +19,25 @@ def handling(handler: Handler) -> Iterator[None]:
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for number, former in before.items():
-            if former is not signal.SIG_IGN:
+            if former is not signal.SIG_IGN and former is not None:
                 signal.signal(number, handler)
         yield
     finally:
         for number, former in before.items():
-            signal.signal(number, former)
+            if former is not None:  # one that was not set from Python cannot be, either
+                signal.signal(number, former)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let a signal that comes meanwhile wait for the end."""
+    held: list[int] = []
+    try:
+        with handling(lambda number, frame: held.append(number)):
+            yield
+    finally:
+        if held:
+            signal.raise_signal(held[0])
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -54,6 +65,6 @@ class Patience:
         if self._held:
             interrupt(self._held, None)
 
-    def __call__(self, model: object, record: EpochRecord) -> None:
+    def __call__(self, model: object, record: object) -> None:
         if self._held:
             interrupt(self._held, None)

@@ -54,6 +54,10 @@ def weighted(targets: Array, sample_weight: npt.ArrayLike | None, samples: int) 
     weights = weights.astype(np.float64)
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError("sample_weight holds a number that is negative or not finite")
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not 0 < total < np.inf:
+        raise ValueError(f"sample_weight has the sum {total}; it must be above 0, and finite")
     return Weighted(targets, weights)
 
 
@@ -164,6 +168,7 @@ class CrossEntropy(Loss):
     """-sum_c T[c] log y[c] of probabilities y, softmax's say; those below 1e-12 count as 1e-12."""
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
+        _check_probabilities(Z)
         T, P = _rows(y, Z.shape[0]), np.maximum(Z.astype(np.float64), SMALLEST)
         return -(T * np.log(P)).sum(axis=0), -T / P, None
 
@@ -190,6 +195,7 @@ class NegativeLogLikelihood(Loss):
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
         T = _rows(y, Z.shape[0])
+        _check_probabilities(Z, self.of == "log-probabilities")
         if self.of == "log-probabilities":
             return -(T * Z).sum(axis=0), -T, None
         likelihood = np.maximum((T * Z).sum(axis=0), SMALLEST)
@@ -328,6 +334,14 @@ def _rows(y: Array, K: int) -> Array:
     return T
 
 
+def _check_probabilities(Z: Array, logarithms: bool = False) -> None:
+    """Raise ValueError for outputs that are no probabilities, nor logarithms of some; NaN passes."""
+    least, most = (-np.inf, 0.0) if logarithms else (0.0, 1.0)
+    if Z.size and (Z.min() < least - 1e-4 or Z.max() > most + 1e-4):
+        wanted = "log-probabilities, those of log_softmax" if logarithms else "probabilities, those of softmax"
+        raise ValueError(f"the outputs are from {Z.min():g} to {Z.max():g}; this loss takes {wanted} say")
+
+
 def _check_classes(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
     y = np.asarray(y)
     if y.ndim == 2 and y.dtype.kind in "fiub":
@@ -381,4 +395,8 @@ def _positive_vector(values: npt.ArrayLike, name: str) -> Array:
         raise ValueError(f"{name} has shape {vector.shape} and dtype {vector.dtype}; it must be a vector of numbers")
     if not np.isfinite(vector).all() or (vector < 0).any():
         raise ValueError(f"{name} holds a number that is negative or not finite")
+    with np.errstate(over="ignore"):
+        total = vector.sum(dtype=np.float64)
+    if vector.size and not 0 < total <= np.finfo(np.float32).max:
+        raise ValueError(f"{name} has the sum {total}; it must be above 0, and within float32")
     return vector.astype(np.float64)

@@ -221,7 +221,7 @@ class Sequential:
                 batch_size=batch_size,
                 optimizer=optimizer,
                 schedule=schedule,
-                loss=self._keep(loss),
+                loss=loss,
                 sample_weight=sample_weight,
                 rng=rng,
                 augment=augment,
@@ -242,19 +242,23 @@ class Sequential:
     ) -> float:
         """Take one step on one batch of samples, X (samples, features), and return its mean loss before the step."""
         with self._lock:
-            return training.train_step(self, X, y, optimizer, rate, self._keep(loss), sample_weight)
-
-    def _keep(self, loss: Loss | None) -> Loss | None:
-        if isinstance(loss, Loss):
-            self.loss = loss
-        return loss
+            return training.train_step(self, X, y, optimizer, rate, loss, sample_weight)
 
     def evaluate(
-        self, X: object, y: npt.ArrayLike, *, batch_size: int = training.EVALUATION_BATCH
+        self,
+        X: object,
+        y: npt.ArrayLike,
+        *,
+        batch_size: int = training.EVALUATION_BATCH,
+        loss: Loss | None = None,
+        sample_weight: npt.ArrayLike | None = None,
     ) -> training.Evaluation:
-        """Return (loss, accuracy) on samples X (n, features) with targets y, by the loss it was trained with."""
+        """Return (loss, accuracy) on samples X (n, features) with targets y, by its own loss or another.
+
+        sample_weight : (n,) numbers; so much does each sample count in the loss
+        """
         with self._lock:
-            return training.evaluate(self, X, y, batch_size=batch_size)
+            return training.evaluate(self, X, y, batch_size=batch_size, loss=loss, sample_weight=sample_weight)
 
     def predict(self, X: object, *, batch_size: int = training.EVALUATION_BATCH) -> Array:
         """Return the most probable class of each sample of X (n, features): int64 of shape (n,)."""

@@ -40,8 +40,9 @@ class Trainable(Protocol):
     def rng(self) -> np.random.Generator: ...
     @property
     def inputs(self) -> Buffer: ...
-    @property
-    def loss(self) -> Loss: ...
+
+    loss: Loss
+
     def forward(self, X: Array, *, training: bool = True) -> Array: ...
     def backward(self, DY: Array, *, step: Step | None = None) -> None: ...
     def parameters(self) -> Sequence[Parameter]: ...
@@ -58,14 +59,16 @@ class Evaluation(NamedTuple):
 class EpochRecord:
     """One pass over the training data.
 
-    `loss` and `train_accuracy` are means over the pass, each batch taken before its step. `test_accuracy` is that of
-    the validation data after the pass, None without them. `seconds` is the training alone, evaluation excluded.
+    `loss` and `train_accuracy` are means over the pass, each batch taken before its step. `test_loss` and
+    `test_accuracy` are those of the validation data after the pass, None without them. Accuracies are None where there
+    is no right or wrong, as in regression. `seconds` is the training alone, evaluation excluded.
     """
 
     epoch: int
     learning_rate: float
     loss: float
     train_accuracy: float | None
+    test_loss: float | None
     test_accuracy: float | None
     seconds: float
 
@@ -148,6 +151,8 @@ def train_step(
     samples = Samples(X, model.in_features, model.dtype)
     labels = weighted(loss.check_targets(y, len(samples), model.out_features), sample_weight, len(samples))
     rate = check_rate(rate)
+    _check_batches(model, len(samples), len(samples))
+    model.loss = loss
     ((batch, targets),) = Batches(samples, labels, len(samples), model.dtype)
     assert targets is not None
     return train_batch(model, batch, targets, optimizer, rate, loss).value
@@ -205,11 +210,14 @@ def fit(
     callbacks = _check_callbacks(callbacks)
     per_batch = [callback.on_batch for callback in callbacks if hasattr(callback, "on_batch")]
     check_rate(rate_at(0.0), "schedule(0)")
+    _check_batches(model, len(samples), batch_size)
     history, moves = History(), None
     if topology is not None:
         layers = getattr(model, "layers", ())
+        _check_state(topology, optimizer)
         moves = Moves(topology, layers, epochs * len(batches), len(batches), order)
         history.topology = moves.records
+    model.loss = loss
     with contextlib.ExitStack() as ending:
         if moves is not None:
             ending.callback(moves.finish)  # however it ends
@@ -242,6 +250,7 @@ def fit(
                 learning_rate=rate_at(float(epoch)),
                 loss=total / weight if weight else 0.0,
                 train_accuracy=None if correct is None else correct / seen,
+                test_loss=evaluation.loss if evaluation else None,
                 test_accuracy=evaluation.accuracy if evaluation else None,
                 seconds=seconds,
             )
@@ -268,9 +277,31 @@ def _check_optimizer(optimizer: SGD | None) -> SGD:
 def _check_loss(loss: Loss | None, model: Trainable) -> Loss:
     if loss is None:
         return model.loss
-    if isinstance(loss, type) or not callable(loss) or not callable(getattr(loss, "check_targets", None)):
-        raise TypeError(f"loss is {loss!r}; it must be a loss, nerva.SoftmaxCrossEntropy() say")
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss is {loss!r}; it must be a nerva.Loss, nerva.SoftmaxCrossEntropy() say")
     return loss
+
+
+def _check_state(topology: Topology, optimizer: SGD) -> None:
+    """Raise ValueError where the optimizer does not keep what a method looks at."""
+    wanted = getattr(topology, "state", ())
+    probe = Parameter("weight", np.zeros(1, np.float32))
+    if wanted:
+        optimizer.step([probe], 0.0)
+    for name in wanted:
+        if name not in probe.state:
+            raise ValueError(f"topology is {topology!r}, which needs an optimizer with {name}; this is {optimizer!r}")
+
+
+def _check_batches(model: Trainable, samples: int, batch_size: int) -> None:
+    """Raise ValueError where a batch, the last one maybe, has fewer samples than a layer needs in training."""
+    least = max((layer.least_batch for layer in getattr(model, "layers", ())), default=1)
+    last = samples % batch_size or min(samples, batch_size)
+    if min(last, batch_size) < least:
+        raise ValueError(
+            f"batch_size is {batch_size}: {samples} samples leave a batch of {last}, and batch normalization needs "
+            f"at least {least} in training"
+        )
 
 
 def _check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
@@ -290,10 +321,13 @@ class _Evaluator:
         loss: Loss,
         batch_size: int,
         prefix: str = "",
+        sample_weight: npt.ArrayLike | None = None,
     ) -> None:
         samples = Samples(X, model.in_features, model.dtype, prefix + "X")
         self._model, self._loss, self._count = model, loss, len(samples)
-        targets = loss.check_targets(y, len(samples), model.out_features, prefix + "y")
+        targets = weighted(
+            loss.check_targets(y, len(samples), model.out_features, prefix + "y"), sample_weight, len(samples)
+        )
         self._batches = Batches(samples, targets, batch_size, model.dtype)
 
     def __call__(self) -> Evaluation:
@@ -314,9 +348,14 @@ def evaluate(
     *,
     batch_size: int = EVALUATION_BATCH,
     loss: Loss | None = None,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> Evaluation:
-    """Return the mean loss and the accuracy on samples X (n, features) with targets y; the loss is the model's own."""
-    return _Evaluator(model, X, y, _check_loss(loss, model), positive(batch_size, "batch_size"))()
+    """Return the mean loss and the accuracy on samples X (n, features) with targets y.
+
+    `loss` is the model's own where it is None; `sample_weight`, (n,) numbers, counts in the loss alone.
+    """
+    size = positive(batch_size, "batch_size")
+    return _Evaluator(model, X, y, _check_loss(loss, model), size, sample_weight=sample_weight)()
 
 
 def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:

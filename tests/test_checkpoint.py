@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,13 +10,13 @@ import pytest
 import nerva
 
 
-def network(dtype=np.float32, seed=0, bias=True):
+def network(dtype=np.float32, seed=0, bias=True, hidden=8, last=nerva.Linear, activation="tanh"):
     rng = np.random.default_rng(seed)
     return nerva.Sequential(
         [
             nerva.SparseLinear(20, 12, density=0.2, activation="leaky_relu", bias=bias, rng=rng, dtype=dtype),
-            nerva.SparseLinear(12, 8, density=0.4, activation="tanh", bias=bias, rng=rng, dtype=dtype),
-            nerva.Linear(8, 4, bias=bias, rng=rng, dtype=dtype),
+            nerva.SparseLinear(12, hidden, density=0.4, activation=activation, bias=bias, rng=rng, dtype=dtype),
+            last(hidden, 4, bias=bias, rng=rng, dtype=dtype),
         ]
     )
 
@@ -220,6 +221,16 @@ def rewrite(path, **changed):
         ({"1.bias": np.ones(3, np.float32)}, r"bias has shape \(3,\)"),
         ({"1.bias": np.ones(8)}, "a bias is float64"),
         ({"0.indptr": np.zeros(13, np.int32)}, "indptr"),
+        ({"1.bias": None}, r"it lacks the array 1\.bias"),
+        ({"header": {"loss": {"kind": "Golden"}}}, "its loss is described wrongly"),
+        (
+            {"header": {"loss": {"kind": "SoftmaxCrossEntropy", "class_weights": [1, 2]}}},
+            "class_weights of its loss are 2; there are 4 outputs",
+        ),
+        (
+            {"header": {"loss": {"kind": "LogisticCrossEntropy", "positive_weights": [1, 2]}}},
+            "positive_weights of its loss are 2; there are 4 outputs",
+        ),
     ],
 )
 def test_broken_files_are_refused_and_change_nothing(tmp_path, changed, message):
@@ -250,6 +261,9 @@ def test_truncated_and_foreign_files_are_refused(tmp_path):
     np.savez(path, header=np.frombuffer(b"[1, 2", np.uint8))
     with pytest.raises(ValueError, match="its header is broken"):
         nerva.load_weights(path)
+    np.savez(path, header=np.frombuffer(b"[" * 100_000, np.uint8))
+    with pytest.raises(ValueError, match="its header is broken"):
+        nerva.load_weights(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("W1.npy", b"golden")
     with pytest.raises(ValueError, match="W1 has shape"):
@@ -260,11 +274,9 @@ def test_truncated_and_foreign_files_are_refused(tmp_path):
     ("other", "message"),
     [
         (lambda: nerva.MLP([20, 12, 4], density=0.2), "it holds 3 layers; the model has 2"),
-        (
-            lambda: nerva.MLP([20, 12, 8, 4], density=0.5, distribution="uniform"),
-            "layer 3 is a Linear; in the model it",
-        ),
-        (lambda: nerva.MLP([20, 12, 9, 4], density=[0.1, 0.1, 1.0]), r"layer 2 has shape \(8, 12\); in the model"),
+        (lambda: network(last=partial(nerva.SparseLinear, density=0.5)), "layer 3 is a Linear; in the model it"),
+        (lambda: network(hidden=9), r"layer 2 has shape \(8, 12\); in the model"),
+        (lambda: network(activation="relu"), "layer 2 has 'tanh'; in the model it has 'relu'"),
         (lambda: network(np.float64), "layer 1 is float32; in the model it is float64"),
         (lambda: network(bias=False), "layer 1 has a bias; in the model that is not so"),
     ],
@@ -273,6 +285,40 @@ def test_a_model_of_another_shape_is_refused(tmp_path, other, message):
     nerva.save_weights(network(), tmp_path / "w.npz")
     with pytest.raises(ValueError, match=message):
         nerva.load_weights(tmp_path / "w.npz", other())
+
+
+def test_features_that_no_array_tells_are_those_of_the_header(tmp_path):
+    """Those of an activation on its own: every layer agrees with its neighbours, and none with the header."""
+    path = tmp_path / "w.npz"
+    nerva.save_weights(nerva.Sequential([nerva.Linear(4, 3), nerva.Activation("relu"), nerva.Linear(3, 2)]), path)
+    with np.load(path) as file:
+        layers = json.loads(file["header"].tobytes())["layers"]
+    layers[1]["in"] = layers[1]["out"] = 7
+    rewrite(path, header={"layers": layers})
+    with pytest.raises(ValueError, match="arrays of layer 2 are not those of its header"):
+        nerva.load_weights(path)
+
+
+def test_a_model_takes_the_loss_of_the_file(tmp_path):
+    model, other = network(), network(seed=3)
+    model.loss = nerva.SoftmaxCrossEntropy(label_smoothing=0.2, class_weights=[1, 2, 3, 4])
+    nerva.save_weights(model, tmp_path / "w.npz")
+    nerva.load_weights(tmp_path / "w.npz", other)
+    assert repr(other.loss) == repr(model.loss)
+    nerva.save_weights(network(), tmp_path / "w.npz", layout="dense")
+    nerva.load_weights(tmp_path / "w.npz", other, order="as it says")
+    assert repr(other.loss) == repr(model.loss)  # such a file tells none
+
+
+def test_a_loss_of_ones_own_is_not_kept(tmp_path):
+    class Huber(nerva.SquaredError):
+        pass
+
+    model = network()
+    model.loss = Huber()
+    with pytest.warns(RuntimeWarning, match="the loss .* is not nerva's own"):
+        nerva.save_weights(model, tmp_path / "w.npz")
+    assert type(nerva.load_weights(tmp_path / "w.npz").loss) is nerva.SoftmaxCrossEntropy
 
 
 def test_wrong_arguments_are_named(tmp_path):

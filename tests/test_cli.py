@@ -23,7 +23,7 @@ from nerva.progress import duration, size
 
 from .reference import made_up
 
-EPOCH_KEYS = ["epoch", "learning_rate", "loss", "train_accuracy", "test_accuracy", "seconds"]
+EPOCH_KEYS = ["epoch", "learning_rate", "loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
 EPOCH_LINE = re.compile(r" *\d+ +[\d.e-]+ +(\d+\.\d{4}|nan) +\d+\.\d{2}% +\d+\.\d{2}% +\d+\.\d{2}")
 SMALL = ["--hidden", "16,8", "--density", "0.3", "--batch-size", "32"]
 ENDLESS = ["--epochs", "1000000"]
@@ -332,7 +332,8 @@ def test_weights_are_saved_and_loaded(command, blobs, tmp_path):
 @pytest.mark.parametrize("criterion", ["snip", "grasp", "synflow"])
 def test_pruned_at_the_start(command, blobs, tmp_path, criterion):
     start = ["train", "--data", blobs, "--density", "0.3", "--hidden", "16", "--prune-at-start", criterion]
-    code, out, _ = command(*start, "--prune-samples", 50, "--seed", 3, "--epochs", 1, "--learning-rate", 1e-30)
+    start += [] if criterion == "synflow" else ["--prune-samples", 50]
+    code, out, _ = command(*start, "--seed", 3, "--epochs", 1, "--learning-rate", 1e-30)
     assert code == 0
     data = nerva.datasets.npz(blobs)
     chosen = np.sort(np.random.default_rng(3).permutation(len(data.train.y))[:50])
@@ -592,6 +593,15 @@ def test_metrics_write_nulls_deep_inside(tmp_path):
             ["train", "--prune-at-start", "snip", "--loss", "squared-error"],
             "--prune-at-start: goes with --loss softmax",
         ),
+        (["train", "--prune-at-start", "snip", "--activation", "srelu"], "--prune-at-start: knows the activations"),
+        (["train", "--prune-at-start", "snip", "--init", "zeros"], "--prune-at-start: has nothing to choose from"),
+        (
+            ["train", "--prune-at-start", "synflow", "--prune-samples", "10"],
+            "--prune-samples: synflow looks at none",
+        ),
+        (["train", "--schedule", "cosine", "--milestones", "5"], "--milestones: goes with --schedule milestones"),
+        (["train", "--check-gradients", "--metrics", "m.jsonl"], "--metrics: does not go with --check-gradients"),
+        (["train", "--check-gradients", "--save-weights", "w.npz"], "--save-weights: does not go with --check-grad"),
         (["train", "--save-weights", "/nowhere/w.npz"], "--save-weights: /nowhere/w.npz is no file in a folder"),
         (["train", "--save-weights", "/"], "--save-weights: / is no file in a folder"),
     ],
@@ -625,6 +635,19 @@ def test_data_with_a_mistake_in_them(command, blobs, tmp_path):
     code, out, errors = command("train", "--data", path)
     assert (code, out, len(errors)) == (1, [], 1)
     assert "NaN" in errors[0]
+
+
+def test_a_batch_too_small_to_be_normalised(command, blobs):
+    code, _, errors = command("train", "--data", blobs, "--hidden", 8, "--batch-norm", "--batch-size", 249)
+    assert (code, len(errors)) == (2, 1)
+    assert "batch_size is 249: 250 samples leave a batch of 1" in errors[0]
+
+
+def test_weights_that_cannot_be_written_are_refused_before_the_training(command, blobs):
+    code, out, errors = command("train", "--data", blobs, *SMALL, "--epochs", 1, "--save-weights", "/dev/null")
+    assert (len(errors), out) == (1, [])
+    assert code in (1, 2)
+    assert "/dev/null" in errors[0]
 
 
 def test_a_network_that_is_too_large(command, blobs, monkeypatch):

@@ -31,6 +31,7 @@ from nerva.datasets import (
     read_idx,
     save_npz,
 )
+from nerva.files import check_writable, replacing
 
 # The functions have the names of their modules.
 digits = importlib.import_module("nerva.datasets.mnist")
@@ -467,6 +468,38 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, pixels, monkeypatch):
         save_npz(tmp_path, splits(pixels, LABELS, pixels, LABELS))
     with pytest.raises(FileNotFoundError):
         save_npz(tmp_path / "no" / "folder.npz", splits(pixels, LABELS, pixels, LABELS))
+
+
+def test_a_link_leads_to_the_file_that_is_replaced(tmp_path, pixels):
+    (tmp_path / "there").mkdir()
+    link, file = tmp_path / "link.npz", tmp_path / "there" / "saved.npz"
+    link.symlink_to(file)
+    for count in (10, 5):  # where nothing is yet, and where something is
+        save_npz(link, splits(pixels[:count], LABELS[:count], pixels, LABELS))
+        assert link.is_symlink()
+        assert len(npz(file).train.y) == count
+    assert sorted(os.listdir(tmp_path)) == ["link.npz", "there"]
+    assert os.listdir(tmp_path / "there") == ["saved.npz"]
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new.npz")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, error, message in (
+        (tmp_path, IsADirectoryError, "a folder, not a file"),
+        (tmp_path / "no" / "folder.npz", FileNotFoundError, "cannot be written"),
+        (pipe, OSError, "a device or the like"),
+        ("/dev/null", OSError, "a device or the like"),
+        (3, TypeError, "path is 3; it must be a string or a path"),
+    ):
+        with pytest.raises(error, match=message):
+            check_writable(path)
+        with pytest.raises(error, match=message), replacing(path):
+            pass
+    assert os.listdir(tmp_path) == ["pipe"]
+    with pytest.raises(TypeError, match="path is 3"):
+        nerva.load_weights(3)
 
 
 def test_what_cannot_be_read_again_is_not_saved(tmp_path, pixels):

@@ -318,7 +318,8 @@ def test_losses(name, settings, targets, formula, sample_weight):
     loss, t, z = LOSSES[name](**settings), matrix("t", 1, 3), matrix("z", 1, 3)
     of_a_sample = compiled([t, z], [formula(t, z)], *gradients(formula(t, z), [z]))
     of_probabilities = name == "cross-entropy" or "of" in settings
-    Z = np.random.default_rng(6).uniform(0.05 if of_probabilities else -2, 1, (3, 4))
+    low, high = (0.05, 1) if of_probabilities else (-2, 0) if name == LIKELIHOOD else (-2, 1)
+    Z = np.random.default_rng(6).uniform(low, high, (3, 4))
     rows = np.eye(3)[targets] if targets is LABELS else targets
     values, slopes = zip(*(of_a_sample(*sample) for sample in zip(rows, Z.T, strict=True)), strict=True)
     counts = np.ones(4) if sample_weight is None else np.array(sample_weight)

@@ -75,10 +75,21 @@ def test_a_wrong_gradient_is_named(rng, monkeypatch):
 
 def test_a_kink_is_no_error():
     """At zero ReLU has two slopes; the gradient is one of them, the difference their mean."""
-    model = nerva.Sequential([nerva.Linear(2, 3, activation="relu", init="zeros"), nerva.Linear(3, 2, rng=0)])
+    model = nerva.Sequential(
+        [nerva.Linear(2, 3, activation="relu", init="zeros", bias=False), nerva.Linear(3, 2, rng=0)]
+    )
     report = nerva.check_gradients(model, np.ones((1, 2), np.float32), [0])
     assert report.ok, str(report)
     assert report.checks[0].kinks == 6
+
+
+def test_two_kinks_on_one_number_are_left():
+    """SReLU of biases of 0 on a dead input: the model stays as it is, its copy moves a little."""
+    layers = [nerva.Linear(2, 6, activation="relu", init="zeros"), nerva.Linear(6, 4, activation="relu", rng=0)]
+    model = nerva.Sequential([*layers, nerva.Linear(4, 2, rng=0)])
+    report = nerva.check_gradients(model, np.ones((3, 2), np.float32), [0, 1, 0])
+    assert report.ok, str(report)
+    assert not any(parameter.values.any() for parameter in model.parameters() if parameter.name == "bias")
 
 
 def test_weightless_layers_pass(rng):
@@ -95,10 +106,13 @@ def test_weightless_layers_pass(rng):
         ({"samples": 1.5}, r"samples is 1\.5"),
         ({"step": 0.0}, r"step is 0\.0"),
         ({"tolerance": 2}, "tolerance is 2"),
+        ({"step": "1e-6"}, "step is '1e-6'"),
+        ({"tolerance": True}, "tolerance is True"),
+        ({"loss": "golden"}, "loss is 'golden'; it must be a nerva.Loss"),
     ],
 )
 def test_wrong_settings_are_refused(rng, settings, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         nerva.check_gradients(network(), *data(rng), **settings)
     with pytest.raises(TypeError, match="model is int"):
         nerva.check_gradients(3, *data(rng))

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "nerva"
 
 # A room imports from floors below only. The name of a package stands for what is in it, unless that has its own line.
 FLOORS = [
-    ["files"],
+    ["files", "interrupts"],
     ["_kernels", "datasets"],
     [
         "activations",
@@ -42,7 +42,6 @@ FLOORS = [
         "exchange",
         "export",
         "gradients",
-        "interrupts",
         "metrics",
         "plots",
         "progress",

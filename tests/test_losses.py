@@ -11,7 +11,7 @@ from scipy import special
 from scipy.special import log_softmax
 
 import nerva
-from nerva.losses import LOSSES, weighted
+from nerva.losses import LOSSES, Weighted, weighted
 
 K = 5
 
@@ -36,57 +36,62 @@ REAL = RNG.standard_normal((8, K))
 CLASS_WEIGHTS = np.array([0.5, 2.0, 1.0, 0.0, 3.0])
 SMOOTH = 0.9 * one_hot(LABELS) + 0.1 / K
 
-# name: (loss, targets, outputs are probabilities, the formula of outputs (n, K) and float64 targets)
+# name: (loss, targets, what the outputs come from, the formula of outputs (n, K) and float64 targets)
 CASES = {
     "softmax": (
         nerva.SoftmaxCrossEntropy(),
         LABELS,
-        False,
+        "identity",
         lambda Z: mean(cross(one_hot(LABELS), log_softmax(Z, 1))),
     ),
     "softmax of rows": (
         nerva.SoftmaxCrossEntropy(),
         ROWS,
-        False,
+        "identity",
         lambda Z: mean(cross(ROWS, log_softmax(Z, 1))),
     ),
     "softmax smoothed": (
         nerva.SoftmaxCrossEntropy(label_smoothing=0.1),
         LABELS,
-        False,
+        "identity",
         lambda Z: mean(cross(SMOOTH, log_softmax(Z, 1))),
     ),
     "softmax with class weights": (
         nerva.SoftmaxCrossEntropy(class_weights=CLASS_WEIGHTS),
         LABELS,
-        False,
+        "identity",
         lambda Z: mean(cross(one_hot(LABELS), log_softmax(Z, 1)), CLASS_WEIGHTS[LABELS]),
     ),
     "softmax of rows with class weights": (
         nerva.SoftmaxCrossEntropy(class_weights=CLASS_WEIGHTS),
         ROWS,
-        False,
+        "identity",
         lambda Z: mean(cross(CLASS_WEIGHTS * ROWS, log_softmax(Z, 1))),
     ),
-    "cross-entropy": (nerva.CrossEntropy(), LABELS, True, lambda P: mean(cross(one_hot(LABELS), np.log(P)))),
-    "cross-entropy of rows": (nerva.CrossEntropy(), ROWS, True, lambda P: mean(cross(ROWS, np.log(P)))),
-    "likelihood": (nerva.NegativeLogLikelihood(), LABELS, False, lambda Z: -mean(Z[np.arange(8), LABELS])),
+    "cross-entropy": (nerva.CrossEntropy(), LABELS, "softmax", lambda P: mean(cross(one_hot(LABELS), np.log(P)))),
+    "cross-entropy of rows": (nerva.CrossEntropy(), ROWS, "softmax", lambda P: mean(cross(ROWS, np.log(P)))),
+    "likelihood": (
+        nerva.NegativeLogLikelihood(),
+        LABELS,
+        "log_softmax",
+        lambda Z: -mean(Z[np.arange(8), LABELS]),
+    ),
     "likelihood of probabilities": (
         nerva.NegativeLogLikelihood("probabilities"),
         ROWS,
-        True,
+        "softmax",
         lambda P: -mean(np.log((ROWS * P).sum(axis=1))),
     ),
     "logistic": (
         nerva.LogisticCrossEntropy(),
         SIGNS,
-        False,
+        "identity",
         lambda Z: -mean((SIGNS * special.log_expit(Z) + (1 - SIGNS) * special.log_expit(-Z)).sum(axis=1)),
     ),
     "logistic with positive weights": (
         nerva.LogisticCrossEntropy(positive_weights=[1, 2, 3, 4, 5]),
         ROWS,
-        False,
+        "identity",
         lambda Z: (
             -mean((np.arange(1, 6) * ROWS * special.log_expit(Z) + (1 - ROWS) * special.log_expit(-Z)).sum(axis=1))
         ),
@@ -94,37 +99,39 @@ CASES = {
     "logistic of positives": (
         nerva.LogisticCrossEntropy(negatives=False),
         SIGNS,
-        False,
+        "identity",
         lambda Z: -mean((SIGNS * special.log_expit(Z)).sum(axis=1)),
     ),
     "squared of classes": (
         nerva.SquaredError(classes=True),
         LABELS,
-        False,
+        "identity",
         lambda Y: mean(((Y - one_hot(LABELS)) ** 2).sum(axis=1)),
     ),
     "logistic of classes": (
         nerva.LogisticCrossEntropy(classes=True),
         LABELS,
-        False,
+        "identity",
         lambda Z: (
             -mean((one_hot(LABELS) * special.log_expit(Z) + (1 - one_hot(LABELS)) * special.log_expit(-Z)).sum(1))
         ),
     ),
-    "squared": (nerva.SquaredError(), REAL, False, lambda Y: mean(((Y - REAL) ** 2).sum(axis=1))),
-    "mean squared": (nerva.MeanSquaredError(), REAL, False, lambda Y: mean(((Y - REAL) ** 2).mean(axis=1))),
+    "squared": (nerva.SquaredError(), REAL, "identity", lambda Y: mean(((Y - REAL) ** 2).sum(axis=1))),
+    "mean squared": (nerva.MeanSquaredError(), REAL, "identity", lambda Y: mean(((Y - REAL) ** 2).mean(axis=1))),
 }
 
 
-def outputs(probabilities, dtype=np.float64, scale=1.0):
-    Z = RNG.standard_normal((8, K)) * scale
-    return np.ascontiguousarray((special.softmax(Z, 1) if probabilities else Z).T, dtype)
+def outputs(activation, dtype=np.float64):
+    Z = RNG.standard_normal((8, K))
+    if activation != "identity":
+        Z = {"softmax": special.softmax, "log_softmax": log_softmax}[activation](Z, 1)
+    return np.ascontiguousarray(Z.T, dtype)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_value(name, dtype):
-    loss, targets, probabilities, formula = CASES[name]
-    Z = outputs(probabilities, dtype)
+    loss, targets, activation, formula = CASES[name]
+    Z = outputs(activation, dtype)
     result = loss(Z, loss.check_targets(targets, 8, K))
     assert result.value == pytest.approx(formula(Z.T.astype(np.float64)), rel=2e-6 if dtype == np.float32 else 1e-13)
     assert result.gradient.dtype == dtype
@@ -134,8 +141,8 @@ def test_value(name, dtype):
 @pytest.mark.parametrize("weights", [None, RNG.random(8) + 0.1])
 @pytest.mark.parametrize("name", CASES)
 def test_gradient_by_central_differences(name, weights):
-    loss, targets, probabilities, _ = CASES[name]
-    Z = outputs(probabilities)
+    loss, targets, activation, _ = CASES[name]
+    Z = outputs(activation)
     y = weighted(loss.check_targets(targets, 8, K), weights, 8)
     gradient = loss(Z, y).gradient.copy()
     for at in np.ndindex(Z.shape):
@@ -162,8 +169,8 @@ def test_logits_of_any_size(dtype, scale, seed):
 @pytest.mark.parametrize("name", CASES)
 def test_weights_repeat_and_leave_out(name):
     """A sample of weight 2 counts as two samples, one of weight 0 not at all."""
-    loss, targets, probabilities, _ = CASES[name]
-    Z, weights = outputs(probabilities), np.array([0, 1, 2, 0, 1, 1, 2, 1])
+    loss, targets, activation, _ = CASES[name]
+    Z, weights = outputs(activation), np.array([0, 1, 2, 0, 1, 1, 2, 1])
     repeated = np.repeat(np.arange(8), weights)
     y = loss.check_targets(targets, 8, K)
     value, gradient, _, weight = loss(Z, weighted(y, weights, 8))
@@ -176,9 +183,9 @@ def test_weights_repeat_and_leave_out(name):
 
 
 def test_no_weight_at_all():
-    for loss, targets, probabilities, _ in CASES.values():
-        y = weighted(loss.check_targets(targets, 8, K), np.zeros(8), 8)
-        value, gradient, _, weight = loss(outputs(probabilities), y)
+    for loss, targets, activation, _ in CASES.values():
+        y = Weighted(loss.check_targets(targets, 8, K), np.zeros(8))  # a batch of samples that do not count
+        value, gradient, _, weight = loss(outputs(activation), y)
         assert (value, weight, np.abs(gradient).max()) == (0, 0, 0)
 
 
@@ -225,6 +232,8 @@ def test_how_many_are_right():
         (lambda: nerva.SoftmaxCrossEntropy(class_weights=[1, -1]), "class_weights holds"),
         (lambda: nerva.SoftmaxCrossEntropy(class_weights=[[1]]), r"class_weights has shape \(1, 1\)"),
         (lambda: nerva.SoftmaxCrossEntropy(class_weights=[np.nan]), "class_weights holds"),
+        (lambda: nerva.SoftmaxCrossEntropy(class_weights=[0, 0]), r"class_weights has the sum 0\.0"),
+        (lambda: nerva.LogisticCrossEntropy(positive_weights=[1e39]), r"positive_weights has the sum 1e\+39"),
         (lambda: nerva.NegativeLogLikelihood("odds"), "of is 'odds'"),
         (lambda: nerva.LogisticCrossEntropy(positive_weights=[-1]), "positive_weights holds"),
         (lambda: nerva.LogisticCrossEntropy(negatives=0), "negatives is 0"),
@@ -261,7 +270,17 @@ def test_wrong_targets_are_named(loss, targets, message):
 
 
 @pytest.mark.parametrize(
-    "weights", [np.ones(7), -np.ones(8), np.full(8, np.nan), np.ones((8, 1)), ["a"] * 8, np.full(8, np.inf)]
+    "weights",
+    [
+        np.ones(7),
+        -np.ones(8),
+        np.full(8, np.nan),
+        np.ones((8, 1)),
+        ["a"] * 8,
+        np.full(8, np.inf),
+        np.zeros(8),
+        np.full(8, 1e308),
+    ],
 )
 def test_wrong_sample_weights_are_named_and_nothing_changes(weights):
     rng = np.random.default_rng(0)
@@ -275,6 +294,22 @@ def test_wrong_sample_weights_are_named_and_nothing_changes(weights):
             call()
     for p, values in zip(model.parameters(), before, strict=True):
         np.testing.assert_array_equal(p.values, values)
+
+
+@pytest.mark.parametrize("loss", [nerva.CrossEntropy(), nerva.NegativeLogLikelihood("probabilities")])
+@pytest.mark.parametrize("wrong", [-0.2, 1.2])
+def test_what_is_no_probability_is_refused(loss, wrong, dtype):
+    Z = outputs("softmax", dtype)
+    Z[2, 3] = wrong
+    with pytest.raises(ValueError, match=f"the outputs are from .*{abs(wrong)}.* this loss takes probabilities"):
+        loss(Z, LABELS)
+    Z[2, 3] = np.nan  # of a training that is lost; that is for the loss to show
+    assert np.isnan(loss(Z, np.full(8, 2)).value)
+
+
+def test_what_is_no_logarithm_of_a_probability_is_refused(dtype):
+    with pytest.raises(ValueError, match="this loss takes log-probabilities, those of log_softmax"):
+        nerva.NegativeLogLikelihood()(outputs("identity", dtype), LABELS)
 
 
 def test_a_loss_says_what_it_is():
@@ -293,11 +328,10 @@ def test_a_loss_says_what_it_is():
 
 @pytest.mark.parametrize("name", CASES)
 def test_through_a_network_of_sparse_layers(name):
-    loss, targets, probabilities, _ = CASES[name]
-    last = "softmax" if probabilities else "identity"
+    loss, targets, activation, _ = CASES[name]
     layers = [
         nerva.SparseLinear(6, 9, density=0.4, activation="tanh", rng=1, dtype=np.float64),
-        nerva.SparseLinear(9, K, density=0.6, activation=last, rng=2, dtype=np.float64),
+        nerva.SparseLinear(9, K, density=0.6, activation=activation, rng=2, dtype=np.float64),
     ]
     X = np.random.default_rng(3).standard_normal((8, 6))
     report = nerva.check_gradients(nerva.Sequential(layers), X, targets, loss=loss)

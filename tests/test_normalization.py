@@ -204,8 +204,14 @@ def test_the_layer_in_training_and_in_evaluation(dtype, rng):
 def test_one_sample_in_training_is_refused_before_anything_changes():
     model = nerva.MLP([4, 3, 2], density=0.5, batch_norm=True)
     X, y = np.ones((21, 4), np.float32), np.zeros(21, int)
-    with pytest.raises(ValueError, match="at least two samples"):
+    before = pickle.dumps(model)
+    with pytest.raises(ValueError, match=r"batch_size is 20: 21 samples leave a batch of 1, .* at least 2"):
         model.fit(X, y, epochs=1, batch_size=20)
+    with pytest.raises(ValueError, match=r"batch_size is 1: .* at least 2"):
+        model.fit(X, y, epochs=1, batch_size=1)
+    with pytest.raises(ValueError, match="leave a batch of 1"):
+        model.train_step(X[:1], y[:1], nerva.SGD(), 0.1)
+    assert pickle.dumps(model) == before
     layer = nerva.BatchNorm(4)
     for N in (0, 1):
         with pytest.raises(ValueError, match="at least two samples"):

@@ -1,5 +1,6 @@
 """Sparse inputs: batches of sparse samples, a layer's products with them, and networks that train on them."""
 
+import copy
 import pickle
 import threading
 
@@ -417,6 +418,32 @@ def test_training_goes_as_with_dense_samples(density, optimizer, words):
         assert model.predict(samples[:1]).shape == (1,)
     for got, wanted in zip(*results, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [nerva.RigL(every=3), nerva.RigL(every=4, accumulate=2), nerva.SRigL(every=4), nerva.GraNet(0.1, every=4)],
+    ids=["rigl", "accumulated", "srigl", "granet"],
+)
+def test_weights_grow_as_with_dense_samples(topology, words):
+    X, dense, y = words
+    models = [networks(np.float64, [0.3, 0.5]) for _ in range(2)]
+    for model, samples in zip(models, (X, dense), strict=True):
+        model.fit(samples, y, epochs=3, batch_size=32, schedule=0.1, rng=0, topology=copy.deepcopy(topology))
+    for got, wanted in zip(*(model.layers for model in models), strict=True):
+        np.testing.assert_array_equal(got.weight.indptr, wanted.weight.indptr)
+        np.testing.assert_array_equal(got.weight.indices, wanted.weight.indices)
+        np.testing.assert_allclose(got.weight.values, wanted.weight.values, rtol=1e-9, atol=1e-11)
+    assert not np.array_equal(
+        models[0].layers[0].weight.indices, networks(np.float64, [0.3, 0.5]).layers[0].weight.indices
+    )
+
+
+def test_a_batch_is_made_dense(rng, dtype):
+    X, dense = draw_samples(rng, 23, 11, dtype=dtype)
+    found = SparseBatch.from_scipy(X, dtype).to_dense()
+    assert (found.dtype, found.shape) == (dtype, (11, 23))
+    np.testing.assert_allclose(found, dense.T, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Methods of dynamic sparse training: the decisions of a dense, masked reference, position for position."""
 
 import re
+import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 import nerva
 from nerva._kernels.growth import flat_positions
-from nerva.topology.grow import distinct
+from nerva.topology.drop import smallest
+from nerva.topology.grow import distinct, uniformly
 
 from . import topology_reference as dense
 
@@ -243,6 +245,41 @@ def test_top_kast_leaves_its_forward_set_however_the_training_ends(data, end):
     assert all(layer.weight.values.all() for layer in model.layers)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_an_update(data, number):
+    """Weights, and what is kept of them, move together or not at all."""
+    came = []
+
+    def grow(site, count):
+        if site.index == 1 and not came:
+            came.append(count)
+            signal.raise_signal(number)
+        return uniformly(site, count)
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    def take():
+        X, y = data
+        method = nerva.topology.Topology(nerva.When(5), smallest, grow)
+        model.fit(X, y, epochs=1, batch_size=BATCH, topology=method, optimizer=nerva.Adam())
+
+    model, former = make(), signal.signal(number, stop)
+    try:
+        before = [flat_positions(layer.weight) for layer in model.layers]
+        with pytest.raises(KeyboardInterrupt):
+            take()
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, former)
+    assert came
+    for layer, old in zip(model.layers, before, strict=True):
+        assert not np.array_equal(flat_positions(layer.weight), old)  # the third as well
+        for parameter in layer.parameters():
+            assert all(state.shape == parameter.values.shape for state in parameter.state.values())
+    take()
+
+
 def test_sparse_momentum_is_that_of_a_mask(data):
     def advance(net, X, y, step, rng):
         if step and step % 2 == 0:
@@ -273,6 +310,12 @@ def test_sparse_momentum_moves_weights_between_layers(data):
 
 
 def test_sparse_momentum_needs_a_momentum(data):
+    model = make()
+    before = [parameter.values.copy() for parameter in model.parameters()]
+    with pytest.raises(ValueError, match=r"topology is SNFS.*needs an optimizer with momentum; this is SGD"):
+        model.fit(*data, epochs=1, topology=nerva.SNFS(), optimizer=nerva.SGD())
+    for parameter, old in zip(model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.values, old)
     with pytest.raises(ValueError, match="momentum"):
         list(run(make(), nerva.SNFS(every=5, unit="step"), data, momentum=0.0))
 

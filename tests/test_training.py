@@ -134,11 +134,42 @@ def test_validation_follows_every_epoch():
     found = []
 
     def evaluate(model, _):
-        found.append(model.evaluate(*held_out).accuracy)
+        found.append(model.evaluate(*held_out))
 
     history = model.fit(X, y, epochs=3, validation=held_out, callbacks=[evaluate])
-    assert history["test_accuracy"] == found
-    assert model.fit(X, y, epochs=1)["test_accuracy"] == [None]
+    assert history["test_accuracy"] == [evaluation.accuracy for evaluation in found]
+    assert history["test_loss"] == [evaluation.loss for evaluation in found]
+    alone = model.fit(X, y, epochs=1)
+    assert (alone["test_loss"], alone["test_accuracy"]) == ([None], [None])
+
+
+def test_an_evaluation_takes_another_loss_and_weights():
+    model, (X, y) = network(output="softmax"), samples()
+    weights = np.random.default_rng(0).random(90)
+    P = model.forward(np.ascontiguousarray(X.T, np.float32), training=False).T.copy()
+    each = -np.log(P[np.arange(90), y].astype(float))
+    found = model.evaluate(X, y, loss=nerva.CrossEntropy(), sample_weight=weights, batch_size=17)
+    assert found.loss == pytest.approx(np.average(each, weights=weights), rel=1e-5)
+    assert found.accuracy == (P.argmax(axis=1) == y).mean()
+    assert type(model.loss) is nerva.SoftmaxCrossEntropy
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        model.evaluate(X, y, sample_weight=weights[1:])
+    with pytest.raises(TypeError, match=r"loss is .*CrossEntropy.*; it must be a nerva\.Loss"):
+        model.evaluate(X, y, loss=nerva.CrossEntropy)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"y": [99] * 90}, {"epochs": 0}, {"batch_size": 0}, {"topology": 3}, {"callbacks": 3}, {"rng": "x"}]
+)
+def test_a_loss_is_the_models_once_all_is_right(wrong):
+    model, (X, y) = network(), samples()
+    with pytest.raises((ValueError, TypeError)):
+        model.fit(X, **{"y": y, "loss": nerva.SquaredError(classes=True), **wrong})
+    with pytest.raises(ValueError, match="rate"):
+        model.train_step(X, y, nerva.SGD(), -1, nerva.SquaredError(classes=True))
+    assert type(model.loss) is nerva.SoftmaxCrossEntropy
+    model.train_step(X, y, nerva.SGD(), 0.1, nerva.SquaredError(classes=True))
+    assert type(model.loss) is nerva.SquaredError
 
 
 def test_seconds_are_those_of_training_alone():
@@ -192,7 +223,7 @@ def test_a_callback_ends_the_training(where, taken):
 def test_a_history_is_read_by_column():
     history = network().fit(*samples(), epochs=2)
     assert history["epoch"] == [1, 2]
-    columns = ["epoch", "learning_rate", "loss", "train_accuracy", "test_accuracy", "seconds"]
+    columns = ["epoch", "learning_rate", "loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
     assert history.as_dicts() == [{name: history[name][i] for name in columns} for i in range(2)]
     assert [list(entry) for entry in history.as_dicts()] == [columns] * 2
     assert [record.loss for record in history.epochs] == history["loss"]

@@ -14,7 +14,7 @@ from .csr cimport CSR
 from .isa cimport kernels, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport threads
 
-from .memory import empty_vector
+from .memory import empty_batch, empty_vector
 
 cnp.import_array()
 
@@ -84,6 +84,15 @@ cdef class SparseBatch:
         arrays = (self._indptr, self._indices, self._values, self._rows_of, self._features, self._starts, self._samples,
                   self._by_feature)
         return sum(array.nbytes for array in arrays if array is not None)
+
+    def to_dense(self):
+        """Return the samples as an array (D, N), aligned as batches are."""
+        dense = empty_batch(self.features, self.batch, self.dtype)
+        with self.lock:
+            dense[:] = 0
+            samples = np.repeat(np.arange(self.batch), np.diff(self._indptr[:self.batch + 1]))
+            np.add.at(dense, (self._indices[:self.nnz], samples), self._values[:self.nnz])
+        return dense
 
     def __repr__(self):
         return f"<SparseBatch {self.features} x {self.batch}, {self.nnz} entries, {self.dtype}>"

@@ -138,6 +138,7 @@ class Affine(Layer):
         if isinstance(self._X, SparseBatch):
             if input_gradient:
                 raise ValueError("input_gradient is True, but X was sparse; there is no gradient for it")
+            self._DZ = DZ
             self._sparse_backward(self._X, self._Y, DY, DZ, delta, step)
             return None
         DX = self._input_gradients.take(N) if input_gradient else None
@@ -149,11 +150,12 @@ class Affine(Layer):
     def signals(self) -> tuple[Array, Array]:
         """X (D, N) and DZ (K, N) of the last way back, whose product DZ X' would be the gradient of a dense W.
 
-        They lie in buffers that the next pass overwrites. Raises RuntimeError where there was none.
+        They lie in buffers that the next pass overwrites; an X that was sparse is made dense. Raises RuntimeError where
+        there was none.
         """
         if self._X is None or self._DZ is None or self._X.shape[1] != self._DZ.shape[1]:
             raise RuntimeError("there are no signals before a forward pass with training=True and a backward pass")
-        return self._X, self._DZ
+        return self._X.to_dense() if isinstance(self._X, SparseBatch) else self._X, self._DZ
 
     def parameters(self) -> list[Parameter]:
         """Return the weights and, where there are any, the bias and an SReLU's numbers, as the optimizer sees them."""

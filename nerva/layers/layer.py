@@ -26,6 +26,7 @@ class Layer(ABC):
     activation: Activation | None = None
     fused: tuple[int, float] | None = None
     goes_through: bool = False
+    least_batch: int = 1  # samples that training needs
 
     _X: Any = None  # what `forward` in training took, and what it gave
     _Y: Array | None = None

@@ -34,6 +34,7 @@ class BatchNorm(Layer):
     """
 
     dtype: np.dtype[np.floating]
+    least_batch = 2
 
     def __init__(
         self,

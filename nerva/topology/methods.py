@@ -171,6 +171,8 @@ class SNFS(Topology):
     number of all weights is constant, that of a layer is not. Needs an optimizer with momentum.
     """
 
+    state = ("momentum",)
+
     def __init__(
         self,
         fraction: float = 0.3,

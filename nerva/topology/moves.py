@@ -8,6 +8,7 @@ import numpy as np
 
 from nerva._kernels.csr import CSR
 from nerva.initializers import Initializer, initial_values
+from nerva.interrupts import deferred
 from nerva.parameters import Array
 from nerva.topology.density import Path, in_proportion
 from nerva.topology.drop import Drop, lowest
@@ -39,6 +40,8 @@ class Topology:
     Counts are exact: a layer has its target of weights after every update, and never loses its last one. The gradient
     of other layers' parameters, and the biases', is not used where the update is "instead" of a step, as in RigL.
     """
+
+    state: tuple[str, ...] = ()  # what the optimizer must keep of the weights
 
     def __init__(
         self,
@@ -189,15 +192,17 @@ class Moves:
 
     def finish(self) -> None:
         """Leave the network as it shall be used."""
-        self.method.finish(self.sites)
+        with deferred():
+            self.method.finish(self.sites)
 
     def _update(self, rate: float) -> None:
         now, self._now = self._now, None
         assert now is not None
         if not all(self._finite(site) for site in self.sites):
             return  # the training has diverged, which the loop warns of: there is nothing to compare
-        for site, (dropped, grown) in zip(self.sites, self.method.update(self.sites, now, rate), strict=True):
-            self.records.append(record(now.step, site.index, site.weight, dropped, grown, len(site.ever)))
+        with deferred():  # weights, and what is kept of them, move together or not at all
+            for site, (dropped, grown) in zip(self.sites, self.method.update(self.sites, now, rate), strict=True):
+                self.records.append(record(now.step, site.index, site.weight, dropped, grown, len(site.ever)))
 
     def _finite(self, site: Site) -> bool:
         numbers = [site.values, *(site.signals if self.method.moment == "instead" else ())]
