@@ -39,6 +39,7 @@ TOPOLOGIES = ("set", "magnitude", "threshold", "rigl", "srigl", "snfs", "deepr",
 FRACTIONS = ("set", "magnitude", "rigl", "srigl", "snfs", "top-kast", "granet")
 DENSITIES = ("gmp", "granet", "top-kast")
 ACCUMULATING = ("rigl", "granet")
+GROWING = ("set", "magnitude", "threshold", "rigl", "srigl", "top-kast")
 
 T = TypeVar("T")
 
@@ -147,12 +148,7 @@ def _add_options(parser: Parser) -> None:
     )
     add("--weight-decay", metavar="W", type=_decay, default="0", help="pull of the weights to zero (%(default)s)")
     add("--learning-rate", metavar="R", type=_positive, default="0.01", help="size of the steps (%(default)s)")
-    add(
-        "--milestones",
-        metavar="N,N",
-        type=_milestones,
-        help="epochs (50,75), or none, after which",
-    )
+    add("--milestones", metavar="N,N", type=_milestones, help="epochs (50,75), or none, after which")
     add("--gamma", metavar="G", type=_positive, help="multiplies the learning rate, with step too (0.1)")
     add("--schedule", **_one_of(SCHEDULES, "milestones"), help="of the learning rate: %(choices)s (%(default)s)")
     add(
@@ -165,6 +161,7 @@ def _add_options(parser: Parser) -> None:
     add("--warm-up", metavar="E", type=_positive, help="epochs in which the learning rate rises from 0")
     add("--clip-norm", metavar="C", type=_positive, help="scale gradients down to this norm, all together")
     add("--clip-value", metavar="C", type=_positive, help="bring every number of the gradients within this")
+    add("--no-shuffle", action="store_true", help="take the samples in the order of the file, every epoch")
     add("--seed", metavar="N", type=_whole(0), default=0, help="of weights and order of samples (%(default)s)")
 
     group = parser.add_argument_group("dynamic sparse training")
@@ -174,7 +171,8 @@ def _add_options(parser: Parser) -> None:
     add("--drop-fraction", metavar="F", type=_momentum, help="of the weights, in an update (the method's own)")
     add("--drop-threshold", metavar="T", type=_decay, help="of threshold, which drops what is not above it")
     add("--accumulate", metavar="N", type=_whole(1), help="batches that rigl and granet take the gradient of (1)")
-    add("--final-density", metavar="D", type=_density, help=f"of {', '.join(DENSITIES)}, which start from --density")
+    add("--grow-init", **_one_of(INITIALIZERS), help="first values of weights that grow (the method's own)")
+    add("--final-density", metavar="D", type=_density, help=f"what {', '.join(DENSITIES)} go to, from --density")
 
     group = parser.add_argument_group("computation")
     add = group.add_argument
@@ -287,6 +285,7 @@ def _settle_topology(options: Namespace, error: Callable[[str], NoReturn]) -> No
         "--drop-fraction": (options.drop_fraction, FRACTIONS),
         "--drop-threshold": (options.drop_threshold, ("threshold",)),
         "--accumulate": (options.accumulate, ACCUMULATING),
+        "--grow-init": (options.grow_init, GROWING),
         "--final-density": (options.final_density, DENSITIES),
     }
     for name, (value, methods) in given.items():

@@ -117,6 +117,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
                     schedule=schedule(options),
                     topology=topology(options),
                     loss=judge,
+                    shuffle=not options.no_shuffle,
                     augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
                     callbacks=[report, *filter(None, [metrics]), _stop_when_lost, patience],
                 )

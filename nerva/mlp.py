@@ -38,8 +38,9 @@ class MLP(Sequential):
     batch_norm : whether a nerva.BatchNorm stands between each hidden layer, which has no bias then, and its activation
     dropout : rate of a nerva.Dropout behind each hidden layer
     drop_connect : rate at which the weights of every layer are dropped in training (see nerva.Linear)
+    sparse : whether layers of density 1 are of nerva.SparseLinear too, so that their weights can be pruned
 
-    A layer whose density is 1 is a nerva.Linear, every other a nerva.SparseLinear.
+    A layer whose density is 1 is a nerva.Linear unless `sparse`, every other a nerva.SparseLinear.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MLP(Sequential):
         dropout: float = 0.0,
         drop_connect: float = 0.0,
         output: Function = "identity",
+        sparse: bool = False,
     ) -> None:
         if not isinstance(sizes, Iterable):
             raise TypeError(f"sizes is {sizes!r}; it must be at least two positive integers")
@@ -77,6 +79,8 @@ class MLP(Sequential):
         dropout = check_drop_rate(dropout, "dropout")
         if not isinstance(batch_norm, (bool, np.bool_)):
             raise TypeError(f"batch_norm is {batch_norm!r}; it must be True or False")
+        if not isinstance(sparse, (bool, np.bool_)):
+            raise TypeError(f"sparse is {sparse!r}; it must be True or False")
         layers: list[Layer] = []
         for i, ((D, K), d, f) in enumerate(zip(shapes, densities, activations, strict=True)):
             hidden = i < len(shapes) - 1
@@ -89,7 +93,7 @@ class MLP(Sequential):
                 "dtype": dtype,
                 "drop_connect": drop_connect,
             }
-            if d == 1.0:
+            if d == 1.0 and not sparse:
                 layers.append(Linear(D, K, **settings))
             else:
                 settings |= {"support": as_support(support), "fan": fan, "backend": backend}

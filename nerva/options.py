@@ -99,6 +99,7 @@ def _drawn(options: Namespace, sizes: list[int]) -> Sequential:
         dtype=options.dtype,
         seed=options.seed,
         backend=options.backend,
+        sparse=options.final_density is not None,
     )
 
 
@@ -168,16 +169,17 @@ def topology(options: Namespace) -> Topology | None:
         return None
     when: dict[str, Any] = {"every": options.update_every, "unit": "step"}
     fraction: dict[str, Any] = {} if options.drop_fraction is None else {"fraction": options.drop_fraction}
+    init: dict[str, Any] = {} if options.grow_init is None else {"init": options.grow_init}
     methods: dict[str, Callable[[], Topology]] = {
-        "set": lambda: SET(**fraction, **when),
-        "magnitude": lambda: Magnitude(**fraction, **when),
-        "threshold": lambda: Threshold(options.drop_threshold, **when),
-        "rigl": lambda: RigL(**fraction, **when, accumulate=options.accumulate or 1),
-        "srigl": lambda: SRigL(**fraction, **when),
+        "set": lambda: SET(**fraction, **when, **init),
+        "magnitude": lambda: Magnitude(**fraction, **when, **init),
+        "threshold": lambda: Threshold(options.drop_threshold, **when, **init),
+        "rigl": lambda: RigL(**fraction, **when, **init, accumulate=options.accumulate or 1),
+        "srigl": lambda: SRigL(**fraction, **when, **init),
         "snfs": lambda: SNFS(**fraction, **when),
         "gmp": lambda: GMP(options.final_density, **when),
         "granet": lambda: GraNet(options.final_density, **fraction, **when, accumulate=options.accumulate or 1),
         "deepr": lambda: DeepR(**when),
-        "top-kast": lambda: TopKAST(options.final_density / options.density, **fraction, **when),
+        "top-kast": lambda: TopKAST(options.final_density / options.density, **fraction, **when, **init),
     }
     return methods[options.topology]()

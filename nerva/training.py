@@ -171,6 +171,7 @@ def fit(
     loss: Loss | None = None,
     sample_weight: npt.ArrayLike | None = None,
     rng: np.random.Generator | int | None = None,
+    shuffle: bool = True,
     augment: Augment | None = None,
     topology: Topology | None = None,
     callbacks: Iterable[Callback] = (),
@@ -185,10 +186,11 @@ def fit(
     sample_weight : (n,) numbers; so much does each sample count in the loss
     validation : a pair (X, y) to evaluate after every epoch
     epochs, batch_size : passes over the data, samples in a step; the last batch of a pass holds what is left
-    optimizer : SGD, Momentum or Nesterov; None is Nesterov(0.9)
+    optimizer : one of nerva.optimizers, or nerva.Groups of them; None is Nesterov(0.9)
     schedule : a learning rate, or a callable epoch -> rate (see nerva.schedules)
     loss : None is the model's own, SoftmaxCrossEntropy() unless it was trained with another, which it keeps
     rng : a generator or seed for the order of the samples; None takes the model's own generator
+    shuffle : whether every pass goes in a new random order; False keeps that of the samples
     augment : nerva.Augment((3, 32, 32)) shifts and flips the training images at random, drawn from `rng` too
     topology : moves the weights of the sparse layers as they train, nerva.RigL() say; it draws from `rng` too
     callbacks : called as callback(model, record) after every epoch; one with a method `on_batch(batch, batches)` has
@@ -205,8 +207,10 @@ def fit(
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"validation is {type(validation).__name__}; it must be a pair (X, y)")
         held_out = _Evaluator(model, *validation, loss, batch_size, "validation ")
-    order = model.rng if rng is None else as_generator(rng)
-    batches = Batches(samples, labels, batch_size, model.dtype, order, check_augment(augment, model.in_features))
+    if not isinstance(shuffle, (bool, np.bool_)):
+        raise TypeError(f"shuffle is {shuffle!r}; it must be True or False")
+    order, augment = model.rng if rng is None else as_generator(rng), check_augment(augment, model.in_features)
+    batches = Batches(samples, labels, batch_size, model.dtype, order, augment, shuffle=bool(shuffle))
     callbacks = _check_callbacks(callbacks)
     per_batch = [callback.on_batch for callback in callbacks if hasattr(callback, "on_batch")]
     check_rate(rate_at(0.0), "schedule(0)")

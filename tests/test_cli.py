@@ -271,16 +271,26 @@ def test_the_command_trains_as_the_library_does(metrics_of, blobs):
             {},
             {"topology": nerva.SET(0.1, every=5, unit="step")},
         ),
-        (["--topology", "gmp", "--final-density", 0.1, "--update-every", 3], {}, {"topology": nerva.GMP(0.1, every=3)}),
+        (
+            ["--topology", "gmp", "--final-density", 0.1, "--update-every", 3],
+            {"sparse": True},
+            {"topology": nerva.GMP(0.1, every=3)},
+        ),
         (
             ["--topology", "granet", "--final-density", 0.1, "--update-every", 3],
-            {},
+            {"sparse": True},
             {"topology": nerva.GraNet(0.1, every=3)},
         ),
         (
             ["--topology", "rigl", "--update-every", 4, "--accumulate", 2, "--drop-fraction", 0.2],
             {},
             {"topology": nerva.RigL(0.2, every=4, accumulate=2)},
+        ),
+        (["--no-shuffle"], {}, {"shuffle": False}),
+        (
+            ["--topology", "srigl", "--update-every", 4, "--grow-init", "he"],
+            {},
+            {"topology": nerva.SRigL(every=4, init="he")},
         ),
         (["--topology", "deepr"], {}, {"topology": nerva.DeepR()}),
         (
@@ -290,7 +300,7 @@ def test_the_command_trains_as_the_library_does(metrics_of, blobs):
         ),
         (
             ["--topology", "top-kast", "--final-density", 0.15, "--update-every", 4],
-            {},
+            {"sparse": True},
             {"topology": nerva.TopKAST(0.5, every=4)},
         ),
         (["--topology", "srigl", "--update-every", 4], {}, {"topology": nerva.SRigL(every=4)}),
@@ -314,6 +324,15 @@ def test_every_option_does_what_its_argument_does(metrics_of, blobs, options, ne
     model = nerva.MLP([20, 16, 8, 3], density=0.3, seed=5, **network)
     history = model.fit(*data.train, validation=data.test, epochs=3, batch_size=50, **training)
     assert [epoch["loss"] for epoch in epochs] == history["loss"]
+
+
+def test_a_dense_network_is_pruned_while_it_trains(command, blobs, tmp_path):
+    options = ["--hidden", "16,8", "--density", 1, "--topology", "gmp", "--final-density", 0.1, "--update-every", 3]
+    code, _, _ = command("train", "--data", blobs, "--epochs", 2, *options, "--save-weights", tmp_path / "w.npz")
+    assert code == 0
+    model = nerva.load_weights(tmp_path / "w.npz")
+    assert all(isinstance(layer, nerva.SparseLinear) for layer in model.layers)
+    assert model.nnz == 47  # a tenth of 20 x 16 + 16 x 8 + 8 x 3
 
 
 def test_weights_are_saved_and_loaded(command, blobs, tmp_path):
@@ -478,7 +497,7 @@ def test_a_disk_that_fills_up_keeps_whole_lines(blobs, tmp_path):
     """The size a file may have stands for the disk."""
     path = tmp_path / "run.jsonl"
     program = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)); "
         "from nerva.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     arguments = ["train", "--data", blobs, *SMALL, *ENDLESS, "--metrics", str(path)]
@@ -583,6 +602,7 @@ def test_metrics_write_nulls_deep_inside(tmp_path):
         (["train", "--period", "3"], "--period: goes with --schedule step or cosine"),
         (["train", "--accumulate", "3", "--topology", "set"], "--accumulate: goes with --topology rigl or granet"),
         (["train", "--drop-fraction", "0.3", "--topology", "gmp", "--final-density", "0.001"], "--drop-fraction: goes"),
+        (["train", "--grow-init", "he", "--topology", "snfs"], "--grow-init: goes with --topology set or"),
         (["train", "--topology", "threshold"], "--topology threshold: needs --drop-threshold"),
         (["train", "--drop-threshold", "1", "--topology", "rigl"], "--drop-threshold: goes with --topology threshold"),
         (["train", "--topology", "top-kast", "--final-density", "0.5"], "--topology top-kast: --density is that of"),

@@ -69,6 +69,13 @@ def test_density_of_the_whole_or_of_each_layer(density):
     assert [layer.nnz for layer in model.layers] == [29, 14, 7]
 
 
+@pytest.mark.parametrize(("sparse", "kind"), [(False, nerva.Linear), (True, nerva.SparseLinear)])
+def test_full_layers_may_be_sparse_ones(sparse, kind):
+    model = network(density=[0.3, 1.0, 1], sparse=sparse)
+    assert [type(layer) for layer in model.layers] == [nerva.SparseLinear, kind, kind]
+    assert [layer.density for layer in model.layers][1:] == [1, 1]
+
+
 def test_a_seed_decides_supports_and_weights():
     one, same, other, drawn = network(), network(), network(seed=2), network(seed=np.random.default_rng(1))
     for layer, twin, stranger, generated in zip(one.layers, same.layers, other.layers, drawn.layers, strict=True):
@@ -103,6 +110,7 @@ def test_a_seed_decides_supports_and_weights():
         ({"seed": -1}, ValueError, "seed"),
         ({"seed": "now"}, TypeError, "seed"),
         ({"backend": "cuda"}, ValueError, "backend"),
+        ({"sparse": 1}, TypeError, "sparse"),
     ],
 )
 def test_a_wrong_argument_of_mlp_is_named(changed, error, name):

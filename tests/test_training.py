@@ -259,6 +259,17 @@ def test_the_order_of_samples_is_that_of_the_seed():
     assert len({tuple(loss) for loss in losses}) == 4
 
 
+def test_the_order_of_the_samples_can_be_kept():
+    model, twin, (X, y) = network(Recorder), network(), samples()
+    model.fit(X, y, epochs=2, batch_size=40, shuffle=False)
+    rows = [np.rint(batch[:, 0] * 90).astype(int) for batch in model.seen]
+    np.testing.assert_array_equal(np.concatenate(rows), np.tile(np.arange(90), 2))
+    optimizer = nerva.Nesterov()
+    for first in (0, 40, 80) * 2:
+        twin.train_step(X[first : first + 40], y[first : first + 40], optimizer, 0.01)
+    assert_same_weights(model, twin)
+
+
 KINDS = {
     "float32": lambda X: X.astype(np.float32),
     "columns side by side": lambda X: np.asfortranarray(X, np.float32),
@@ -399,6 +410,7 @@ WRONG = {
     "loss": ["mse", nerva.SoftmaxCrossEntropy],
     "rng": ["seed", -1, 0.5],
     "callbacks": [5, [5], print],
+    "shuffle": [None, 1, "no"],
     "augment": [4, True, "flip", nerva.Augment, nerva.Augment((1, 4, 4), padding=1), nerva.Augment((3, 12, 1), 0)],
     "validation": [samples()[:1], samples()[0], (*samples(), 1), "none"],
 }

@@ -161,9 +161,9 @@ class Batches:
 
     Each pass yields pairs (X, y): X of shape (features, batch), an array or a SparseBatch, in a buffer that the next
     batch overwrites, y of shape (batch,), or None without targets. The last batch of a pass holds what is left. With
-    `rng` every pass goes in a new random order; the data are never copied or moved. With `augment`, which needs `rng`
-    too, the images of every batch are shifted and flipped at random. A `buffer` for dense samples is made where none
-    is given.
+    `rng` every pass goes in a new random order, unless `shuffle` is False; the data are never copied or moved. With
+    `augment`, which needs `rng` too, the images of every batch are shifted and flipped at random. A `buffer` for dense
+    samples is made where none is given.
     """
 
     def __init__(
@@ -175,11 +175,13 @@ class Batches:
         rng: np.random.Generator | None = None,
         augment: Augment | None = None,
         buffer: Buffer | None = None,
+        *,
+        shuffle: bool = True,
     ) -> None:
         self._samples = samples
         self._targets = targets
         self._batch_size = batch_size
-        self._rng = rng
+        self._rng, self._shuffle = rng, shuffle
         self._augment = augment
         if samples.sparse is not None:
             if augment is not None:
@@ -193,7 +195,7 @@ class Batches:
         return -(-len(self._samples) // self._batch_size)
 
     def __iter__(self) -> Iterator[tuple[Any, Array | None]]:
-        if self._rng is not None:
+        if self._rng is not None and self._shuffle:
             self._rng.shuffle(self._order)
         samples, targets = self._samples, self._targets
         for first in range(0, len(samples), self._batch_size):

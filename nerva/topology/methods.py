@@ -112,8 +112,8 @@ class RigL(Topology):
 class GMP(Topology):
     """Gradual magnitude pruning: drop the smallest |w| until the sparse layers have `density`; nothing grows.
 
-    M. Zhu and S. Gupta, To prune, or not to prune, 2017. From any sparse start, or from full rows:
-    nerva.SparseLinear(D, K, density=1.0). `density` is a number, reached along their cubic, or a path.
+    M. Zhu and S. Gupta, To prune, or not to prune, 2017. From any sparse start, or from full layers, those of
+    nerva.MLP(sizes, sparse=True) say. `density` is a number, reached along their cubic, or a path.
     """
 
     def __init__(
