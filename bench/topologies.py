@@ -31,6 +31,7 @@ from nerva.density import erdos_renyi
 RATES = {0.01: 0.1, 0.05: 0.03}
 DECAYS = (0.5, 0.75)
 Run = dict[str, Any]
+Groups = dict[tuple[bool, float, float], dict[str, list[Run]]]  # by batch normalization, density, rate; then by method
 
 
 def _unmoved(density: float) -> None:
@@ -79,7 +80,7 @@ def train(run: Run) -> Run:
         validation=data.test,
         epochs=epochs,
         batch_size=BATCH,
-        schedule=nerva.MultiStep(RATES[density], [share * epochs for share in DECAYS]),
+        schedule=nerva.MultiStep(run.get("rate", RATES[density]), [share * epochs for share in DECAYS]),
         augment=nerva.Augment((3, 32, 32)),
         topology=make(density),
     )
@@ -97,12 +98,12 @@ def train(run: Run) -> Run:
 
 def show(runs: list[Run], picture: Path | None) -> None:
     """Print a table for each density, with and without batch normalization, and draw them all."""
-    groups: dict[tuple[bool, float], dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    groups: Groups = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        groups[run["batch_norm"], run["density"]][run["method"]].append(run)
-    for (batch_norm, density), methods in sorted(groups.items()):
+        groups[run["batch_norm"], run["density"], run.get("rate", RATES[run["density"]])][run["method"]].append(run)
+    for (batch_norm, density, rate), methods in sorted(groups.items()):
         epochs, seeds = runs[0]["epochs"], max(map(len, methods.values()))
-        print(f"\nDensity {density:g}{', batch norm' * batch_norm}: {epochs} epochs, {seeds} seeds\n")
+        print(f"\nDensity {density:g}{', batch norm' * batch_norm}, rate {rate:g}: {epochs} epochs, {seeds} seeds\n")
         plain = min(sum(run["seconds"]) for run in methods["static"])
         rows = []
         for name in METHODS:
@@ -129,12 +130,12 @@ def show(runs: list[Run], picture: Path | None) -> None:
         draw(groups, picture)
 
 
-def draw(groups: dict[tuple[bool, float], dict[str, list[Run]]], out: Path) -> None:
+def draw(groups: Groups, out: Path) -> None:
     """Draw the accuracy against what was explored of the first layer, a panel for each density."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2 * len(groups), 3.6), layout="constrained")
-    for axes, ((batch_norm, density), methods) in zip(
+    for axes, ((batch_norm, density, rate), methods) in zip(
         figure.subplots(1, len(groups), squeeze=False)[0], sorted(groups.items()), strict=True
     ):
         for i, name in enumerate(METHODS):
@@ -144,7 +145,8 @@ def draw(groups: dict[tuple[bool, float], dict[str, list[Run]]], out: Path) -> N
                 y = [100 * run["accuracy"][-1] for run in found]
                 axes.plot(x, y, "osD^v<>PX"[i], color=f"C{i}", label=name, ms=5)
         axes.set(xscale="log", xlabel="positions of the first layer ever used, %", ylabel="test accuracy, %")
-        axes.set_title(f"density {density:g}{', batch norm' * batch_norm}", fontsize=9)
+        usual = "" if rate == RATES[density] else f", rate {rate:g}"
+        axes.set_title(f"density {density:g}{', batch norm' * batch_norm}{usual}", fontsize=9)
         axes.grid(alpha=0.3)
     figure.axes[-1].legend(fontsize=7)
     figure.savefig(out)
@@ -158,6 +160,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--rate", type=float, help="learning rate, instead of the density's own")
     parser.add_argument("--batch-norm", action="store_true")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--out", type=Path, help="JSON lines, one for each run; those it has are not repeated")
@@ -171,6 +174,8 @@ def main() -> None:
         parser.error("name --out or --show")
     runs = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     common = {"epochs": options.epochs, "batch_norm": options.batch_norm}
+    if options.rate is not None:
+        common["rate"] = options.rate
     wanted = [
         {"method": method, "density": density, "seed": seed, **common}
         for density in options.densities

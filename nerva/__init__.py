@@ -27,8 +27,10 @@ from nerva.compaction import DeadNeurons, dead_neurons
 from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment
 from nerva.density import balanced, erdos_renyi, uniform
+from nerva.evaluation import Evaluation
 from nerva.exchange import from_torch, to_torch
 from nerva.gradients import GradientReport, check_gradients
+from nerva.history import EpochRecord, History, StopTraining
 from nerva.layers import Activation, BatchNorm, Dropout, Linear, SparseLinear
 from nerva.losses import (
     CrossEntropy,
@@ -71,7 +73,6 @@ from nerva.topology import (
     TopologyRecord,
     When,
 )
-from nerva.training import EpochRecord, Evaluation, History, StopTraining
 
 __version__ = package_version()
 

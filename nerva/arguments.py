@@ -7,13 +7,24 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import pairwise
-from math import inf
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from nerva._kernels.elementwise import ACTIVATIONS
 from nerva.activations import NAMES
+from nerva.argument_types import (
+    ascending,
+    below_one,
+    density,
+    existing_file,
+    existing_path,
+    list_of,
+    new_file,
+    not_negative,
+    positive,
+    whole,
+    widths,
+)
 from nerva.datasets.preprocess import PREPROCESS
 from nerva.density import DISTRIBUTIONS
 from nerva.initializers import FANS, INITIALIZERS
@@ -101,22 +112,24 @@ def _add_options(parser: Parser) -> None:
     group = parser.add_argument_group("data")
     add = group.add_argument
     add("--data", metavar="NAME", type=_data, help=f"{', '.join(DATA)} (shapes, which nerva draws), or a FILE.npz")
-    add("--data-dir", metavar="DIR", type=_place, help="where a downloaded data set is, or goes to ($NERVA_DATA)")
+    add(
+        "--data-dir", metavar="DIR", type=existing_path, help="where a downloaded data set is, or goes to ($NERVA_DATA)"
+    )
     add("--preprocess", **_one_of(PREPROCESS), help="of images: %(choices)s (standardize)")
     add("--augment", action="store_true", help="shift the training images by up to 4 pixels and flip them, at random")
 
     group = parser.add_argument_group("network")
     add, either = group.add_argument, group.add_mutually_exclusive_group().add_argument
-    add("--hidden", metavar="N,N", type=_hidden, default="1024,512", help="hidden layers, or none (%(default)s)")
-    either("--density", metavar="D", type=_density, help="fraction of all weights that exist (0.01)")
-    either("--densities", metavar="D,D,D", type=_list_of(_density), help="the same, layer by layer")
+    add("--hidden", metavar="N,N", type=widths, default="1024,512", help="hidden layers, or none (%(default)s)")
+    either("--density", metavar="D", type=density, help="fraction of all weights that exist (0.01)")
+    either("--densities", metavar="D,D,D", type=list_of(density), help="the same, layer by layer")
     add("--distribution", **_one_of(DISTRIBUTIONS), help="how --density is shared out: %(choices)s (erdos-renyi)")
-    add("--power-scale", metavar="P", type=_decay, help="exponent of erdos-renyi, 0 for uniform (1)")
+    add("--power-scale", metavar="P", type=not_negative, help="exponent of erdos-renyi, 0 for uniform (1)")
     add("--support", **_one_of(SUPPORTS, "random"), help="where weights are: %(choices)s (%(default)s)")
     add("--activation", **_one_of(NAMES, "relu"), help="of hidden layers: %(choices)s (%(default)s)")
     add("--batch-norm", action="store_true", help="normalise before the activation of hidden layers")
-    add("--dropout", metavar="R", type=_momentum, default="0", help="rate of hidden neurons dropped (%(default)s)")
-    add("--drop-connect", metavar="R", type=_momentum, default="0", help="rate of weights dropped (%(default)s)")
+    add("--dropout", metavar="R", type=below_one, default="0", help="rate of hidden neurons dropped (%(default)s)")
+    add("--drop-connect", metavar="R", type=below_one, default="0", help="rate of weights dropped (%(default)s)")
     add("--init", **_one_of(INITIALIZERS, "xavier"), help="first weights: %(choices)s (%(default)s)")
     add(
         "--fan", **_one_of(FANS, "dense"), help="how --init counts the fans of sparse layers: %(choices)s (%(default)s)"
@@ -124,59 +137,64 @@ def _add_options(parser: Parser) -> None:
     add(
         "--load-weights",
         metavar="FILE",
-        type=_file,
+        type=existing_file,
         help="start from these, of the same shape, or of the original Nerva",
     )
 
     add("--prune-at-start", **_one_of(CRITERIA), help="choose the weights of a dense network that stay: %(choices)s")
-    add("--prune-samples", metavar="N", type=_whole(1), help="that snip and grasp look at (1000)")
+    add("--prune-samples", metavar="N", type=whole(1), help="that snip and grasp look at (1000)")
 
     group = parser.add_argument_group("training")
     add = group.add_argument
     add("--loss", **_one_of(LOSSES, "softmax-cross-entropy"), help="%(choices)s (%(default)s)")
-    add("--label-smoothing", metavar="S", type=_momentum, help="of softmax-cross-entropy (0)")
-    add("--class-weights", metavar="W,W", type=_list_of(_decay), help="of softmax-cross-entropy, class by class (1)")
-    add("--epochs", metavar="N", type=_whole(1), default=20, help="passes over the training data (%(default)s)")
-    add("--batch-size", metavar="N", type=_whole(1), default=100, help="samples in a step (%(default)s)")
+    add("--label-smoothing", metavar="S", type=below_one, help="of softmax-cross-entropy (0)")
+    add(
+        "--class-weights",
+        metavar="W,W",
+        type=list_of(not_negative),
+        help="of softmax-cross-entropy, class by class (1)",
+    )
+    add("--epochs", metavar="N", type=whole(1), default=20, help="passes over the training data (%(default)s)")
+    add("--batch-size", metavar="N", type=whole(1), default=100, help="samples in a step (%(default)s)")
     add("--optimizer", **_one_of(OPTIMIZERS, "nesterov"), help="%(choices)s (%(default)s)")
-    add("--momentum", metavar="M", type=_momentum, help="of momentum and nesterov (0.9), and of rmsprop (0)")
+    add("--momentum", metavar="M", type=below_one, help="of momentum and nesterov (0.9), and of rmsprop (0)")
     add(
         "--betas",
         metavar="B,B",
-        type=_list_of(_momentum),
+        type=list_of(below_one),
         help="decay rates of adam, adamw and lion (as they have them)",
     )
-    add("--weight-decay", metavar="W", type=_decay, default="0", help="pull of the weights to zero (%(default)s)")
-    add("--learning-rate", metavar="R", type=_positive, default="0.01", help="size of the steps (%(default)s)")
-    add("--milestones", metavar="N,N", type=_milestones, help="epochs (50,75), or none, after which")
-    add("--gamma", metavar="G", type=_positive, help="multiplies the learning rate, with step too (0.1)")
+    add("--weight-decay", metavar="W", type=not_negative, default="0", help="pull of the weights to zero (%(default)s)")
+    add("--learning-rate", metavar="R", type=positive, default="0.01", help="size of the steps (%(default)s)")
+    add("--milestones", metavar="N,N", type=ascending, help="epochs (50,75), or none, after which")
+    add("--gamma", metavar="G", type=positive, help="multiplies the learning rate, with step too (0.1)")
     add("--schedule", **_one_of(SCHEDULES, "milestones"), help="of the learning rate: %(choices)s (%(default)s)")
     add(
         "--period",
         metavar="E",
-        type=_positive,
+        type=positive,
         help="epochs of step (10), and of cosine between restarts",
     )
-    add("--decay", metavar="D", type=_decay, help="of time-based and exponential, an epoch (0.01)")
-    add("--warm-up", metavar="E", type=_positive, help="epochs in which the learning rate rises from 0")
-    add("--clip-norm", metavar="C", type=_positive, help="scale gradients down to this norm, all together")
-    add("--clip-value", metavar="C", type=_positive, help="bring every number of the gradients within this")
+    add("--decay", metavar="D", type=not_negative, help="of time-based and exponential, an epoch (0.01)")
+    add("--warm-up", metavar="E", type=positive, help="epochs in which the learning rate rises from 0")
+    add("--clip-norm", metavar="C", type=positive, help="scale gradients down to this norm, all together")
+    add("--clip-value", metavar="C", type=positive, help="bring every number of the gradients within this")
     add("--no-shuffle", action="store_true", help="take the samples in the order of the file, every epoch")
-    add("--seed", metavar="N", type=_whole(0), default=0, help="of weights and order of samples (%(default)s)")
+    add("--seed", metavar="N", type=whole(0), default=0, help="of weights and order of samples (%(default)s)")
 
     group = parser.add_argument_group("dynamic sparse training")
     add = group.add_argument
     add("--topology", **_one_of(TOPOLOGIES), help="move weights while training: %(choices)s")
-    add("--update-every", metavar="N", type=_whole(1), help="steps from one update to the next (100)")
-    add("--drop-fraction", metavar="F", type=_momentum, help="of the weights, in an update (the method's own)")
-    add("--drop-threshold", metavar="T", type=_decay, help="of threshold, which drops what is not above it")
-    add("--accumulate", metavar="N", type=_whole(1), help="batches that rigl and granet take the gradient of (1)")
+    add("--update-every", metavar="N", type=whole(1), help="steps from one update to the next (100)")
+    add("--drop-fraction", metavar="F", type=below_one, help="of the weights, in an update (the method's own)")
+    add("--drop-threshold", metavar="T", type=not_negative, help="of threshold, which drops what is not above it")
+    add("--accumulate", metavar="N", type=whole(1), help="batches that rigl and granet take the gradient of (1)")
     add("--grow-init", **_one_of(INITIALIZERS), help="first values of weights that grow (the method's own)")
-    add("--final-density", metavar="D", type=_density, help=f"what {', '.join(DENSITIES)} go to, from --density")
+    add("--final-density", metavar="D", type=density, help=f"what {', '.join(DENSITIES)} go to, from --density")
 
     group = parser.add_argument_group("computation")
     add = group.add_argument
-    add("--threads", metavar="N", type=_whole(1, 1024), help="how many ($OMP_NUM_THREADS, or all processors)")
+    add("--threads", metavar="N", type=whole(1, 1024), help="how many ($OMP_NUM_THREADS, or all processors)")
     add("--dtype", **_one_of(("float32", "float64"), "float32"), help="%(choices)s (%(default)s)")
     add("--backend", **_one_of(BACKENDS, "auto"), help="of the sparse products: %(choices)s (%(default)s)")
 
@@ -184,7 +202,7 @@ def _add_options(parser: Parser) -> None:
     add = group.add_argument
     add("--metrics", metavar="FILE", help="write settings and each epoch's figures to a new FILE of JSON lines")
     add("--overwrite", action="store_true", help="let --metrics replace what FILE holds")
-    add("--save-weights", metavar="FILE", type=_target, help="write the trained weights to a FILE.npz")
+    add("--save-weights", metavar="FILE", type=new_file, help="write the trained weights to a FILE.npz")
     add("--timer", action="store_true", help="show where the time went, layer by layer")
     add("--check-gradients", action="store_true", help="compare gradients with differences on some samples, and end")
     add("--quiet", action="store_true", help="print nothing but the result")
@@ -303,18 +321,6 @@ def _settle_topology(options: Namespace, error: Callable[[str], NoReturn]) -> No
         options.update_every = 1 if method == "deepr" else 100
 
 
-def _file(text: str) -> str:
-    if not Path(text).is_file():
-        raise ArgumentTypeError(f"there is no file {text}")
-    return text
-
-
-def _target(text: str) -> str:
-    if Path(text).is_dir() or not Path(text).parent.is_dir():
-        raise ArgumentTypeError(f"{text} is no file in a folder that exists")
-    return text
-
-
 def _data(text: str) -> str:
     if text in DATA:
         return text
@@ -323,59 +329,3 @@ def _data(text: str) -> str:
     if not Path(text).is_file():
         raise ArgumentTypeError(f"there is no file {text}")
     return text
-
-
-def _place(text: str) -> str:
-    if not Path(text).exists():
-        raise ArgumentTypeError(f"there is no folder {text}")
-    return text
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    demand = f"a whole number {f'of at least {least}' if most is None else f'from {least} to {most}'}"
-
-    def whole(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ArgumentTypeError(f"{text!r} is not {demand}") from None
-        if value < least or (most is not None and value > most):
-            raise ArgumentTypeError(f"{text!r} is not {demand}")
-        return value
-
-    return whole
-
-
-def _number(demand: str, accept: Callable[[float], bool]) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise ArgumentTypeError(f"{text!r} is not a number {demand}") from None
-        if not accept(value):
-            raise ArgumentTypeError(f"{text!r} is not a number {demand}")
-        return value
-
-    return number
-
-
-def _list_of(item: Callable[[str], T]) -> Callable[[str], list[T]]:
-    return lambda text: [item(part) for part in text.split(",")]
-
-
-def _list_or_none(item: Callable[[str], T]) -> Callable[[str], list[T]]:
-    return lambda text: [] if text == "none" else _list_of(item)(text)
-
-
-def _milestones(text: str) -> list[int]:
-    milestones = _list_or_none(_whole(1))(text)
-    if any(earlier >= later for earlier, later in pairwise(milestones)):
-        raise ArgumentTypeError(f"{text!r} does not ascend")
-    return milestones
-
-
-_hidden = _list_or_none(_whole(1, 2**31 - 1))
-_density = _number("above 0 and at most 1", lambda x: 0 < x <= 1)
-_momentum = _number("from 0 to below 1", lambda x: 0 <= x < 1)
-_decay = _number("of at least 0", lambda x: 0 <= x < inf)
-_positive = _number("above 0", lambda x: 0 < x < inf)

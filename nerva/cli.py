@@ -29,13 +29,13 @@ from nerva.configuration import config, package_version, show_config
 from nerva.datasets import Augment, Dataset
 from nerva.files import check_writable
 from nerva.gradients import check_gradients
+from nerva.history import EpochRecord, StopTraining
 from nerva.interrupts import Patience, handling, interrupt
 from nerva.losses import Loss
 from nerva.metrics import Metrics
 from nerva.network import Sequential
 from nerva.options import Failure, build, load, loss, optimizer, schedule, topology
 from nerva.profiling import profile
-from nerva.training import EpochRecord, StopTraining
 
 
 def main(argv: Sequence[str] | None = None) -> int:

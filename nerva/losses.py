@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nerva._kernels.losses import softmax, softmax_cross_entropy
 from nerva._kernels.memory import Buffer
+from nerva.targets import Weighted, check_classes, check_labels, check_numbers, labels_of, rows_of
 
 Array = npt.NDArray[Any]
 SMALLEST = 1e-12  # probabilities below it count as it where their logarithm is taken
@@ -27,38 +28,6 @@ class LossResult(NamedTuple):
     gradient: Array
     correct: float | None
     weight: float
-
-
-class Weighted:
-    """Targets with a weight for each sample; rows of it are that, too."""
-
-    def __init__(self, targets: Array, weights: Array) -> None:
-        self.targets, self.weights = targets, weights
-
-    def __getitem__(self, rows: Any) -> "Weighted":
-        return Weighted(self.targets[rows], self.weights[rows])
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-
-def weighted(targets: Array, sample_weight: npt.ArrayLike | None, samples: int) -> Any:
-    """Return the targets, with checked weights where there are any: finite, not negative, shape (samples,)."""
-    if sample_weight is None:
-        return targets
-    weights = np.asarray(sample_weight)
-    if weights.dtype.kind not in "fiub" or weights.shape != (samples,):
-        raise ValueError(
-            f"sample_weight has shape {weights.shape} and dtype {weights.dtype}; it must be {samples} numbers"
-        )
-    weights = weights.astype(np.float64)
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError("sample_weight holds a number that is negative or not finite")
-    with np.errstate(over="ignore"):
-        total = weights.sum()
-    if not 0 < total < np.inf:
-        raise ValueError(f"sample_weight has the sum {total}; it must be above 0, and finite")
-    return Weighted(targets, weights)
 
 
 class Loss(ABC):
@@ -93,7 +62,7 @@ class Loss(ABC):
         """
 
     def _correct(self, Z: Array, y: Array) -> float | None:
-        return float((Z.argmax(axis=0) == _labels(y)).sum())
+        return float((Z.argmax(axis=0) == labels_of(y)).sum())
 
     @abstractmethod
     def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
@@ -145,7 +114,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
         K = Z.shape[0]
-        T = _rows(y, K)
+        T = rows_of(y, K)
         if self.label_smoothing:
             T = (1 - self.label_smoothing) * T + self.label_smoothing / K
         shares = None
@@ -161,7 +130,7 @@ class SoftmaxCrossEntropy(Loss):
         """Return labels as int64 (samples,), or rows of probabilities as float64 (samples, outputs)."""
         if self.class_weights is not None and self.class_weights.shape != (outputs,):
             raise ValueError(f"class_weights has shape {self.class_weights.shape}; there are {outputs} outputs")
-        return _check_classes(y, samples, outputs, name)
+        return check_classes(y, samples, outputs, name)
 
 
 class CrossEntropy(Loss):
@@ -169,12 +138,12 @@ class CrossEntropy(Loss):
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
         _check_probabilities(Z)
-        T, P = _rows(y, Z.shape[0]), np.maximum(Z.astype(np.float64), SMALLEST)
+        T, P = rows_of(y, Z.shape[0]), np.maximum(Z.astype(np.float64), SMALLEST)
         return -(T * np.log(P)).sum(axis=0), -T / P, None
 
     def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
         """Return labels as int64 (samples,), or rows of probabilities as float64 (samples, outputs)."""
-        return _check_classes(y, samples, outputs, name)
+        return check_classes(y, samples, outputs, name)
 
     def probabilities(self, Z: Array) -> Array:
         """Return the outputs, which are probabilities."""
@@ -194,7 +163,7 @@ class NegativeLogLikelihood(Loss):
         self.of = of
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
-        T = _rows(y, Z.shape[0])
+        T = rows_of(y, Z.shape[0])
         _check_probabilities(Z, self.of == "log-probabilities")
         if self.of == "log-probabilities":
             return -(T * Z).sum(axis=0), -T, None
@@ -203,7 +172,7 @@ class NegativeLogLikelihood(Loss):
 
     def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
         """Return labels as int64 (samples,), or rows of probabilities as float64 (samples, outputs)."""
-        return _check_classes(y, samples, outputs, name)
+        return check_classes(y, samples, outputs, name)
 
     def probabilities(self, Z: Array) -> Array:
         """Return the outputs, or their exponentials where they are logarithms."""
@@ -234,7 +203,7 @@ class LogisticCrossEntropy(Loss):
             self.positive_weights = _positive_vector(np.atleast_1d(np.asarray(positive_weights)), "positive_weights")
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
-        T, Z = _rows(y, Z.shape[0]), Z.astype(np.float64)
+        T, Z = rows_of(y, Z.shape[0]), Z.astype(np.float64)
         p = 1.0 if self.positive_weights is None else self.positive_weights[:, None]
         softplus = np.log1p(np.exp(-np.abs(Z))) + np.maximum(-Z, 0)  # -log sigmoid(z)
         off = np.exp(-softplus - Z)  # sigmoid(-z)
@@ -252,8 +221,8 @@ class LogisticCrossEntropy(Loss):
         if self.positive_weights is not None and self.positive_weights.size not in (1, outputs):
             raise ValueError(f"positive_weights has {self.positive_weights.size} numbers; there are {outputs} outputs")
         if self.classes:
-            return _check_labels(y, samples, outputs, name)
-        T = _check_numbers(y, samples, outputs, name)
+            return check_labels(y, samples, outputs, name)
+        T = check_numbers(y, samples, outputs, name)
         if T.size and (T.min() < 0 or T.max() > 1):
             raise ValueError(f"{name} holds numbers from {T.min()} to {T.max()}; they must be within 0 to 1")
         return T
@@ -279,7 +248,7 @@ class SquaredError(Loss):
         self.classes = _flag(classes, "classes")
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
-        difference = Z - _rows(y, Z.shape[0])
+        difference = Z - rows_of(y, Z.shape[0])
         return (difference**2).sum(axis=0), 2 * difference, None
 
     def _correct(self, Z: Array, y: Array) -> float | None:
@@ -288,9 +257,9 @@ class SquaredError(Loss):
     def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
         """Return numbers as float64 (samples, outputs); of classes, labels as int64 (samples,)."""
         if self.classes:
-            return _check_labels(y, samples, outputs, name)
+            return check_labels(y, samples, outputs, name)
         y = np.asarray(y)
-        return _check_numbers(y[:, None] if y.ndim == 1 and outputs == 1 else y, samples, outputs, name)
+        return check_numbers(y[:, None] if y.ndim == 1 and outputs == 1 else y, samples, outputs, name)
 
     def predict(self, Z: Array) -> Array:
         """Return the outputs, (batch,) of one output and else (batch, K); of classes, the largest, int64 (batch,)."""
@@ -321,60 +290,12 @@ LOSSES: dict[str, type[Loss]] = {
 }
 
 
-def _labels(y: Array) -> Array:
-    return y if y.ndim == 1 else y.argmax(axis=1)
-
-
-def _rows(y: Array, K: int) -> Array:
-    """The targets as (K, batch)."""
-    if y.ndim > 1:
-        return y.T
-    T = np.zeros((K, len(y)))
-    T[y, np.arange(len(y))] = 1
-    return T
-
-
 def _check_probabilities(Z: Array, logarithms: bool = False) -> None:
     """Raise ValueError for outputs that are no probabilities, nor logarithms of some; NaN passes."""
     least, most = (-np.inf, 0.0) if logarithms else (0.0, 1.0)
     if Z.size and (Z.min() < least - 1e-4 or Z.max() > most + 1e-4):
         wanted = "log-probabilities, those of log_softmax" if logarithms else "probabilities, those of softmax"
         raise ValueError(f"the outputs are from {Z.min():g} to {Z.max():g}; this loss takes {wanted} say")
-
-
-def _check_classes(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
-    y = np.asarray(y)
-    if y.ndim == 2 and y.dtype.kind in "fiub":
-        rows = _check_numbers(y, samples, classes, name)
-        if rows.size and (rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-4):
-            raise ValueError(f"{name} has rows that are no probabilities: negative, or another sum than 1")
-        return rows
-    return _check_labels(y, samples, classes, name)
-
-
-def _check_labels(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
-    labels = np.asarray(y)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"{name} has dtype {labels.dtype}; labels must be integers")
-    if labels.shape != (samples,):
-        raise ValueError(f"{name} has shape {labels.shape}; there must be one label for each of {samples} samples")
-    if samples and (labels.min() < 0 or labels.max() >= classes):
-        raise ValueError(
-            f"{name} holds labels from {labels.min()} to {labels.max()}; the network has classes 0 to {classes - 1}"
-        )
-    return np.ascontiguousarray(labels, np.int64)
-
-
-def _check_numbers(y: npt.ArrayLike, samples: int, outputs: int, name: str) -> Array:
-    numbers = np.asarray(y)
-    if numbers.dtype.kind not in "fiub":
-        raise TypeError(f"{name} has dtype {numbers.dtype}; targets must be real numbers")
-    if numbers.shape != (samples, outputs):
-        raise ValueError(f"{name} has shape {numbers.shape}; it must be ({samples}, {outputs})")
-    numbers = np.ascontiguousarray(numbers, np.float64)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"{name} holds NaN or infinity")
-    return numbers
 
 
 def _flag(value: bool, name: str) -> bool:

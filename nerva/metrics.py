@@ -10,7 +10,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from nerva.training import EpochRecord
+from nerva.history import EpochRecord
 
 
 class Metrics:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nerva import compaction, training
+from nerva import compaction, evaluation, training
 from nerva._kernels.memory import Buffer
 from nerva.datasets.augment import Augment
+from nerva.history import History
 from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.optimizers import SGD
@@ -192,7 +193,7 @@ class Sequential:
             small.loss = copy.deepcopy(self.loss)
             return small
 
-    # ---- the loop (nerva.training)
+    # ---- the loop (nerva.training), and what came of it (nerva.evaluation)
 
     def fit(
         self,
@@ -211,7 +212,7 @@ class Sequential:
         augment: Augment | None = None,
         topology: Topology | None = None,
         callbacks: Iterable[training.Callback] = (),
-    ) -> training.History:
+    ) -> History:
         with self._lock:
             return training.fit(
                 self,
@@ -251,26 +252,26 @@ class Sequential:
         X: object,
         y: npt.ArrayLike,
         *,
-        batch_size: int = training.EVALUATION_BATCH,
+        batch_size: int = evaluation.EVALUATION_BATCH,
         loss: Loss | None = None,
         sample_weight: npt.ArrayLike | None = None,
-    ) -> training.Evaluation:
+    ) -> evaluation.Evaluation:
         """Return (loss, accuracy) on samples X (n, features) with targets y, by its own loss or another.
 
         sample_weight : (n,) numbers; so much does each sample count in the loss
         """
         with self._lock:
-            return training.evaluate(self, X, y, batch_size=batch_size, loss=loss, sample_weight=sample_weight)
+            return evaluation.evaluate(self, X, y, batch_size=batch_size, loss=loss, sample_weight=sample_weight)
 
-    def predict(self, X: object, *, batch_size: int = training.EVALUATION_BATCH) -> Array:
+    def predict(self, X: object, *, batch_size: int = evaluation.EVALUATION_BATCH) -> Array:
         """Return the most probable class of each sample of X (n, features): int64 of shape (n,)."""
         with self._lock:
-            return training.predict(self, X, batch_size=batch_size)
+            return evaluation.predict(self, X, batch_size=batch_size)
 
-    def predict_proba(self, X: object, *, batch_size: int = training.EVALUATION_BATCH) -> Array:
+    def predict_proba(self, X: object, *, batch_size: int = evaluation.EVALUATION_BATCH) -> Array:
         """Return the probabilities of the classes, shape (n, classes), for samples X (n, features)."""
         with self._lock:
-            return training.predict_proba(self, X, batch_size=batch_size)
+            return evaluation.predict_proba(self, X, batch_size=batch_size)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_lock"}

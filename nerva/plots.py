@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nerva._kernels.csr import CSR
+from nerva.history import History
 from nerva.topology import TopologyRecord
-from nerva.training import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

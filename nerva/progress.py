@@ -7,9 +7,9 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from nerva.history import EpochRecord
 from nerva.layers import Linear, SparseLinear
 from nerva.network import Sequential
-from nerva.training import EpochRecord
 
 REFRESH = 0.1  # seconds between two looks of the bar
 COLUMNS = ("epoch", "learning rate", "  loss", "train accuracy", "test accuracy", "seconds")

@@ -1,4 +1,4 @@
-"""The loop: fit, evaluate and predict. Rows are samples here; from the loader inwards, columns are.
+"""The loop: fit and train_step. Rows are samples here; from the loader inwards, columns are.
 
 These functions drive anything with the methods of `Trainable`; nerva.Sequential offers them as its own methods.
 """
@@ -6,110 +6,26 @@ These functions drive anything with the methods of `Trainable`; nerva.Sequential
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
 from math import isfinite
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.memory import Buffer
 from nerva.datasets.augment import Augment, check_augment
 from nerva.datasets.loader import Batches, Samples
-from nerva.losses import Loss, LossResult, weighted
+from nerva.evaluation import Evaluator, Trainable, check_loss, positive
+from nerva.history import EpochRecord, History, StopTraining
+from nerva.losses import Loss, LossResult
 from nerva.optimizers import SGD, Nesterov
-from nerva.parameters import Array, Parameter, Step, as_generator
+from nerva.parameters import Array, Parameter, as_generator
 from nerva.profiling import recorder, timed
 from nerva.schedules import Schedule, as_schedule, check_rate, tell
-from nerva.topology import Moves, Topology, TopologyRecord
-
-EVALUATION_BATCH = 128
-
-
-class Trainable(Protocol):
-    """What the loop needs of a network."""
-
-    @property
-    def in_features(self) -> int: ...
-    @property
-    def out_features(self) -> int: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def rng(self) -> np.random.Generator: ...
-    @property
-    def inputs(self) -> Buffer: ...
-
-    loss: Loss
-
-    def forward(self, X: Array, *, training: bool = True) -> Array: ...
-    def backward(self, DY: Array, *, step: Step | None = None) -> None: ...
-    def parameters(self) -> Sequence[Parameter]: ...
-
-
-class Evaluation(NamedTuple):
-    """The mean loss and the fraction of right predictions, None where there is no right or wrong."""
-
-    loss: float
-    accuracy: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class EpochRecord:
-    """One pass over the training data.
-
-    `loss` and `train_accuracy` are means over the pass, each batch taken before its step. `test_loss` and
-    `test_accuracy` are those of the validation data after the pass, None without them. Accuracies are None where there
-    is no right or wrong, as in regression. `seconds` is the training alone, evaluation excluded.
-    """
-
-    epoch: int
-    learning_rate: float
-    loss: float
-    train_accuracy: float | None
-    test_loss: float | None
-    test_accuracy: float | None
-    seconds: float
-
-
-@dataclass
-class History:
-    """The records of a training run, in order. `history["loss"]` is the list of one column.
-
-    `topology` holds what each update did to each sparse layer, where `fit` had a topology.
-    """
-
-    epochs: list[EpochRecord] = field(default_factory=list)
-    topology: list[TopologyRecord] = field(default_factory=list)
-
-    def __getitem__(self, column: str) -> list[Any]:
-        if column not in EpochRecord.__dataclass_fields__:
-            raise KeyError(f"{column!r}; the columns are {', '.join(EpochRecord.__dataclass_fields__)}")
-        return [getattr(record, column) for record in self.epochs]
-
-    def __len__(self) -> int:
-        return len(self.epochs)
-
-    def as_dicts(self) -> list[dict[str, Any]]:
-        """Return one dict an epoch, ready for json or a data frame."""
-        return [asdict(record) for record in self.epochs]
-
-
-class StopTraining(Exception):
-    """Raised by a callback to end `fit`: after the epoch, or at once from `on_batch`; the history is returned."""
-
+from nerva.targets import weighted
+from nerva.topology import Moves, Topology
 
 Callback = Callable[[Any, EpochRecord], object]
-
-
-def positive(n: int, name: str) -> int:
-    """Return n; raise TypeError or ValueError where it is not a positive integer."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"{name} is {n!r}; it must be an integer")
-    if n < 1:
-        raise ValueError(f"{name} is {n}; it must be at least 1")
-    return int(n)
 
 
 def train_batch(
@@ -147,7 +63,7 @@ def train_step(
     sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """Take one step on one batch of samples, X (samples, features), and return its mean loss before the step."""
-    optimizer, loss = _check_optimizer(optimizer), _check_loss(loss, model)
+    optimizer, loss = _check_optimizer(optimizer), check_loss(loss, model)
     samples = Samples(X, model.in_features, model.dtype)
     labels = weighted(loss.check_targets(y, len(samples), model.out_features), sample_weight, len(samples))
     rate = check_rate(rate)
@@ -199,14 +115,14 @@ def fit(
     All arguments are checked before the first step: TypeError or ValueError names the one that is wrong.
     """
     epochs, batch_size = positive(epochs, "epochs"), positive(batch_size, "batch_size")
-    optimizer, loss, rate_at = _check_optimizer(optimizer), _check_loss(loss, model), as_schedule(schedule)
+    optimizer, loss, rate_at = _check_optimizer(optimizer), check_loss(loss, model), as_schedule(schedule)
     samples = Samples(X, model.in_features, model.dtype)
     labels = weighted(loss.check_targets(y, len(samples), model.out_features), sample_weight, len(samples))
     held_out = None
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"validation is {type(validation).__name__}; it must be a pair (X, y)")
-        held_out = _Evaluator(model, *validation, loss, batch_size, "validation ")
+        held_out = Evaluator(model, *validation, loss, batch_size, "validation ")
     if not isinstance(shuffle, (bool, np.bool_)):
         raise TypeError(f"shuffle is {shuffle!r}; it must be True or False")
     order, augment = model.rng if rng is None else as_generator(rng), check_augment(augment, model.in_features)
@@ -278,14 +194,6 @@ def _check_optimizer(optimizer: SGD | None) -> SGD:
     return optimizer
 
 
-def _check_loss(loss: Loss | None, model: Trainable) -> Loss:
-    if loss is None:
-        return model.loss
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss is {loss!r}; it must be a nerva.Loss, nerva.SoftmaxCrossEntropy() say")
-    return loss
-
-
 def _check_state(topology: Topology, optimizer: SGD) -> None:
     """Raise ValueError where the optimizer does not keep what a method looks at."""
     wanted = getattr(topology, "state", ())
@@ -312,85 +220,3 @@ def _check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
     if not isinstance(callbacks, Iterable) or not all(map(callable, checked := tuple(callbacks))):
         raise TypeError(f"callbacks is {callbacks!r}; it must be a sequence of callables")
     return checked
-
-
-class _Evaluator:
-    """Checked data to evaluate a network on, as often as wanted."""
-
-    def __init__(
-        self,
-        model: Trainable,
-        X: object,
-        y: npt.ArrayLike,
-        loss: Loss,
-        batch_size: int,
-        prefix: str = "",
-        sample_weight: npt.ArrayLike | None = None,
-    ) -> None:
-        samples = Samples(X, model.in_features, model.dtype, prefix + "X")
-        self._model, self._loss, self._count = model, loss, len(samples)
-        targets = weighted(
-            loss.check_targets(y, len(samples), model.out_features, prefix + "y"), sample_weight, len(samples)
-        )
-        self._batches = Batches(samples, targets, batch_size, model.dtype)
-
-    def __call__(self) -> Evaluation:
-        total, weight = 0.0, 0.0
-        correct: float | None = 0.0
-        for X, y in self._batches:
-            assert y is not None
-            value, _, right, share = self._loss(self._model.forward(X, training=False), y)
-            total, weight = total + value * share, weight + share
-            correct = None if correct is None or right is None else correct + right
-        return Evaluation(total / weight if weight else 0.0, None if correct is None else correct / self._count)
-
-
-def evaluate(
-    model: Trainable,
-    X: object,
-    y: npt.ArrayLike,
-    *,
-    batch_size: int = EVALUATION_BATCH,
-    loss: Loss | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-) -> Evaluation:
-    """Return the mean loss and the accuracy on samples X (n, features) with targets y.
-
-    `loss` is the model's own where it is None; `sample_weight`, (n,) numbers, counts in the loss alone.
-    """
-    size = positive(batch_size, "batch_size")
-    return _Evaluator(model, X, y, _check_loss(loss, model), size, sample_weight=sample_weight)()
-
-
-def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
-    """Return the probabilities (n, outputs) for samples X (n, features), as the model's loss takes its outputs.
-
-    Raises TypeError where that knows none, as after regression.
-    """
-    samples = Samples(X, model.in_features, model.dtype)
-    batches = _inputs(model, samples, batch_size)
-    probabilities = np.empty((len(samples), model.out_features), model.dtype)
-    first = 0
-    for batch in batches:
-        Z = model.loss.probabilities(model.forward(batch, training=False))
-        probabilities[first : first + Z.shape[1]] = Z.T
-        first += Z.shape[1]
-    return probabilities
-
-
-def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
-    """Return what the outputs for X (n, features) mean to the model's loss: by default the most probable class of each
-    sample, int64 (n,); 0 or 1 for each label; or, after regression, the outputs themselves.
-    """
-    batches = _inputs(model, Samples(X, model.in_features, model.dtype), batch_size)
-    classes = [model.loss.predict(model.forward(batch, training=False)) for batch in batches]
-    return classes[0] if len(classes) == 1 else np.concatenate(classes)
-
-
-def _inputs(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Array]:
-    """Return the samples in batches (features, batch); a single one as it lies, if it can be taken so."""
-    batch_size = positive(batch_size, "batch_size")
-    alone = samples.sparse is None and len(samples) == 1
-    if alone and samples.array.dtype == model.dtype and samples.scale is None:
-        return iter((samples.array.T,))
-    return (X for X, _ in Batches(samples, None, batch_size, model.dtype, buffer=model.inputs))

@@ -19,6 +19,7 @@ FLOORS = [
     ["_kernels", "datasets"],
     [
         "activations",
+        "argument_types",
         "configuration",
         "costs",
         "density",
@@ -27,11 +28,13 @@ FLOORS = [
         "profiling",
         "schedules",
         "supports",
+        "targets",
         "datasets.loader",
     ],
     ["calibration"],
     ["layers", "losses", "optimizers", "topology"],
-    ["compaction", "training"],
+    ["compaction", "evaluation", "history"],
+    ["training"],
     ["network", "callbacks"],
     ["mlp", "original_layout"],
     [

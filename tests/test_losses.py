@@ -11,7 +11,8 @@ from scipy import special
 from scipy.special import log_softmax
 
 import nerva
-from nerva.losses import LOSSES, Weighted, weighted
+from nerva.losses import LOSSES
+from nerva.targets import Weighted, weighted
 
 K = 5
 
