@@ -131,24 +131,27 @@ def show(runs: list[Run], picture: Path | None) -> None:
 
 
 def draw(groups: Groups, out: Path) -> None:
-    """Draw the accuracy against what was explored of the first layer, a panel for each density."""
+    """Draw the accuracy of every run against what it explored of the first layer, a panel for each group."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2 * len(groups), 3.6), layout="constrained")
-    for axes, ((batch_norm, density, rate), methods) in zip(
-        figure.subplots(1, len(groups), squeeze=False)[0], sorted(groups.items()), strict=True
-    ):
+    rows = -(-len(groups) // 2)
+    figure = Figure(figsize=(9, 0.5 + 3.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, 2, squeeze=False).flat
+    marks: dict[str, Any] = {}
+    for axes, ((batch_norm, density, rate), methods) in zip(panels, sorted(groups.items()), strict=False):
         for i, name in enumerate(METHODS):
             found = methods.get(name, [])
             if found:
                 x = [100 * run["exploration"] for run in found]
                 y = [100 * run["accuracy"][-1] for run in found]
-                axes.plot(x, y, "osD^v<>PX"[i], color=f"C{i}", label=name, ms=5)
+                (marks[name],) = axes.plot(x, y, "osD^v<>PX"[i], color=f"C{i}", ms=5)
         axes.set(xscale="log", xlabel="positions of the first layer ever used, %", ylabel="test accuracy, %")
         usual = "" if rate == RATES[density] else f", rate {rate:g}"
         axes.set_title(f"density {density:g}{', batch norm' * batch_norm}{usual}", fontsize=9)
         axes.grid(alpha=0.3)
-    figure.axes[-1].legend(fontsize=7)
+    for axes in panels:
+        axes.set_axis_off()
+    figure.legend(marks.values(), marks.keys(), fontsize=8, ncols=5, loc="outside upper center")
     figure.savefig(out)
 
 
