@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nerva._kernels.growth import moved
 from nerva._kernels.memory import empty_vector
 from nerva._kernels.updates import Update
 
@@ -48,14 +49,9 @@ class Parameter:
 
         Every vector of state with an entry for each number moves along, and is 0 for the new ones; the gradient is 0.
         """
-        size, new = self.values.size, source < 0
         for name, vector in self.state.items():
-            if vector.shape == (size,):
-                moved = zeros(len(source), vector.dtype)
-                if size:
-                    np.take(vector, source, out=moved, mode="clip")
-                moved[new] = 0
-                self.state[name] = moved
+            if vector.shape == self.values.shape:
+                self.state[name] = moved(vector, source)
         self.values = values
         if self._gradient is not None:
             self._gradient = zeros(len(source), values.dtype)

@@ -383,7 +383,7 @@ def test_exploration_is_exact(data):
     for _, moves in run(model, nerva.SET(every=3, unit="step"), data):
         for i, layer in enumerate(model.layers):
             ever[i].update(flat_positions(layer.weight).tolist())
-            assert moves.sites[i].ever.tolist() == sorted(ever[i])
+            assert moves.sites[i].ever.positions().tolist() == sorted(ever[i])
     assert moves.records[-1].exploration == len(ever[2]) / (SIZES[2] * SIZES[3])
 
 

@@ -12,13 +12,15 @@ from scipy import stats
 
 import nerva
 from nerva._kernels.csr import CSR
-from nerva._kernels.growth import candidates, empty_positions, flat_positions, merge, union
+from nerva._kernels.growth import candidates, empty_positions, flat_positions, mark, merge, moved, union
+from nerva._kernels.selection import largest
 from nerva._kernels.memory import empty_batch
 from nerva._kernels.topology import draw_support
 from nerva.topology import tiles
 from nerva.topology.density import in_proportion
 from nerva.topology.drop import lowest
 from nerva.topology.grow import distinct
+from nerva.topology.sites import Explored
 from nerva.topology.tiles import top_gradients
 
 
@@ -110,11 +112,110 @@ def test_the_tile(dtype, rng):
                 flat = (np.arange(top_, bottom)[:, None] * 37 + np.arange(left, right)).reshape(-1)
                 outside = ~np.isin(flat, flat_positions(W))
                 size = np.abs((DZ @ X.T)[top_:bottom, left:right].reshape(-1))
-                np.testing.assert_array_equal(np.abs(work[t, : size.size])[outside], size[outside])
-                assert np.isnan(work[t, : size.size][~outside]).all()
                 wanted = outside & ((size > threshold) | ((size == threshold) & (flat < tied)))
                 np.testing.assert_array_equal(positions[t, : found[t]], flat[wanted])
                 np.testing.assert_array_equal(scores[t, : found[t]], size[wanted])
+                alone = candidates(W, DZ, X, cut[t : t + 1], threshold, tied, work[:1], scores.copy(), positions.copy())
+                assert alone == found[t : t + 1]
+                np.testing.assert_array_equal(np.abs(work[0, : size.size])[outside], size[outside])
+                assert np.isnan(work[0, : size.size][~outside]).all()
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    n=st.integers(0, 300),
+    kinds=st.integers(1, 40),
+    scale=st.sampled_from([0.0, 1.0, 1e-42, 1e30]),
+    placed=st.booleans(),
+)
+def test_the_largest_of_many(dtype, seed, n, kinds, scale, placed):
+    """Of either sign, with ties, zeros of both signs, subnormals and infinities."""
+    rng = np.random.default_rng(seed)
+    numbers = (rng.choice(rng.standard_normal(kinds), n) * scale).astype(dtype)
+    numbers[rng.random(n) < 0.1] *= -0.0
+    with np.errstate(all="ignore"):
+        numbers[rng.random(n) < 0.02] = np.inf * rng.choice([-1, 1])
+    positions = rng.permutation(3 * n)[:n] if placed else None
+    order = np.lexsort((np.arange(n) if positions is None else positions, -numbers))
+    for count in {0, 1, n // 3, n - 1, n} & set(range(n + 1)):
+        np.testing.assert_array_equal(largest(numbers, count, positions), np.sort(order[:count]))
+
+
+def test_no_largest_of_wrong_numbers():
+    numbers = np.array([1.0, np.nan, 3.0])
+    for wrong, error, message in [
+        ((numbers, 4), ValueError, "count is 4; there are 3"),
+        ((numbers, -1), ValueError, "count is -1"),
+        ((numbers, 1), ValueError, "NaN"),
+        ((np.arange(3), 1), TypeError, "numbers has dtype int64"),
+        ((numbers[::2], 1), ValueError, "contiguous"),
+        ((numbers, 1, np.arange(2)), ValueError, "positions"),
+        ((numbers, 1, np.arange(3.0)), TypeError, "positions"),
+    ]:
+        with pytest.raises(error, match=message):
+            largest(*wrong)
+
+
+@given(n=st.integers(0, 50), size=st.integers(0, 90), seed=st.integers(0, 2**32))
+def test_numbers_move_along(dtype, n, size, seed):
+    rng = np.random.default_rng(seed)
+    numbers, kept = rng.standard_normal(n).astype(dtype), rng.permutation(n)[: rng.integers(0, min(n, size) + 1)]
+    source = np.full(size, -1)
+    source[np.sort(rng.permutation(size)[: len(kept)])] = np.sort(kept)
+    result = moved(numbers, source)
+    assert result.dtype == dtype
+    np.testing.assert_array_equal(result, [numbers[i] if i >= 0 else 0 for i in source])
+
+
+@given(total=st.integers(1, 400), many=st.booleans(), seed=st.integers(0, 2**32))
+def test_positions_are_remembered(total, many, seed):
+    """In bits and in a vector."""
+    rng = np.random.default_rng(seed)
+    first = distinct(rng, total, total // 2 if many else total // 300)
+    ever, known = Explored(total, first), set(first.tolist())
+    for _ in range(4):
+        more = distinct(rng, total, int(rng.integers(total + 1)) // 4)
+        ever.add(more)
+        known |= set(more.tolist())
+        assert len(ever) == len(known)
+        assert ever.positions().tolist() == sorted(known)
+
+
+def test_no_bit_beyond_the_last():
+    for bits, positions, error in [
+        (np.zeros(2, np.uint8), [16], ValueError),
+        (np.zeros(2, np.uint8), [-1], ValueError),
+        (np.zeros(2, np.uint8), [3, 3], ValueError),
+        (np.zeros(2, np.int16), [3], TypeError),
+        (np.zeros(4, np.uint8)[::2], [3], ValueError),
+    ]:
+        with pytest.raises(error):
+            mark(bits, np.array(positions))
+        assert not bits.any()
+
+
+def test_numbers_do_not_move_from_nowhere():
+    numbers = np.ones(3)
+    for source, error in (([0, 3], ValueError), ([-2], ValueError), ([0.0], TypeError)):
+        with pytest.raises(error, match="source"):
+            moved(numbers, np.array(source))
+    with pytest.raises(TypeError, match="numbers"):
+        moved(np.arange(3), np.array([0]))
+
+
+def test_a_large_layer_is_merged_by_any_number_of_threads(rng):
+    W = make(700, 900, 200_000, rng)
+    dropped = distinct(rng, W.nnz, 50_000)
+    grown = empty_positions(W, distinct(rng, 700 * 900 - W.nnz, 60_000))
+    nerva.set_num_threads(1)
+    one = merge(W, dropped, grown)
+    for threads in (2, 3, 5):
+        nerva.set_num_threads(threads)
+        for got, wanted in zip(merge(W, dropped, grown), one, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+        kept = flat_positions(W)[[0, -1]]
+        with pytest.raises(ValueError, match=f"grown holds position {kept[0]},"):
+            merge(W, np.empty(0, np.int64), np.union1d(grown, kept))
 
 
 def test_wrong_tiles_are_refused(rng):
@@ -135,7 +236,7 @@ def test_wrong_tiles_are_refused(rng):
         (3, np.array([(-1, 2, 0, 6)]), ValueError, "rows"),
         (3, np.array([(2, 2, 0, 6)]), ValueError, "rows"),
         (3, np.array([(0, 4, 0, 7)]), ValueError, "columns"),
-        (3, np.array([(0, 4, 0, 6), (0, 4, 0, 6)]), ValueError, "work"),
+        (3, np.array([(0, 4, 0, 6), (0, 4, 0, 6)]), ValueError, "scores"),
         (4, float("nan"), ValueError, "threshold"),
         (6, room[:, :20], ValueError, "work"),
         (7, room[:, :20].copy(), ValueError, "scores"),

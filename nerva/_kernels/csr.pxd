@@ -19,6 +19,7 @@ cdef class CSR:
     cdef Py_ssize_t _expected_columns, _expected_calls
     cdef cnp.ndarray _block  # room for some rows of W as a dense matrix; the lock is held while it is used
 
+    cdef int adopt(self, cnp.ndarray indptr, cnp.ndarray indices, cnp.ndarray values) except -1
     cdef nerva_csr *companion(self) except NULL
     cdef int _build_companion(self) except -1
     cdef sparse_matrix_t handle(self, bint transposed) except NULL

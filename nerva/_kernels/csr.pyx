@@ -321,15 +321,23 @@ cdef class CSR:
         cdef CSR other = CSR(self.shape, indptr, indices, values)
         if other.typenum != self.typenum:
             raise TypeError(f"values has dtype {other.dtype}; it must be {self.dtype}")
+        self.adopt(other._indptr, other._indices, other._values)
+
+    cdef int adopt(self, cnp.ndarray indptr, cnp.ndarray indices, cnp.ndarray values) except -1:
+        """Take a pattern and values that are right, in arrays that nobody else writes to."""
+        cdef Py_ssize_t nnz = len(indices)
         with self.lock:
-            if other.nnz == self.nnz:
-                memcpy(<void *> self.direct.indptr, other.direct.indptr, (self.rows + 1) * sizeof(int32_t))
-                memcpy(<void *> self.direct.indices, other.direct.indices, self.nnz * sizeof(int32_t))
-                self._values[:] = other._values
+            if nnz == self.nnz:
+                memcpy(<void *> self.direct.indptr, cnp.PyArray_DATA(indptr), (self.rows + 1) * sizeof(int32_t))
+                memcpy(<void *> self.direct.indices, cnp.PyArray_DATA(indices), nnz * sizeof(int32_t))
+                self._values[:] = values
                 self._indptr, self._indices = self._indptr[:], self._indices[:]  # no twin's any more
             else:
-                self._indptr, self._indices, self._values = other._indptr, other._indices, other._values
-                self.direct, self.nnz = other.direct, other.nnz
+                _freeze(indptr)
+                _freeze(indices)
+                self._indptr, self._indices, self._values, self.nnz = indptr, indices, values, nnz
+                self.direct = nerva_csr(self.rows, self.columns, nnz, <int32_t *> cnp.PyArray_DATA(indptr),
+                                        <int32_t *> cnp.PyArray_DATA(indices), NULL, cnp.PyArray_DATA(values))
             if self._handle != NULL:
                 mkl_sparse_destroy(self._handle)
                 self._handle = NULL

@@ -6,13 +6,14 @@ A flat position is row x D + column, an int64. Empty positions, those without a 
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy
 
-from .arrays cimport as_array, matrix, vector
+from .arrays cimport as_array, matrix, real_type, vector
 from .csr cimport CSR
 from .dense cimport multiply
-from .isa cimport kernels, nerva_matrix, nerva_table
+from .isa cimport kernels, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport CblasNoTrans, CblasTrans, MKL_Set_Num_Threads_Local, threads
 
 from .memory import empty_vector
@@ -20,6 +21,10 @@ from .memory import empty_vector
 cnp.import_array()
 
 LARGEST = 2**31 - 1
+ANYWHERE = 2**63 - 1
+
+cdef enum:
+    GRAIN = 1 << 15  # weights that are worth a thread
 
 
 cdef const int64_t *check_tiles(CSR W, object tiles) except NULL:
@@ -56,11 +61,11 @@ def candidates(CSR W not None, DZ, X, tiles, double threshold, int64_t tied, wor
 
     Of tile t, rows tiles[t, 0] to tiles[t, 1] - 1 and columns tiles[t, 2] to tiles[t, 3] - 1, writes |G| to scores[t]
     and flat positions, ascending, to positions[t], of those with |G| > threshold, or |G| = threshold at a position
-    below `tied`, and returns how many there are for each tile, int64 (T,). A NaN is none. The tile is computed and left
-    in work[t], row after row, NaN on the pattern.
+    below `tied`, and returns how many there are for each tile, int64 (T,). A NaN is none. Each thread has a row of
+    `work`, and leaves the last tile it computed there, row after row, NaN on the pattern.
 
-    Shapes: DZ (K, N), N >= 1, X (D, N), tiles int64 (T, 4); work, scores and positions (int64) have T rows or more,
-    with room for a whole tile each.
+    Shapes: DZ (K, N), N >= 1, X (D, N), tiles int64 (T, 4); work has a row for each thread, scores and positions
+    (int64) T rows or more, all with room for a whole tile.
     """
     cdef nerva_matrix dz = matrix(DZ, "DZ", W.typenum, W.rows, -1)
     cdef Py_ssize_t N = DZ.shape[1], i
@@ -73,9 +78,9 @@ def candidates(CSR W not None, DZ, X, tiles, double threshold, int64_t tied, wor
     cdef const nerva_table *kernel = kernels(typenum)
     cdef Py_ssize_t item = 4 if typenum == cnp.NPY_FLOAT32 else 8
     largest = max(((b - a) * (d - c) for a, b, c, d in tiles.tolist()), default=0)
-    for array, name in ((work, "work"), (scores, "scores"), (positions, "positions")):
-        if len(array) < count or array.shape[1] < largest:
-            raise ValueError(f"{name} has shape {array.shape}; it must hold {count} tiles of {largest} numbers")
+    for array, name, rows in ((work, "work", min(count, 1)), (scores, "scores", count), (positions, "positions", count)):
+        if len(array) < rows or array.shape[1] < largest:
+            raise ValueError(f"{name} has shape {array.shape}; it must hold {rows} tiles of {largest} numbers")
     if N < 1:
         raise ValueError("DZ has no samples")
     if max(N, dz.ld, x.ld) > LARGEST:
@@ -84,12 +89,14 @@ def candidates(CSR W not None, DZ, X, tiles, double threshold, int64_t tied, wor
         raise ValueError("threshold is NaN")
     cdef cnp.ndarray found = np.zeros(count, np.int64)
     cdef int64_t *to = <int64_t *> cnp.PyArray_DATA(found)
-    cdef int team = max(min(count, threads()), 1)
-    for i in prange(count, nogil=True, num_threads=team, schedule="static", chunksize=1):
-        compute_tile(typenum, tile + 4 * i, dz, x, N, <char *> out.data + i * out.ld * item)
+    cdef int team = max(min(count, threads(), len(work)), 1)
+    cdef char *own
+    for i in prange(count, nogil=True, num_threads=team, schedule="dynamic", chunksize=1):
+        own = <char *> out.data + threadid() * out.ld * item
+        compute_tile(typenum, tile + 4 * i, dz, x, N, own)
         to[i] = kernel.candidates(&W.direct, tile[4 * i], tile[4 * i + 1] - tile[4 * i], tile[4 * i + 2],
-                                  tile[4 * i + 3] - tile[4 * i + 2], <char *> out.data + i * out.ld * item, threshold,
-                                  tied, <char *> score.data + i * score.ld * item,
+                                  tile[4 * i + 3] - tile[4 * i + 2], own, threshold, tied,
+                                  <char *> score.data + i * score.ld * item,
                                   <int64_t *> position.data + i * position.ld)
     return found
 
@@ -110,6 +117,12 @@ cdef const int64_t *ascending(object array, str name, int64_t end) except NULL:
     """The data of a vector of int64 that ascend strictly from 0 to end - 1."""
     cdef Py_ssize_t n = as_array(array, name).size, i
     cdef const int64_t *numbers = <int64_t *> vector(array, name, cnp.NPY_INT64, n)
+    cdef bint right = n == 0 or 0 <= numbers[0] and numbers[n - 1] < end
+    with nogil:
+        for i in range(1, n):
+            right &= numbers[i - 1] < numbers[i]
+    if right:
+        return numbers
     for i in range(n):
         if not 0 <= numbers[i] < end:
             raise ValueError(f"{name}[{i}] is {numbers[i]}; it must be within 0 to {end - 1}")
@@ -138,6 +151,48 @@ def empty_positions(CSR W not None, ranks):
     return positions
 
 
+cdef Py_ssize_t before(const int64_t *ascending, Py_ssize_t n, int64_t end) noexcept nogil:
+    """How many of n ascending numbers are below `end`."""
+    cdef Py_ssize_t low = 0, middle
+    while low < n:
+        middle = (low + n) // 2
+        if ascending[middle] < end:
+            low = middle + 1
+        else:
+            n = middle
+    return low
+
+
+cdef int64_t merge_rows(const nerva_csr *W, Py_ssize_t top, Py_ssize_t bottom, const int64_t *out, Py_ssize_t drops,
+                        const int64_t *new, Py_ssize_t growths, int32_t *start, int32_t *index,
+                        int64_t *source) noexcept nogil:
+    """What `merge` writes of rows `top` to `bottom` - 1; returns a position that is kept and grown, or -1."""
+    cdef Py_ssize_t d = before(out, drops, W.indptr[top]), g = before(new, growths, top * W.cols)
+    cdef Py_ssize_t n = W.indptr[top] - d + g, row, j
+    cdef int64_t first, position
+    for row in range(top, bottom):
+        first = row * W.cols
+        for j in range(W.indptr[row], W.indptr[row + 1]):
+            if d < drops and out[d] == j:
+                d += 1
+                continue
+            position = first + W.indices[j]
+            while g < growths and new[g] < position:
+                index[n], source[n] = <int32_t> (new[g] - first), -1
+                g += 1
+                n += 1
+            if g < growths and new[g] == position:
+                return position
+            index[n], source[n] = <int32_t> (position - first), j
+            n += 1
+        while g < growths and new[g] < first + W.cols:
+            index[n], source[n] = <int32_t> (new[g] - first), -1
+            g += 1
+            n += 1
+        start[row + 1] = <int32_t> n
+    return -1
+
+
 def merge(CSR W not None, dropped, grown):
     """Return W's pattern without the weights `dropped` and with the positions `grown`, and where each comes from.
 
@@ -151,63 +206,101 @@ def merge(CSR W not None, dropped, grown):
     """
     cdef const int64_t *out = ascending(dropped, "dropped", W.nnz)
     cdef const int64_t *new = ascending(grown, "grown", <int64_t> W.rows * W.columns)
-    cdef Py_ssize_t drops = len(dropped), growths = len(grown), row, j, d = 0, g = 0, n = 0
+    cdef Py_ssize_t drops = len(dropped), growths = len(grown)
     if W.nnz - drops + growths > LARGEST:
         raise ValueError(f"{W.nnz - drops + growths} weights; a layer holds at most {LARGEST}")
     cdef cnp.ndarray indptr = empty_vector(W.rows + 1, np.int32)
     cdef cnp.ndarray indices = empty_vector(W.nnz - drops + growths, np.int32)
     cdef cnp.ndarray source = empty_vector(W.nnz - drops + growths, np.int64)
+    cdef int team = max(1, min(threads(), W.nnz // GRAIN)), i
+    cuts = np.searchsorted(W._indptr, np.arange(team + 1) * (W.nnz / team))  # rows, shared by their weights
+    cuts[0], cuts[team] = 0, W.rows
+    cdef cnp.ndarray rows = np.ascontiguousarray(cuts, np.int64), twice = np.full(team, -1)
+    cdef int64_t *cut = <int64_t *> cnp.PyArray_DATA(rows)
+    cdef int64_t *wrong = <int64_t *> cnp.PyArray_DATA(twice)
     cdef int32_t *start = <int32_t *> cnp.PyArray_DATA(indptr)
     cdef int32_t *index = <int32_t *> cnp.PyArray_DATA(indices)
     cdef int64_t *origin = <int64_t *> cnp.PyArray_DATA(source)
-    cdef int64_t first, position
-    cdef int64_t twice = -1
-    with nogil:
-        start[0] = 0
-        for row in range(W.rows):
-            first = <int64_t> row * W.columns
-            for j in range(W.direct.indptr[row], W.direct.indptr[row + 1]):
-                if d < drops and out[d] == j:
-                    d += 1
-                    continue
-                position = first + W.direct.indices[j]
-                while g < growths and new[g] < position:
-                    index[n], origin[n] = <int32_t> (new[g] - first), -1
-                    g += 1
-                    n += 1
-                if g < growths and new[g] == position:
-                    twice = position
-                    break
-                index[n], origin[n] = <int32_t> (position - first), j
-                n += 1
-            if twice >= 0:
-                break
-            while g < growths and new[g] < first + W.columns:
-                index[n], origin[n] = <int32_t> (new[g] - first), -1
-                g += 1
-                n += 1
-            start[row + 1] = <int32_t> n
-    if twice >= 0:
-        raise ValueError(f"grown holds position {twice}, where a weight is kept")
+    start[0] = 0
+    for i in prange(team, nogil=True, num_threads=team, schedule="static", chunksize=1):
+        wrong[i] = merge_rows(&W.direct, cut[i], cut[i + 1], out, drops, new, growths, start, index, origin)
+    if twice.max() >= 0:
+        raise ValueError(f"grown holds position {twice[twice >= 0].min()}, where a weight is kept")
     return indptr, indices, source
+
+
+def rewire(CSR W not None, dropped, grown, first):
+    """Take the pattern that `merge` gives, and return its source; values move along, new ones are `first`.
+
+    first: numbers of shape () or (len(grown),), which are to be checked before. Raises ValueError as `merge` does,
+    before anything is changed.
+    """
+    indptr, indices, source = merge(W, dropped, grown)
+    values = moved(W._values, source)
+    if np.any(first):
+        values[source < 0] = first
+    W.adopt(indptr, indices, values)
+    return source
+
+
+def moved(numbers, source):
+    """Return a vector whose number i is numbers[source[i]], or 0 where source[i] is -1; aligned.
+
+    numbers: float32 or float64 (n,); source: int64 of `merge`, -1 to n - 1, where what is not -1 ascends strictly.
+    """
+    cdef int typenum = real_type(numbers, "numbers")
+    cdef Py_ssize_t n = numbers.size, size = len(source), i
+    cdef void *data = vector(numbers, "numbers", typenum, n)
+    cdef const int64_t *origin = <int64_t *> vector(source, "source", cnp.NPY_INT64, size)
+    cdef cnp.ndarray result = empty_vector(max(size, 1), numbers.dtype)
+    cdef void *to = cnp.PyArray_DATA(result)
+    cdef int team = max(1, min(threads(), size // GRAIN))
+    if size and not -1 <= source.min() <= source.max() < n:
+        raise ValueError(f"source is from {source.min()} to {source.max()}; it must be within -1 to {n - 1}")
+    if typenum == cnp.NPY_FLOAT32:
+        for i in prange(size, nogil=True, num_threads=team, schedule="static"):
+            (<float *> to)[i] = (<float *> data)[origin[i]] if origin[i] >= 0 else 0
+    else:
+        for i in prange(size, nogil=True, num_threads=team, schedule="static"):
+            (<double *> to)[i] = (<double *> data)[origin[i]] if origin[i] >= 0 else 0
+    return result[:size]
+
+
+def mark(bits, positions):
+    """Set bit p % 8 of bits[p // 8] for each of some positions, and return how many were not set. O(their number).
+
+    bits: uint8; positions: int64, ascending strictly within 0 to 8 len(bits) - 1.
+    """
+    cdef Py_ssize_t size = as_array(bits, "bits").size, n, i, new = 0
+    cdef unsigned char *to = <unsigned char *> vector(bits, "bits", cnp.NPY_UINT8, size, True)
+    cdef const int64_t *where = ascending(positions, "positions", 8 * size)
+    cdef unsigned char bit
+    n = len(positions)
+    with nogil:
+        for i in range(n):
+            bit = 1 << (where[i] & 7)
+            new += (to[where[i] >> 3] & bit) == 0
+            to[where[i] >> 3] |= bit
+    return new
 
 
 def union(first, second):
     """Return what is in either of two vectors of int64 that ascend strictly from 0: ascending, each once. O(n)."""
-    cdef const int64_t *a = ascending(first, "first", 2**63 - 1)
-    cdef const int64_t *b = ascending(second, "second", 2**63 - 1)
+    cdef const int64_t *a = ascending(first, "first", ANYWHERE)
+    cdef const int64_t *b = ascending(second, "second", ANYWHERE)
     cdef Py_ssize_t n = len(first), m = len(second), i = 0, j = 0, count = 0
     cdef cnp.ndarray both = empty_vector(n + m, np.int64)
     cdef int64_t *to = <int64_t *> cnp.PyArray_DATA(both)
+    cdef int64_t x, y
     with nogil:
-        while i < n or j < m:
-            if j == m or (i < n and a[i] < b[j]):
-                to[count] = a[i]
-                i += 1
-            else:
-                if i < n and a[i] == b[j]:
-                    i += 1
-                to[count] = b[j]
-                j += 1
+        while i < n and j < m:  # without a branch that could be guessed wrong
+            x, y = a[i], b[j]
+            to[count] = x if x < y else y
+            i += x <= y
+            j += y <= x
             count += 1
-    return both[:count].copy()
+        memcpy(to + count, a + i, (n - i) * sizeof(int64_t))
+        count += n - i
+        memcpy(to + count, b + j, (m - j) * sizeof(int64_t))
+        count += m - j
+    return both[:count] if 8 * count > 7 * (n + m) else both[:count].copy()

@@ -9,14 +9,14 @@ from nerva import calibration
 from nerva._kernels import products
 from nerva._kernels.csr import CSR
 from nerva._kernels.drop import drop_vector
-from nerva._kernels.growth import merge
+from nerva._kernels.growth import rewire
 from nerva._kernels.mkl import get_num_threads
 from nerva.activations import Activation
 from nerva.costs import Plan
 from nerva.density import check_density, weight_count
 from nerva.initializers import Initializer, fans, initial_values
 from nerva.layers.affine import Affine, Backward, restore_bias
-from nerva.parameters import Array, Step, as_generator, real_dtype, zeros
+from nerva.parameters import Array, Step, as_generator, real_dtype
 from nerva.supports import as_support, from_mask
 
 BACKENDS = ("auto", *products.BACKENDS)
@@ -119,17 +119,12 @@ class SparseLinear(Affine):
 
         Raises TypeError or ValueError, before anything is changed, where an argument is wrong.
         """
-        indptr, indices, source = merge(self._weight, dropped, grown)
-        first = np.asarray(values, self.dtype)
-        if first.shape not in ((), (len(grown),)) or not np.isfinite(first).all():
+        first, before = np.asarray(values, self.dtype), self.nnz
+        if first.shape not in ((), np.shape(grown)) or not np.isfinite(first).all():
             raise ValueError(f"values has shape {first.shape}; it must be {len(grown)} finite numbers, or one for all")
-        moved = zeros(len(source), self.dtype)
-        if self.nnz:
-            np.take(self._weight.values, source, out=moved, mode="clip")
-        moved[source < 0] = first
-        if len(source) != self.nnz:
+        source = rewire(self._weight, dropped, grown, first)
+        if self.nnz != before:
             self._plans = {}
-        self._weight.replace(indptr, indices, moved)
         self._parameters[0].rearrange(source, self._weight.values)
         return source
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from nerva._kernels.selection import largest
+
 from nerva.parameters import Array
 from nerva.topology.sites import Positions, Site
-from nerva.topology.tiles import largest
 
 Drop = Callable[[Site, int], Positions]
 
@@ -18,7 +19,8 @@ def lowest(scores: Array, count: int) -> Positions:
     """Return where the `count` lowest scores are, ascending; of equal ones, the first. ValueError where one is NaN."""
     if np.isnan(scores).any():
         raise ValueError("scores holds NaN")
-    return np.flatnonzero(largest(-scores, np.arange(len(scores)), count))
+    scores = scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float64)
+    return largest(-scores, count)
 
 
 def smallest(site: Site, count: int) -> Positions:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.csr import CSR
-from nerva._kernels.growth import flat_positions, union
+from nerva._kernels.growth import flat_positions, mark, union
 from nerva._kernels.memory import empty_batch
 from nerva.parameters import Array, Parameter
 
@@ -27,12 +27,36 @@ class SparseLayer(Protocol):
     def rewire(self, dropped: Positions, grown: Positions, values: npt.ArrayLike = 0.0) -> Positions: ...
 
 
+class Explored:
+    """Positions among `total`: a bit for each where that takes at most 32 bytes a weight, a sorted vector otherwise."""
+
+    def __init__(self, total: int, first: Positions) -> None:
+        self._bits = np.zeros(-(-total // 8), np.uint8) if total <= 256 * len(first) else None
+        self._count, self._positions = 0, np.empty(0, np.int64)
+        self.add(first)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, positions: Positions) -> None:
+        """Add positions, which ascend."""
+        if self._bits is None:
+            self._positions = union(self._positions, positions)
+            self._count = len(self._positions)
+        else:
+            self._count += mark(self._bits, positions)
+
+    def positions(self) -> Positions:
+        """Return them, ascending."""
+        return self._positions if self._bits is None else np.flatnonzero(np.unpackbits(self._bits, bitorder="little"))
+
+
 class Site:
     """One sparse layer, number `index` of its network.
 
     `rng` is the generator to draw from, `started` the number of weights at the beginning. `kept` holds vectors of the
     method's own, with one entry for each weight, which move with the weights and are 0 for new ones; `notes` whatever
-    else it remembers. `ever` are the positions that have had a weight so far.
+    else it remembers. `ever` holds the positions that have had a weight so far.
     """
 
     def __init__(self, index: int, layer: SparseLayer, rng: np.random.Generator) -> None:
@@ -40,7 +64,7 @@ class Site:
         self.started = int(layer.weight.nnz)
         self.kept: dict[str, npt.NDArray[Any]] = {}
         self.notes: dict[str, Any] = {}
-        self.ever = flat_positions(layer.weight)
+        self.ever = Explored(self.positions, flat_positions(layer.weight))
         self._batches: list[tuple[Array, Array]] = []
 
     @property
@@ -103,7 +127,7 @@ class Site:
             moved[source >= 0] = vector[source[source >= 0]]
             self.kept[name] = moved
         self._batches = []
-        self.ever = union(self.ever, grown)
+        self.ever.add(grown)
         return source
 
 

@@ -13,13 +13,15 @@ from nerva._kernels.growth import candidates
 from nerva._kernels.memory import empty_batch, empty_vector
 from nerva._kernels.mkl import get_num_threads
 from nerva._kernels.products import gemm
+from nerva._kernels.selection import largest
 from nerva.parameters import Array
 
 Positions = npt.NDArray[np.int64]
 ANYWHERE = int(np.iinfo(np.int64).max)
 
 TILE = 1 << 18  # numbers in a tile: it stays in a core's cache between its product and the scan
-WIDEST = 2048  # columns of a tile
+WIDEST = 1024  # columns of a tile
+AT_ONCE = 4  # tiles for each thread to take
 SAMPLE = (256, 384)  # rows and columns, at most, of the sample that tells about where the threshold will be
 MARGINS = (3, 12)  # times as many as are wanted shall reach the first threshold, and the second where it was too high
 
@@ -34,55 +36,51 @@ class Best:
     def __init__(self, count: int, threshold: float) -> None:
         self.count = count
         self.threshold, self.tied = threshold, ANYWHERE
-        self._scores: list[Array] = []
-        self._positions: list[Positions] = []
+        self._scores: Array = np.empty(0)
+        self._positions: Positions = np.empty(0, np.int64)
         self._held = 0
 
     def offer(self, scores: Array, positions: Positions) -> None:
         """Take these into account; the arrays are copied."""
         if len(scores) == 0 or self.count == 0:
             return
-        self._scores.append(scores.copy())
-        self._positions.append(positions.copy())
-        self._held += len(scores)
+        end = self._held + len(scores)
+        if end > len(self._scores):
+            room = max(2 * end, 4 * self.count + len(scores))  # untouched memory costs nothing
+            self._scores = _longer(self._scores, self._held, room, scores.dtype)
+            self._positions = _longer(self._positions, self._held, room, positions.dtype)
+        self._scores[self._held : end] = scores
+        self._positions[self._held : end] = positions
+        self._held = end
         if self._held > 4 * self.count:
             self._reduce()
 
     def _reduce(self) -> None:
-        scores, positions = np.concatenate(self._scores), np.concatenate(self._positions)
-        chosen = largest(scores, positions, self.count)
-        scores, positions = scores[chosen], positions[chosen]
-        self._scores, self._positions, self._held = [scores], [positions], len(scores)
+        scores, positions = self._scores[: self._held], self._positions[: self._held]
+        if self._held > self.count:
+            chosen = largest(scores, self.count, positions)
+            scores[: self.count], positions[: self.count] = scores[chosen], positions[chosen]
+            self._held = self.count
         if self._held == self.count:
-            least = scores.min()
-            self.threshold, self.tied = float(least), int(positions[scores == least].max())
+            least = scores[: self.count].min()
+            self.threshold = float(least)
+            self.tied = int(positions[: self.count][scores[: self.count] == least].max())
 
     def result(self) -> Positions:
         """Return the positions of the best, ascending."""
-        if self._held == 0:
-            return np.empty(0, np.int64)
-        self._reduce()
-        return np.sort(self._positions[0])
+        if self._held > self.count:
+            self._reduce()
+        return np.sort(self._positions[: self._held], kind="stable")  # it is in order for the most part
 
 
-def largest(scores: Array, positions: Positions, count: int) -> npt.NDArray[np.bool_]:
-    """Return a mask of the `count` largest scores; of equal ones, those at the lowest positions. No score is NaN."""
-    if count >= len(scores):
-        return np.ones(len(scores), np.bool_)
-    if count == 0:
-        return np.zeros(len(scores), np.bool_)
-    least = np.partition(scores, len(scores) - count)[len(scores) - count]
-    chosen: npt.NDArray[np.bool_] = scores > least
-    equal = np.flatnonzero(scores == least)
-    wanted = count - int(np.count_nonzero(chosen))
-    if wanted < len(equal):
-        equal = equal[np.argpartition(positions[equal], wanted - 1)[:wanted]]
-    chosen[equal] = True
-    return chosen
+def _longer(vector: Array, held: int, length: int, dtype: npt.DTypeLike) -> Array:
+    longer = empty_vector(length, dtype)
+    longer[:held] = vector[:held]
+    return longer
 
 
-def tiles(rows: int, columns: int, height: int, width: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Cut (rows, columns) into tiles, and yield as many at a time as there are threads: int64 (T, 4).
+def tiles(rows: int, columns: int, height: int, width: int, at_once: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Cut (rows, columns) into tiles, and yield so many at a time: int64 (T, 4).
 
     A tile is first row, end row, first column, end column; they do not depend on the threads.
     """
@@ -91,18 +89,29 @@ def tiles(rows: int, columns: int, height: int, width: int) -> Iterator[npt.NDAr
         for top in range(0, rows, height)
         for left in range(0, columns, width)
     )
-    while step := list(islice(cut, get_num_threads())):
+    while step := list(islice(cut, at_once)):
         yield np.array(step, np.int64)
 
 
+def tile_shape(K: int, D: int) -> tuple[int, int]:
+    """Return height and width of the tiles of (K, D): even ones, of whole rows where that can be."""
+    across = -(-D // WIDEST)
+    width = -(-D // across)
+    down = -(-K * width // TILE)
+    down += down % 2  # for two threads
+    return -(-K // down), width
+
+
 class Rooms:
-    """Memory for as many tiles as there are threads, and for what is found in them."""
+    """Memory for a tile to each thread, and for what is found in some tiles, `at_once`."""
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         threads = get_num_threads()
+        self.at_once = AT_ONCE * threads
         size = -(-size // 16) * 16  # whole cache lines, so that no two threads write to one
-        self.work, self.scores = (empty_vector(threads * size, dtype).reshape(threads, size) for _ in range(2))
-        self.positions = empty_vector(threads * size, np.int64).reshape(threads, size)
+        self.work = empty_vector(threads * size, dtype).reshape(threads, size)
+        self.scores = empty_vector(self.at_once * size, dtype).reshape(self.at_once, size)
+        self.positions = empty_vector(self.at_once * size, np.int64).reshape(self.at_once, size)
 
 
 def guess(DZ: Array, X: Array, count: int) -> Iterator[float]:
@@ -152,10 +161,9 @@ def top_gradients(W: CSR, DZ: Array, X: Array, count: int) -> Positions:
 def _search(W: CSR, DZ: Array, X: Array, count: int, threshold: float) -> Positions:
     """The best `count` of those that reach the threshold; fewer where they are fewer."""
     best, (K, D) = Best(count, threshold), W.shape
-    width = min(D, WIDEST)
-    height = min(K, max(1, TILE // width))
+    height, width = tile_shape(K, D)
     rooms = Rooms(height * width, W.dtype)
-    for step in tiles(K, D, height, width):
+    for step in tiles(K, D, height, width, rooms.at_once):
         found = candidates(W, DZ, X, step, best.threshold, best.tied, rooms.work, rooms.scores, rooms.positions)
         for t, n in enumerate(found):
             best.offer(rooms.scores[t, :n], rooms.positions[t, :n])
@@ -172,7 +180,7 @@ def top_gradients_of_rows(W: CSR, DZ: Array, X: Array, counts: npt.NDArray[np.in
     height = min(K, max(8, TILE // D))
     rooms = Rooms(height * D, W.dtype)
     chosen: list[Positions] = [np.empty(0, np.int64)]
-    for step in tiles(K, D, height, D):
+    for step in tiles(K, D, height, D, rooms.at_once):
         found = candidates(W, DZ, X, step, 0.0, ANYWHERE, rooms.work, rooms.scores, rooms.positions)
         for t, n in enumerate(found):
             rows = np.arange(step[t, 0], step[t, 1])
@@ -181,6 +189,6 @@ def top_gradients_of_rows(W: CSR, DZ: Array, X: Array, counts: npt.NDArray[np.in
                 if counts[row] > last - first:
                     raise ValueError(f"counts[{row}] is {counts[row]}; the row has {last - first} empty positions")
                 if counts[row]:
-                    own = rooms.positions[t, first:last]
-                    chosen.append(own[largest(rooms.scores[t, first:last], own, int(counts[row]))])
+                    own = largest(rooms.scores[t, first:last], int(counts[row]))
+                    chosen.append(rooms.positions[t, first:last][own])
     return np.concatenate(chosen)
