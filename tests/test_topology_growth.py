@@ -13,8 +13,8 @@ from scipy import stats
 import nerva
 from nerva._kernels.csr import CSR
 from nerva._kernels.growth import candidates, empty_positions, flat_positions, mark, merge, moved, union
-from nerva._kernels.selection import largest
 from nerva._kernels.memory import empty_batch
+from nerva._kernels.selection import largest
 from nerva._kernels.topology import draw_support
 from nerva.topology import tiles
 from nerva.topology.density import in_proportion

@@ -78,7 +78,8 @@ def candidates(CSR W not None, DZ, X, tiles, double threshold, int64_t tied, wor
     cdef const nerva_table *kernel = kernels(typenum)
     cdef Py_ssize_t item = 4 if typenum == cnp.NPY_FLOAT32 else 8
     largest = max(((b - a) * (d - c) for a, b, c, d in tiles.tolist()), default=0)
-    for array, name, rows in ((work, "work", min(count, 1)), (scores, "scores", count), (positions, "positions", count)):
+    rooms = (work, "work", min(count, 1)), (scores, "scores", count), (positions, "positions", count)
+    for array, name, rows in rooms:
         if len(array) < rows or array.shape[1] < largest:
             raise ValueError(f"{name} has shape {array.shape}; it must hold {rows} tiles of {largest} numbers")
     if N < 1:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 
 from nerva._kernels.selection import largest
-
 from nerva.parameters import Array
 from nerva.topology.sites import Positions, Site
 
