@@ -30,7 +30,7 @@ COMMANDS = {
     "epoch": ["compare.py", "epoch", "--rounds", "5"],
     "data": ["compare.py", "data", "--rounds", "5"],
     "inference": ["compare.py", "inference"],
-    "features": ["compare.py", "features", "--rounds", "15"],
+    "features": ["compare.py", "features", "--rounds", "31"],
     "memory": ["memory.py"],
 }
 HEADINGS = {
