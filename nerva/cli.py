@@ -125,7 +125,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             raise Failure(error, 2) from error  # a topology that is never due, a batch too small to be normalised
         finally:
             report.result(model)
-    if not isfinite(report.records[-1].loss):
+    if _is_lost(report.records[-1]):
         raise Failure("stopped, since the loss is not finite: try a lower --learning-rate")
     if timer is not None:
         print(f"\n{timer}")
@@ -204,8 +204,12 @@ def _run(options: Namespace, argv: Sequence[str], data: Dataset, model: Sequenti
 
 def _stop_when_lost(model: object, record: EpochRecord) -> None:
     """End a training whose loss is not finite: so are its weights, for good."""
-    if not isfinite(record.loss):
+    if _is_lost(record):
         raise StopTraining
+
+
+def _is_lost(record: EpochRecord) -> bool:
+    return not isfinite(record.loss) or (record.test_loss is not None and not isfinite(record.test_loss))
 
 
 def _program() -> str:

@@ -165,6 +165,8 @@ def _compare(
     least = max(0.01 * float(np.abs(gradient).max()), 1e-9)
     scale = np.maximum(np.maximum(np.abs(own), np.abs(differences)), least)
     errors = np.abs(own - differences) / scale
+    rounding = 8 * np.finfo(np.float64).eps * max(abs(here), 1.0) / step  # of a difference
+    errors[errors * scale <= rounding] = np.minimum(errors[errors * scale <= rounding], tolerance)
     slack = tolerance * scale
     between = (own >= np.minimum(left, right) - slack) & (own <= np.maximum(left, right) + slack)
     # Slopes that differ by more than curvature over so short a step explains.

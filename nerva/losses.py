@@ -40,14 +40,15 @@ class Loss(ABC):
     def __call__(self, Z: Array, y: Any) -> LossResult:
         """Return the loss of outputs Z (K, batch) against checked targets; the gradient lies in a buffer."""
         targets, weights = (y.targets, y.weights) if isinstance(y, Weighted) else (y, None)
-        values, gradient, shares = self._each(Z, targets)
-        correct = self._correct(Z, targets)
-        counted = shares if weights is None else weights if shares is None else weights * shares
-        whole = float(Z.shape[1] if counted is None else counted.sum())
-        scale: Any = (1.0 if weights is None else weights) / whole if whole else np.zeros(Z.shape[1])
-        DZ = self._take(Z)
-        np.multiply(gradient, scale, out=DZ, casting="same_kind")
-        return LossResult(float(np.sum(values * scale)), DZ, correct, whole)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a training that is lost, which the loss itself shows
+            values, gradient, shares = self._each(Z, targets)
+            correct = self._correct(Z, targets)
+            counted = shares if weights is None else weights if shares is None else weights * shares
+            whole = float(Z.shape[1] if counted is None else counted.sum())
+            scale: Any = (1.0 if weights is None else weights) / whole if whole else np.zeros(Z.shape[1])
+            DZ = self._take(Z)
+            np.multiply(gradient, scale, out=DZ, casting="same_kind")
+            return LossResult(float(np.sum(values * scale)), DZ, correct, whole)
 
     def _take(self, Z: Array) -> Array:
         if self._buffer is None or self._shape != (Z.shape[0], Z.dtype):

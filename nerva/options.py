@@ -124,6 +124,8 @@ def loss(options: Namespace, data: Dataset) -> Loss:
     """Return the loss; raise Failure where it is not for these data."""
     if options.class_weights is not None and len(options.class_weights) != len(data.classes):
         raise Failure(f"--class-weights: {len(options.class_weights)} given for {len(data.classes)} classes", 2)
+    if options.class_weights is not None and not any(options.class_weights):
+        raise Failure("--class-weights: all are 0", 2)
     losses: dict[str, Callable[[], Loss]] = {
         "softmax-cross-entropy": lambda: SoftmaxCrossEntropy(
             label_smoothing=options.label_smoothing or 0.0, class_weights=options.class_weights

@@ -597,6 +597,7 @@ def test_metrics_write_nulls_deep_inside(tmp_path):
         (["train", "--loss", "mse"], "--loss: invalid choice"),
         (["train", "--class-weights", "1", "--loss", "squared-error"], "--class-weights: goes with --loss"),
         (["train", "--class-weights", "1,2"], "--class-weights: 2 given for 10 classes"),
+        (["train", "--class-weights", "0,0,0,0,0,0,0,0,0,0"], "--class-weights: all are 0"),
         (["train", "--betas", "0.9,0.99"], "--betas: goes with --optimizer adam, adamw or lion"),
         (["train", "--betas", "0.9", "--optimizer", "adam"], "--betas: 1 given; there are two"),
         (["train", "--period", "3"], "--period: goes with --schedule step or cosine"),

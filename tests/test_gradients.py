@@ -83,6 +83,15 @@ def test_a_kink_is_no_error():
     assert report.checks[0].kinks == 6
 
 
+def test_a_gradient_near_the_rounding_is_no_error():
+    """Log-softmax over many neurons has gradients of 1e-6, known from differences to few digits."""
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((20, 20)), rng.integers(0, 3, 20)
+    model = nerva.MLP([20, 1024, 512, 3], density=0.01, activation="log_softmax", batch_norm=True)
+    report = nerva.check_gradients(model, X, y, samples=25)
+    assert report.ok, str(report)
+
+
 def test_two_kinks_on_one_number_are_left():
     """SReLU of biases of 0 on a dead input: the model stays as it is, its copy moves a little."""
     layers = [nerva.Linear(2, 6, activation="relu", init="zeros"), nerva.Linear(6, 4, activation="relu", rng=0)]

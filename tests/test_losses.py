@@ -308,6 +308,14 @@ def test_what_is_no_probability_is_refused(loss, wrong, dtype):
     assert np.isnan(loss(Z, np.full(8, 2)).value)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_lost_training_shows_in_the_loss_alone(name):
+    """No warnings of NumPy's, and not an error of its own."""
+    loss, targets, _, _ = CASES[name]
+    Z = np.full((K, 8), np.nan)
+    assert np.isnan(loss(Z, loss.check_targets(targets, 8, K)).value)
+
+
 def test_what_is_no_logarithm_of_a_probability_is_refused(dtype):
     with pytest.raises(ValueError, match="this loss takes log-probabilities, those of log_softmax"):
         nerva.NegativeLogLikelihood()(outputs("identity", dtype), LABELS)
