@@ -103,3 +103,5 @@ class MLP(Sequential):
             if hidden and dropout > 0:
                 layers.append(Dropout(dropout, rng=rng))
         super().__init__(layers, rng=rng)
+        if self.nnz == 0 and any(densities):
+            raise ValueError(f"density is {density}; a network of {sizes} would have no weight at all")

@@ -111,6 +111,7 @@ def test_a_seed_decides_supports_and_weights():
         ({"seed": "now"}, TypeError, "seed"),
         ({"backend": "cuda"}, ValueError, "backend"),
         ({"sparse": 1}, TypeError, "sparse"),
+        ({"density": 1e-9}, ValueError, "density is 1e-09; a network of .* no weight at all"),
     ],
 )
 def test_a_wrong_argument_of_mlp_is_named(changed, error, name):

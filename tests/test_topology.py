@@ -430,7 +430,7 @@ def test_the_examples_of_the_documentation_run():
         (lambda: nerva.When(start=0.5, end=0.5), ValueError, "start"),
         (lambda: nerva.Threshold(-1), ValueError, "threshold"),
         (lambda: nerva.Threshold(float("nan")), ValueError, "threshold"),
-        (lambda: nerva.GMP(1.5), ValueError, "final"),
+        (lambda: nerva.GMP(1.5), ValueError, "density is 1.5"),
         (lambda: nerva.GMP(0.1, scope="all"), ValueError, "scope"),
         (lambda: nerva.DeepR(-1), ValueError, "l1"),
         (lambda: nerva.DeepR(0, float("inf")), ValueError, "temperature"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nerva.density import check_density
 from nerva.initializers import Initializer
 from nerva.parameters import Array
 from nerva.topology.density import Cubic, Path, in_proportion
@@ -126,7 +127,7 @@ class GMP(Topology):
         end: float = 0.75,
         scope: str = "global",
     ) -> None:
-        path = density if callable(density) else Cubic(density)
+        path = density if callable(density) else Cubic(check_density(density))
         super().__init__(When(every, unit, start, end, 0.0, "constant"), smallest, uniformly, density=path, scope=scope)
 
 
@@ -154,7 +155,7 @@ class GraNet(Topology):
             When(every, unit, start, end, fraction, decay),
             smallest,
             by_gradient,
-            density=density if callable(density) else Cubic(density),
+            density=density if callable(density) else Cubic(check_density(density)),
             scope=scope,
             regrow=regrow,
             accumulate=accumulate,
