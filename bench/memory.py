@@ -85,7 +85,7 @@ class MaskedPyTorchNetwork:
             parameters = list(model.parameters())
             tensors = [*parameters, *(p.grad for p in parameters), *masks]
             tensors += [state["momentum_buffer"] for state in optimizer.state.values()]
-            self.kept = model, masks, optimizer
+            self.per_weight = model, masks, optimizer
             return sum(int(mask.count_nonzero()) for mask in masks), sum(t.nbytes for t in tensors)
 
         train((64, 64, 64))

@@ -26,7 +26,7 @@ from tables import markdown
 from workloads import BATCH, SIZES
 
 import nerva
-from nerva.density import erdos_renyi
+from nerva.topology.distributions import erdos_renyi
 
 RATES = {0.01: 0.1, 0.05: 0.03}
 DECAYS = (0.5, 0.75)

@@ -17,8 +17,8 @@ from workloads import BATCH, RATE, SIZES
 import nerva
 from nerva._kernels.memory import empty_batch
 from nerva._kernels.products import gemm
-from nerva.topology import Moves
-from nerva.training import train_batch
+from nerva.topology import TopologyUpdater
+from nerva.training.fit import train_batch
 
 LAYERS = (SIZES, (4096, 4096, 4096, 10))
 DENSITIES = (0.01, 0.05)
@@ -30,7 +30,7 @@ def measure(sizes: tuple[int, ...], density: float, rounds: int) -> list[tuple[f
     model = nerva.MLP(sizes, density=density, seed=0, backend="native")
     X, y = empty_batch(sizes[0], BATCH, np.float32), rng.integers(0, sizes[-1], BATCH)
     optimizer, loss = nerva.Nesterov(0.9), nerva.SoftmaxCrossEntropy()
-    moves = Moves(nerva.RigL(0.3, every=1, end=1.0), model.layers, 10**6, 10**6, rng)
+    moves = TopologyUpdater(nerva.RigL(0.3, every=1, end=1.0), model.layers, 10**6, 10**6, rng)
     sparse = [layer for layer in model.layers if isinstance(layer, nerva.SparseLinear)]
     gradients = [empty_batch(layer.out_features, layer.in_features, np.float32) for layer in sparse]
     pairs = []
@@ -43,7 +43,7 @@ def measure(sizes: tuple[int, ...], density: float, rounds: int) -> list[tuple[f
         moves.after(step, RATE)
         moved = time.perf_counter()
         for layer, gradient in zip(sparse, gradients, strict=True):
-            inputs, errors = layer.signals
+            inputs, errors = layer.dense_gradient_factors
             gemm(errors, inputs, gradient, transpose_b=True)
         pairs.append((moved - started, time.perf_counter() - moved))
     return pairs[3:]  # those before warm up

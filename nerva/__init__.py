@@ -4,6 +4,7 @@ The weights of a sparse layer exist only as CSR, in training as in inference: ev
 cost. Start with `nerva.MLP`, `nerva.datasets` and `model.fit`; `nerva.show_config()` tells what it runs on.
 """
 
+import sys as _sys
 from pathlib import Path as _Path
 
 try:
@@ -17,20 +18,16 @@ except ModuleNotFoundError as error:
         "'mkl-include<2027' && pip install --no-build-isolation -e ."
     ) from None
 
-from nerva import activations, datasets, initializers, plots, schedules, supports, topology
+from nerva import activations, datasets, initializers, schedules, topology
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
 from nerva._kernels.sparse_inputs import SparseBatch
 from nerva.activations import GELU, AllReLU, LeakyReLU, SReLU, TReLU
-from nerva.checkpoint import load_weights, save_weights
-from nerva.compaction import DeadNeurons, dead_neurons
-from nerva.configuration import config, package_version, show_config
+from nerva.backends.config import config, package_version, show_config
 from nerva.datasets import Augment
-from nerva.density import balanced, erdos_renyi, uniform
-from nerva.evaluation import Evaluation
-from nerva.exchange import from_torch, to_torch
-from nerva.gradients import GradientReport, check_gradients
-from nerva.history import EpochRecord, History, StopTraining
+from nerva.inspection import plots
+from nerva.inspection.gradients import GradientReport, check_gradients
+from nerva.interop.torch import from_torch, to_torch
 from nerva.layers import Activation, BatchNorm, Dropout, Linear, SparseLinear
 from nerva.losses import (
     CrossEntropy,
@@ -41,12 +38,13 @@ from nerva.losses import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
-from nerva.mlp import MLP
-from nerva.network import Sequential
+from nerva.models.compaction import DeadNeurons, dead_neurons
+from nerva.models.mlp import MLP
+from nerva.models.pruning import pruned
+from nerva.models.sequential import Sequential
 from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, RMSprop
 from nerva.parameters import Parameter
-from nerva.profiling import Profile, profile
-from nerva.pruning import pruned
+from nerva.saving.weights import load_weights, save_weights
 from nerva.schedules import (
     Constant,
     Cosine,
@@ -72,9 +70,17 @@ from nerva.topology import (
     Topology,
     TopologyRecord,
     When,
+    supports,
 )
+from nerva.topology.distributions import balanced, erdos_renyi, uniform
+from nerva.training.evaluation import Evaluation
+from nerva.training.history import EpochRecord, History, StopTraining
+from nerva.training.profiling import Profile, profile
 
 __version__ = package_version()
+
+# Modules of the public interface that stand in a folder of their own, by the names they are imported by.
+_sys.modules |= {f"{__name__}.plots": plots, f"{__name__}.supports": supports}
 
 __all__ = [
     "CSR",

@@ -2,21 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import isfinite
 
-from nerva._kernels.elementwise import ACTIVATIONS, CURVES
-
-
-def _real(value: float, name: str) -> float:
-    if isinstance(value, bool) or not hasattr(value, "__float__") or isinstance(value, str):
-        raise TypeError(f"{name} is {value!r}; it must be a number")
-    if not isfinite(value):
-        raise ValueError(f"{name} is {value}; it must be finite")
-    return float(value)
+from nerva._kernels.activations import ACTIVATIONS, CURVES
+from nerva.validation import check_choice, check_flag, check_integer, check_number, check_positive
 
 
 def _set(of: object, name: str) -> None:
-    object.__setattr__(of, name, _real(getattr(of, name), name))
+    object.__setattr__(of, name, check_number(getattr(of, name), name))
 
 
 @dataclass(frozen=True)
@@ -44,10 +36,8 @@ class AllReLU:
 
     def __post_init__(self) -> None:
         _set(self, "alpha")
-        if self.layer is not None and (isinstance(self.layer, bool) or not isinstance(self.layer, int)):
-            raise TypeError(f"layer is {self.layer!r}; it must be an integer from 1, or None")
-        if self.layer is not None and self.layer < 1:
-            raise ValueError(f"layer is {self.layer}; it must be an integer from 1, or None")
+        if self.layer is not None:
+            check_integer(self.layer, "layer", least=1)
 
     @property
     def slope(self) -> float:
@@ -63,8 +53,7 @@ class TReLU:
 
     def __post_init__(self) -> None:
         _set(self, "epsilon")
-        if self.epsilon <= 0:
-            raise ValueError(f"epsilon is {self.epsilon}; it must be positive")
+        check_positive(self.epsilon, "epsilon")
 
 
 @dataclass(frozen=True)
@@ -77,8 +66,7 @@ class GELU:
     tanh: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.tanh, bool):
-            raise TypeError(f"tanh is {self.tanh!r}; it must be True or False")
+        check_flag(self.tanh, "tanh")
 
 
 @dataclass(frozen=True)
@@ -103,8 +91,7 @@ class SReLU:
     def __post_init__(self) -> None:
         for name in ("t_l", "a_l", "t_r", "a_r"):
             _set(self, name)
-        if self.per not in ("layer", "neuron"):
-            raise ValueError(f"per is {self.per!r}; it must be 'layer' or 'neuron'")
+        check_choice(self.per, "per", ("layer", "neuron"))
         if self.t_l > self.t_r:
             raise ValueError(f"t_l is {self.t_l}; it must not be above t_r, {self.t_r}")
 

@@ -10,9 +10,10 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from nerva._kernels.memory import Array
+from nerva.validation import check_choice
+
 Initializer = Callable[[np.random.Generator, float, float, int, np.dtype[Any]], Array]
 FANS = ("dense", "live")
 
@@ -104,9 +105,7 @@ def fans(fan: str, in_features: int, out_features: int, count: int) -> tuple[flo
     Live fans: U. Evci et al., Gradient flow in sparse neural networks and how lottery tickets win, AAAI 2022, on
     average over a layer's neurons instead of one by one.
     """
-    if fan not in FANS:
-        raise ValueError(f"fan is {fan!r}; it must be one of {', '.join(FANS)}")
-    if fan == "dense":
+    if check_choice(fan, "fan", FANS) == "dense":
         return in_features, out_features
     return max(1.0, count / out_features), max(1.0, count / in_features)
 

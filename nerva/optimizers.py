@@ -4,14 +4,14 @@ Each keeps its state beside the numbers it steps on, so a sparse layer has it fo
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from math import isfinite, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from nerva._kernels.updates import Update
 from nerva.parameters import Parameter, Step, Taken
-from nerva.schedules import check_rate
+from nerva.validation import check_below_one, check_not_negative, check_positive
 
 
 class SGD:
@@ -31,9 +31,9 @@ class SGD:
     def __init__(
         self, *, weight_decay: float = 0.0, clip_value: float | None = None, clip_norm: float | None = None
     ) -> None:
-        self.weight_decay = check_rate(weight_decay, "weight_decay")
-        self.clip_value = None if clip_value is None else _positive(clip_value, "clip_value")
-        self.clip_norm = None if clip_norm is None else _positive(clip_norm, "clip_norm")
+        self.weight_decay = check_not_negative(weight_decay, "weight_decay")
+        self.clip_value = None if clip_value is None else check_positive(clip_value, "clip_value")
+        self.clip_norm = None if clip_norm is None else check_positive(clip_norm, "clip_norm")
 
     @property
     def fused(self) -> bool:
@@ -72,7 +72,7 @@ class Momentum(SGD):
 
     def __init__(self, momentum: float = 0.9, **settings: Any) -> None:
         super().__init__(**settings)
-        self.momentum = _below_one(momentum, "momentum")
+        self.momentum = check_below_one(momentum, "momentum")
 
     def at(self, rate: float) -> Step:
         """Return the step at this learning rate, which a layer may take while its gradient is still in registers."""
@@ -98,9 +98,9 @@ class RMSprop(SGD):
 
     def __init__(self, alpha: float = 0.99, *, epsilon: float = 1e-8, momentum: float = 0.0, **settings: Any) -> None:
         super().__init__(**settings)
-        self.alpha = _below_one(alpha, "alpha")
-        self.epsilon = _positive(epsilon, "epsilon")
-        self.momentum = _below_one(momentum, "momentum")
+        self.alpha = check_below_one(alpha, "alpha")
+        self.epsilon = check_positive(epsilon, "epsilon")
+        self.momentum = check_below_one(momentum, "momentum")
 
     def at(self, rate: float) -> Step:
         """Return the step at this learning rate, which a layer may take while its gradient is still in registers."""
@@ -119,8 +119,8 @@ class Adam(SGD):
 
     def __init__(self, beta1: float = 0.9, beta2: float = 0.999, *, epsilon: float = 1e-8, **settings: Any) -> None:
         super().__init__(**settings)
-        self.beta1, self.beta2 = _below_one(beta1, "beta1"), _below_one(beta2, "beta2")
-        self.epsilon = _positive(epsilon, "epsilon")
+        self.beta1, self.beta2 = check_below_one(beta1, "beta1"), check_below_one(beta2, "beta2")
+        self.epsilon = check_positive(epsilon, "epsilon")
 
     def at(self, rate: float) -> Step:
         """Return the step at this learning rate, which a layer may take while its gradient is still in registers."""
@@ -150,7 +150,7 @@ class Lion(SGD):
 
     def __init__(self, beta1: float = 0.9, beta2: float = 0.99, **settings: Any) -> None:
         super().__init__(**settings)
-        self.beta1, self.beta2 = _below_one(beta1, "beta1"), _below_one(beta2, "beta2")
+        self.beta1, self.beta2 = check_below_one(beta1, "beta1"), check_below_one(beta2, "beta2")
 
     def at(self, rate: float) -> Step:
         """Return the step at this learning rate, which a layer may take while its gradient is still in registers."""
@@ -189,7 +189,7 @@ class Groups(SGD):
             selector, optimizer, scale = (*group, 1.0)[:3]
             if not isinstance(selector, (str, Parameter)) and not callable(selector):
                 raise TypeError(f"groups[{i}] selects by {selector!r}; it must be a name, a parameter or a callable")
-            self.groups.append((selector, optimizer, check_rate(scale, f"the scale of groups[{i}]")))
+            self.groups.append((selector, optimizer, check_not_negative(scale, f"the scale of groups[{i}]")))
         named = [(f"groups[{i}]", optimizer) for i, (_, optimizer, _) in enumerate(self.groups)]
         for name, optimizer in [*named, ("rest", self.rest)]:
             if not isinstance(optimizer, SGD) or not optimizer.fused:
@@ -233,20 +233,6 @@ def clip_norm(parameters: Sequence[Parameter], largest: float) -> float:
                 gradient = parameter.gradient
                 np.multiply(gradient, largest / (norm + 1e-6), out=gradient)
     return norm
-
-
-def _positive(value: float, name: str) -> float:
-    value = check_rate(value, name)
-    if value == 0 or not isfinite(value):
-        raise ValueError(f"{name} is {value}; it must be above 0")
-    return value
-
-
-def _below_one(value: float, name: str) -> float:
-    value = check_rate(value, name)
-    if value >= 1.0:
-        raise ValueError(f"{name} is {value}; it must be below 1")
-    return value
 
 
 OPTIMIZERS: dict[str, type[SGD]] = {

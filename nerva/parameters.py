@@ -1,16 +1,14 @@
 """What an optimizer sees of a layer: flat vectors of weights and gradients, and room for its own state."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.growth import moved
-from nerva._kernels.memory import empty_vector
+from nerva._kernels.memory import Array, zeros
+from nerva._kernels.rewiring import moved
 from nerva._kernels.updates import Update
-
-Array = npt.NDArray[Any]
 
 
 class Parameter:
@@ -114,30 +112,3 @@ class Step:
 def _kept(update: Update) -> tuple[str, ...]:
     """The names of what an update keeps for each number."""
     return ("momentum",) * update.has_velocity + ("square",) * update.has_second
-
-
-def zeros(n: int, dtype: npt.DTypeLike) -> Array:
-    """Return an aligned vector of n zeros."""
-    vector = empty_vector(n, dtype)
-    vector[:] = 0
-    return vector
-
-
-def real_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """Return the dtype if it is float32 or float64; raise TypeError or ValueError that names it otherwise."""
-    try:
-        result = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"dtype is {dtype!r}; it must be float32 or float64") from None
-    if dtype is None or result not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype is {dtype!r}; it must be float32 or float64")
-    return result
-
-
-def as_generator(rng: np.random.Generator | int | None, name: str = "rng") -> np.random.Generator:
-    """Return a generator from a generator, a seed, or None (a fresh one); TypeError or ValueError otherwise."""
-    if rng is not None and not isinstance(rng, (np.random.Generator, int, np.integer)):
-        raise TypeError(f"{name} is {type(rng).__name__}; it must be a numpy.random.Generator, a seed or None")
-    if isinstance(rng, (int, np.integer)) and rng < 0:
-        raise ValueError(f"{name} is {rng}; a seed must not be negative")
-    return np.random.default_rng(rng)

@@ -8,20 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, exp, floor, inf, isfinite, pi
 
+from nerva.validation import check_integer, check_not_negative, check_positive
+
 Schedule = Callable[[float], float]
-
-
-def check_rate(rate: float, name: str = "rate") -> float:
-    """Return the learning rate as a float; raise ValueError where it is negative or not finite."""
-    try:
-        if isinstance(rate, (str, bytes)):
-            raise TypeError
-        value = float(rate)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} is {rate!r}; it must be a number") from None
-    if not isfinite(value) or value < 0:
-        raise ValueError(f"{name} is {rate}; it must be finite and not negative")
-    return value
 
 
 @dataclass(frozen=True)
@@ -35,7 +24,7 @@ class Constant:
     rate: float
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
+        check_not_negative(self.rate, "rate")
 
     def __call__(self, epoch: float) -> float:
         return self.rate
@@ -54,8 +43,8 @@ class MultiStep:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
-        check_rate(self.gamma, "gamma")
+        check_not_negative(self.rate, "rate")
+        check_not_negative(self.gamma, "gamma")
         try:
             ascending = all(isfinite(m) and m >= 0 for m in self.milestones)
             ascending = ascending and list(self.milestones) == sorted(self.milestones)
@@ -82,8 +71,8 @@ class TimeBased:
     decay: float
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
-        check_rate(self.decay, "decay")
+        check_not_negative(self.rate, "rate")
+        check_not_negative(self.decay, "decay")
 
     def __call__(self, epoch: float) -> float:
         return self.rate / (1.0 + self.decay * epoch)
@@ -102,9 +91,9 @@ class StepDecay:
     every: float = 10.0
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
-        check_rate(self.drop, "drop")
-        _check_period(self.every, "every")
+        check_not_negative(self.rate, "rate")
+        check_not_negative(self.drop, "drop")
+        check_positive(self.every, "every")
 
     def __call__(self, epoch: float) -> float:
         return float(self.rate * self.drop ** floor(epoch / self.every))
@@ -122,8 +111,8 @@ class Exponential:
     decay: float
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
-        check_rate(self.decay, "decay")
+        check_not_negative(self.rate, "rate")
+        check_not_negative(self.decay, "decay")
 
     def __call__(self, epoch: float) -> float:
         return self.rate * exp(-self.decay * epoch)
@@ -148,10 +137,10 @@ class Cosine:
     growth: float | None = None
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
-        check_rate(self.least, "least")
-        _check_period(self.period, "period")
-        if self.growth is not None and check_rate(self.growth, "growth") < 1.0:
+        check_not_negative(self.rate, "rate")
+        check_not_negative(self.least, "least")
+        check_positive(self.period, "period")
+        if self.growth is not None and check_not_negative(self.growth, "growth") < 1.0:
             raise ValueError(f"growth is {self.growth}; it must be at least 1, or None for no restarts")
 
     def __call__(self, epoch: float) -> float:
@@ -182,8 +171,8 @@ class WarmUp:
 
     def __post_init__(self) -> None:
         as_schedule(self.schedule)
-        _check_period(self.epochs, "epochs")
-        check_rate(self.start, "start")
+        check_positive(self.epochs, "epochs")
+        check_not_negative(self.start, "start")
 
     def __call__(self, epoch: float) -> float:
         rate = as_schedule(self.schedule)(epoch)
@@ -200,7 +189,7 @@ class OneCycle:
 
     L. N. Smith and N. Topin, Super-convergence: very fast training of neural networks using large learning rates, 2019.
 
-    >>> OneCycle(1.0, epochs=10, start=25.0)(0.0)
+    >>> round(OneCycle(1.0, epochs=10, start=25.0)(0.0), 9)
     0.04
     """
 
@@ -211,11 +200,11 @@ class OneCycle:
     end: float = 250_000.0
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
-        _check_period(self.epochs, "epochs")
-        _check_period(self.start, "start")
-        _check_period(self.end, "end")
-        if not 0.0 < check_rate(self.rise, "rise") < 1.0:
+        check_not_negative(self.rate, "rate")
+        check_positive(self.epochs, "epochs")
+        check_positive(self.start, "start")
+        check_positive(self.end, "end")
+        if not 0.0 < check_not_negative(self.rise, "rise") < 1.0:
             raise ValueError(f"rise is {self.rise}; it must be above 0 and below 1")
 
     def __call__(self, epoch: float) -> float:
@@ -246,10 +235,13 @@ class ReduceOnPlateau:
         cooldown: int = 0,
         least: float = 0.0,
     ) -> None:
-        self.rate = check_rate(rate)
-        self.factor, self.threshold = check_rate(factor, "factor"), check_rate(threshold, "threshold")
-        self.patience, self.cooldown = _whole(patience, "patience"), _whole(cooldown, "cooldown")
-        self.least = check_rate(least, "least")
+        self.rate = check_not_negative(rate, "rate")
+        self.factor, self.threshold = check_not_negative(factor, "factor"), check_not_negative(threshold, "threshold")
+        self.patience, self.cooldown = (
+            check_integer(patience, "patience", least=0),
+            check_integer(cooldown, "cooldown", least=0),
+        )
+        self.least = check_not_negative(least, "least")
         if self.factor >= 1.0:
             raise ValueError(f"factor is {factor}; it must be below 1")
         self._best, self._bad, self._rest = inf, 0, 0
@@ -280,17 +272,6 @@ def _between(first: float, last: float, t: float) -> float:
     return last + (first - last) * (1.0 + cos(pi * t)) / 2.0
 
 
-def _whole(value: int, name: str) -> int:
-    if check_rate(value, name) != int(value):
-        raise ValueError(f"{name} is {value}; it must be a whole number of epochs")
-    return int(value)
-
-
-def _check_period(value: float, name: str) -> None:
-    if check_rate(value, name) == 0:
-        raise ValueError(f"{name} is {value}; it must be above 0")
-
-
 def as_schedule(schedule: float | Schedule) -> Schedule:
     """Return the schedule itself, or the constant one of a number."""
-    return schedule if callable(schedule) else Constant(check_rate(schedule, "schedule"))
+    return schedule if callable(schedule) else Constant(check_not_negative(schedule, "schedule"))

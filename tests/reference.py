@@ -7,7 +7,7 @@ import numpy as np
 from scipy import special
 
 from nerva._kernels.csr import CSR
-from nerva.costs import BATCHES, CANDIDATES, DENSITIES, Costs
+from nerva.backends.cost_model import BATCHES, CANDIDATES, DENSITIES, Costs
 
 
 # ---- what is computed

@@ -219,9 +219,9 @@ def test_not_a_number_stays_one(dtype, instruction_set):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nerva.Adam(1.0), r"beta1 is 1\.0; it must be below 1"),
+        (lambda: nerva.Adam(1.0), r"beta1 is 1\.0; it must be from 0 to below 1"),
         (lambda: nerva.Adam(beta2=-0.1), "beta2 is"),
-        (lambda: nerva.AdamW(epsilon=0), r"epsilon is 0\.0; it must be above 0"),
+        (lambda: nerva.AdamW(epsilon=0), r"epsilon is 0; it must be finite and above 0"),
         (lambda: nerva.RMSprop(alpha=2), "alpha is"),
         (lambda: nerva.RMSprop(momentum=1), "momentum is"),
         (lambda: nerva.Lion("slow"), "beta1 is 'slow'"),

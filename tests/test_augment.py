@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva.datasets.loader import Batches, Samples
+from nerva.training.batches import Batches
+from nerva.training.samples import Samples
 
 from .reference import assert_same_bits, moved_images
 

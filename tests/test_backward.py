@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerva._kernels import mkl, products
+from nerva._kernels.activations import ACTIVATIONS, activation_backward
 from nerva._kernels.csr import CSR
-from nerva._kernels.elementwise import ACTIVATIONS, activation_backward
 from nerva._kernels.memory import empty_batch
-from nerva._kernels.topology import draw_support
+from nerva._kernels.supports import draw_support
 from nerva._kernels.updates import Update
 
 UPDATES = {

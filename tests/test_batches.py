@@ -34,7 +34,7 @@ def draw_source(rng, samples, features, source_type, padding=0):
 
 
 def draw_moves(rng, image_shape, N):
-    """Moves as far as they may go, the corners first, each flipped and not, for N images."""
+    """TopologyUpdater as far as they may go, the corners first, each flipped and not, for N images."""
     _, height, width = image_shape
     moves = np.stack([rng.integers(1 - n, n, N) for n in (height, width)] + [rng.integers(0, 2, N)], axis=1)
     far = np.array([[i * (height - 1), j * (width - 1), f] for i in (1, -1) for j in (1, -1) for f in (0, 1)])

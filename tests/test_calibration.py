@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva import calibration
 from nerva._kernels import isa, mkl
-from nerva.costs import BATCHES, CANDIDATES, DENSITIES
+from nerva.backends import calibration
+from nerva.backends.cost_model import BATCHES, CANDIDATES, DENSITIES
 
 from .reference import made_up
 
@@ -254,7 +254,7 @@ def test_small_and_thin_networks_never_measure(tmp_path):
     """Nor does an import: nothing is read or written, not even the folder made."""
     program = """
 import numpy as np, nerva
-from nerva import calibration
+from nerva.backends import calibration
 def refuse(*_): raise AssertionError("measured")
 calibration.costs = refuse
 rng = np.random.default_rng(0)

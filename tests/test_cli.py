@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva import calibration
+from nerva.backends import calibration
+from nerva.callbacks.interruption import Patience
+from nerva.callbacks.json_lines import Metrics
 from nerva.cli import main
-from nerva.interrupts import Patience
-from nerva.metrics import Metrics
-from nerva.progress import duration, size
+from nerva.cli.report import duration, size
 
 from .reference import made_up
 
@@ -416,7 +416,7 @@ def test_options_reach_the_network(metrics_of, blobs):
 
 def test_augmented_images_are_trained_on(command, tmp_path, monkeypatch):
     data = nerva.datasets.shapes(300, test=50)
-    monkeypatch.setattr("nerva.options.shapes", lambda preprocess: data)
+    monkeypatch.setattr("nerva.cli.build.shapes", lambda preprocess: data)
     options = ["--hidden", "none", "--density", 0.1, "--epochs", 2, "--batch-size", 32]
     losses = []
     for augment in ([], ["--augment"]):
@@ -680,7 +680,7 @@ def test_a_network_that_is_too_large(command, blobs, monkeypatch):
     def fill(*arguments, **settings):
         raise MemoryError
 
-    monkeypatch.setattr("nerva.options.MLP", fill)
+    monkeypatch.setattr("nerva.cli.build.MLP", fill)
     assert command("train", "--data", blobs) == (1, [], ["nerva: out of memory"])
 
 
@@ -720,7 +720,7 @@ def test_a_second_signal_does_not_wait():
 
 def test_a_signal_before_the_training_ends_it_at_once(command, blobs, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("nerva.options.npz", lambda path: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("nerva.cli.build.npz", lambda path: signal.raise_signal(signal.SIGTERM))
     assert command("train", "--data", blobs) == (143, [], ["nerva: interrupted"])
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva import calibration
 from nerva._kernels import mkl
-from nerva.costs import (
+from nerva.backends import calibration
+from nerva.backends.cost_model import (
     BATCHES,
     CANDIDATES,
     DENSITIES,

@@ -7,8 +7,17 @@ from hypothesis import strategies as st
 from scipy import special
 
 from nerva._kernels import mkl
-from nerva._kernels.curves import column_softmax, column_softmax_backward, srelu, srelu_backward
-from nerva._kernels.elementwise import ACTIVATIONS, CURVES, activation_backward, bias_activation, curve
+from nerva._kernels.activations import (
+    ACTIVATIONS,
+    CURVES,
+    activation_backward,
+    bias_activation,
+    column_softmax,
+    column_softmax_backward,
+    curve,
+    srelu,
+    srelu_backward,
+)
 
 from .reference import Call, Frame, activate, assert_refuses_wrong_arrays, assert_same_bits, assert_within
 

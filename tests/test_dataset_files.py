@@ -31,7 +31,7 @@ from nerva.datasets import (
     read_idx,
     save_npz,
 )
-from nerva.files import check_writable, replacing
+from nerva.system.files import check_writable, replacing
 
 # The functions have the names of their modules.
 digits = importlib.import_module("nerva.datasets.mnist")

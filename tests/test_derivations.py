@@ -15,8 +15,8 @@ import sympy as sp
 import nerva
 from nerva.activations import NAMES
 from nerva.losses import LOSSES
+from nerva.losses.targets import weighted
 from nerva.optimizers import OPTIMIZERS
-from nerva.targets import weighted
 
 SIZES = [(3, 2, 2), (2, 3, 2), (2, 2, 3)]  # D, K, N
 KINDS = ("linear", "native", "mkl", "dense")

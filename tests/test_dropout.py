@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import nerva
 from nerva._kernels import mkl
-from nerva._kernels.drop import drop, drop_backward, drop_vector
-from nerva._kernels.elementwise import ACTIVATIONS
+from nerva._kernels.activations import ACTIVATIONS
+from nerva._kernels.dropout import drop, drop_backward, drop_vector
 
 from .reference import (
     Call,

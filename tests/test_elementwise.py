@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerva._kernels import mkl
-from nerva._kernels.elementwise import ACTIVATIONS, CURVES, activation_backward, bias_activation
+from nerva._kernels.activations import ACTIVATIONS, CURVES, activation_backward, bias_activation
 
 from .reference import (
     Call,

@@ -8,7 +8,7 @@ import pytest
 
 import nerva
 from nerva._kernels import isa
-from nerva._kernels.elementwise import ACTIVATIONS
+from nerva._kernels.activations import ACTIVATIONS
 from nerva.activations import NAMES, code_of
 
 from .reference import PATTERNS, activate, activation_slope, assert_same_bits, assert_within, draw_mask, product_bound

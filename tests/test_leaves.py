@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nerva
-from nerva.density import DISTRIBUTIONS, distribute, weight_count
 from nerva.initializers import INITIALIZERS, initial_values
-from nerva.parameters import Parameter, real_dtype
-from nerva.schedules import as_schedule, check_rate
+from nerva.parameters import Parameter
+from nerva.schedules import as_schedule, check_not_negative
+from nerva.topology.distributions import DISTRIBUTIONS, distribute, weight_count
+from nerva.validation import real_dtype
 
 from .reference import assert_same_bits
 
@@ -271,7 +272,7 @@ def test_schedules_and_what_becomes_one():
         (lambda: as_schedule(-0.1), ValueError, "schedule"),
         (lambda: as_schedule(None), TypeError, "schedule"),
         (lambda: as_schedule("constant"), TypeError, "schedule"),
-        (lambda: check_rate([1.0, 2.0], "gamma"), TypeError, "gamma"),
+        (lambda: check_not_negative([1.0, 2.0], "gamma"), TypeError, "gamma"),
     ],
 )
 def test_a_wrong_rate_is_named(make, error, name):

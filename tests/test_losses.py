@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 import nerva
 from nerva.losses import LOSSES
-from nerva.targets import Weighted, weighted
+from nerva.losses.targets import Weighted, weighted
 
 K = 5
 

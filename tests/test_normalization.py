@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import nerva
 from nerva._kernels import mkl
-from nerva._kernels.elementwise import ACTIVATIONS
+from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
 
 from .reference import Call, Frame, activate, activation_slope, assert_refuses_wrong_arrays, assert_same_bits

@@ -63,6 +63,6 @@ def test_networks_before_and_after_one_step(case, kind, dtype):
 @pytest.mark.parametrize("density", VECTORS["densities"])
 def test_densities(density):
     shapes = list(pairwise(SIZES))
-    densities = nerva.density.erdos_renyi(shapes, float(density))
+    densities = nerva.erdos_renyi(shapes, float(density))
     np.testing.assert_allclose(densities, VECTORS["densities"][density], atol=6e-6)
     assert [layer.nnz for layer in nerva.MLP(SIZES, density=float(density)).layers] == VECTORS["weights"][density]

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerva._kernels import csr, mkl, products
+from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.csr import CSR
 from nerva._kernels.dense import block_nbytes
-from nerva._kernels.elementwise import ACTIVATIONS
 
 from .reference import (
     PATTERNS,

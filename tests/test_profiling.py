@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva.profiling import recorder
+from nerva.training.profiling import recorder
 
 
 def data(n=50):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva import pruning
-from nerva.pruning import Dense, pruned
+from nerva.models import pruning
+from nerva.models.pruning import Dense, pruned
 
 SIZES = (9, 12, 11, 4)
 
@@ -144,7 +144,7 @@ def test_it_trains(monkeypatch):
         ({"activation": "none"}, ValueError, "activation"),
         ({"density": 1.5}, ValueError, "density"),
         ({"seed": -1}, ValueError, "seed"),
-        ({"seed": None}, ValueError, "seed"),
+        ({"seed": None}, TypeError, "seed"),
         ({"init": "best"}, ValueError, "init"),
         ({"dtype": np.int32}, ValueError, "dtype"),
         ({"sizes": (9,)}, ValueError, "sizes"),

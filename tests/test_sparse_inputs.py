@@ -12,9 +12,10 @@ from scipy import sparse
 
 import nerva
 from nerva._kernels import mkl, sparse_inputs
-from nerva._kernels.elementwise import ACTIVATIONS
+from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.sparse_inputs import SparseBatch
-from nerva.datasets.loader import Batches, Samples
+from nerva.training.batches import Batches
+from nerva.training.samples import Samples
 
 from .reference import (
     PATTERNS,

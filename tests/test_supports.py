@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nerva._kernels.csr import CSR
-from nerva._kernels.topology import draw_support
+from nerva._kernels.supports import draw_support
 
 # The seeds are fixed, so a test passes always or never; a fair draw falls below this once in ten thousand seeds.
 LEAST_P = 1e-4

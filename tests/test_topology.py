@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva._kernels.growth import flat_positions
+from nerva._kernels.rewiring import flat_positions
 from nerva.topology.drop import smallest
 from nerva.topology.grow import distinct, uniformly
 
@@ -56,7 +56,7 @@ def run(model, topology, data, seed=11, steps=STEPS, momentum=0.9):
     """What fit's loop does, but with the samples in order, so that the reference sees the same; yields each step."""
     batches = Batches(data, seed)
     optimizer = nerva.Momentum(momentum) if momentum else nerva.SGD()
-    moves = nerva.topology.Moves(topology, model.layers, steps, steps, batches.rng)
+    moves = nerva.topology.TopologyUpdater(topology, model.layers, steps, steps, batches.rng)
     loss = nerva.SoftmaxCrossEntropy()
     for step in range(steps):
         learn = moves.before(step)
@@ -383,7 +383,7 @@ def test_exploration_is_exact(data):
     for _, moves in run(model, nerva.SET(every=3, unit="step"), data):
         for i, layer in enumerate(model.layers):
             ever[i].update(flat_positions(layer.weight).tolist())
-            assert moves.sites[i].ever.positions().tolist() == sorted(ever[i])
+            assert moves.layers[i].ever.positions().tolist() == sorted(ever[i])
     assert moves.records[-1].exploration == len(ever[2]) / (SIZES[2] * SIZES[3])
 
 

@@ -12,16 +12,16 @@ from scipy import stats
 
 import nerva
 from nerva._kernels.csr import CSR
-from nerva._kernels.growth import candidates, empty_positions, flat_positions, mark, merge, moved, union
 from nerva._kernels.memory import empty_batch
+from nerva._kernels.rewiring import candidates, empty_positions, flat_positions, mark, merge, moved, union
 from nerva._kernels.selection import largest
-from nerva._kernels.topology import draw_support
-from nerva.topology import tiles
-from nerva.topology.density import in_proportion
+from nerva._kernels.supports import draw_support
 from nerva.topology.drop import lowest
 from nerva.topology.grow import distinct
-from nerva.topology.sites import Explored
-from nerva.topology.tiles import top_gradients
+from nerva.topology.layer_state import Explored
+from nerva.topology.schedules import in_proportion
+from nerva.topology import top_gradients as module
+from nerva.topology.top_gradients import top_gradients
 
 
 def make(K, D, nnz, rng, dtype=np.float32):
@@ -58,8 +58,8 @@ def test_the_largest_gradients_are_those_of_the_dense_product(dtype, problem, sm
     DZ, X = batch(K, N, rng, dtype), batch(D, N, rng, dtype)
     DZ[rng.random(K) < 0.3] = 0  # neurons that are silent: many ties at zero
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles, "TILE", small[0])
-        patch.setattr(tiles, "WIDEST", small[1])
+        patch.setattr(module, "TILE", small[0])
+        patch.setattr(module, "WIDEST", small[1])
         for threads in (1, 2):
             nerva.set_num_threads(threads)
             np.testing.assert_array_equal(top_gradients(W, DZ, X, count), top(W, DZ, X, count))
@@ -432,14 +432,14 @@ def test_wrong_first_values_are_refused(rng, values):
 def test_signals_are_the_factors_of_the_dense_gradient(rng):
     model = nerva.MLP([9, 8, 7, 4], density=[0.5] * 3, dtype=np.float64)
     X, y = rng.standard_normal((9, 6)), rng.integers(4, size=6)
-    with pytest.raises(RuntimeError, match="signals"):
-        _ = model.layers[0].signals
+    with pytest.raises(RuntimeError, match="factors"):
+        _ = model.layers[0].dense_gradient_factors
     result = nerva.SoftmaxCrossEntropy()(model.forward(X), y)
-    with pytest.raises(RuntimeError, match="signals"):
-        _ = model.layers[0].signals
+    with pytest.raises(RuntimeError, match="factors"):
+        _ = model.layers[0].dense_gradient_factors
     model.backward(result.gradient)
     for layer in model.layers:
-        X, DZ = layer.signals
+        X, DZ = layer.dense_gradient_factors
         G = (DZ @ X.T)[np.repeat(np.arange(layer.out_features), np.diff(layer.weight.indptr)), layer.weight.indices]
         np.testing.assert_allclose(G, layer.weight_gradient, rtol=1e-10, atol=1e-12)
 
@@ -478,7 +478,7 @@ import json, resource, sys, time
 import numpy as np
 import nerva
 from nerva._kernels.memory import empty_batch
-from nerva.topology import Moves
+from nerva.topology import TopologyUpdater
 
 def status(name):
     for line in open("/proc/self/status"):
@@ -497,7 +497,7 @@ layer.backward(DY, input_gradient=False, step=optimizer.at(0.01))
 layer.weight_gradient
 before = status("VmRSS")
 seconds = []
-moves = Moves(method, [layer], steps, steps, rng)
+moves = TopologyUpdater(method, [layer], steps, steps, rng)
 for step in range(steps):
     started = time.perf_counter()
     learn = moves.before(step)

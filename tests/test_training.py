@@ -393,7 +393,7 @@ WRONG_Y = {
 def test_wrong_data_are_named(entry, spoil, message, monkeypatch):
     del spoil
     (which, change, message), model, (X, y) = message, network(), samples()
-    monkeypatch.setattr("nerva.datasets.loader.CHUNK", 2000)  # a few pieces
+    monkeypatch.setattr("nerva.training.samples.CHUNK", 2000)  # a few pieces
     before = state(model)
     X, y = (change(X), y) if which == "X" else (X, change(y))
     with pytest.raises((TypeError, ValueError), match=("validation " if entry == "validation" else "^") + message):

@@ -28,8 +28,8 @@ class NervaStep(Peer):
 
     def __init__(self, work: Step, threads: int) -> None:
         import nerva
-        from nerva import training
         from nerva._kernels.memory import empty_batch
+        from nerva.training import fit as training
 
         nerva.set_num_threads(threads)
         self._train_batch = training.train_batch

@@ -47,7 +47,8 @@ def main() -> None:
     print(header.parent)
     print(numpy.get_include())
     print(*(f"-L{folder}" for folder in folders), *(f"-l:{library.name}" for library in (mkl, openmp)))
-    if not mkl.is_relative_to(Path(tempfile.gettempdir()).resolve()):
+    temporary = mkl.is_relative_to(Path(tempfile.gettempdir()).resolve())
+    if mkl.is_relative_to(Path(sys.prefix).resolve()) or not temporary:  # pip's build environment is neither
         print(":".join(map(str, folders)))
 
 

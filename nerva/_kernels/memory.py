@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Array = npt.NDArray[Any]  # of activations, weights or targets: float32 or float64, shapes in the docstrings
 ALIGNMENT = 64
 
 
@@ -14,6 +15,13 @@ def empty_vector(n: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     raw = np.empty(n * dtype.itemsize + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + n * dtype.itemsize].view(dtype)
+
+
+def zeros(n: int, dtype: npt.DTypeLike) -> Array:
+    """Return an aligned vector of n zeros."""
+    vector = empty_vector(n, dtype)
+    vector[:] = 0
+    return vector
 
 
 def empty_batch(features: int, batch: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

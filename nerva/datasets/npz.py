@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nerva.files import read_npz, replacing
+from nerva.system.files import read_npz, replacing
 
 from .dataset import Dataset, Split, Standardized
 

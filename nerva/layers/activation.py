@@ -3,13 +3,21 @@
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.curves import column_softmax, column_softmax_backward, srelu, srelu_backward
-from nerva._kernels.elementwise import ACTIVATIONS, activation_backward, curve
-from nerva._kernels.memory import Buffer, empty_vector
+from nerva._kernels.activations import (
+    ACTIVATIONS,
+    activation_backward,
+    column_softmax,
+    column_softmax_backward,
+    curve,
+    srelu,
+    srelu_backward,
+)
+from nerva._kernels.memory import Array, Buffer, empty_vector
 from nerva.activations import Activation as Function
 from nerva.activations import SReLU, as_object, check_activation, code_of
 from nerva.layers.layer import Layer
-from nerva.parameters import Array, Parameter, Step, real_dtype
+from nerva.parameters import Parameter, Step
+from nerva.validation import real_dtype
 
 FUSED = frozenset(ACTIVATIONS.values())
 
@@ -35,7 +43,7 @@ class Activation(Layer):
         self.fused = fused_code(activation)
         self._parameters: list[Parameter] = []
 
-    def settle(self, features: int, dtype: np.dtype[np.floating]) -> "Activation":
+    def build(self, features: int, dtype: np.dtype[np.floating]) -> "Activation":
         """Tell the layer what it will get, and make the numbers of an SReLU."""
         if self.in_features is None:
             self._outputs, self._input_gradients = Buffer(features, dtype), Buffer(features, dtype)
@@ -47,7 +55,7 @@ class Activation(Layer):
                 numbers.reshape(4, sets)[:] = np.reshape(start, (4, 1))
                 self._parameters = [Parameter("srelu", numbers)]
                 self._scratch = empty_vector(4 * features, dtype)
-        super().settle(features, dtype)
+        super().build(features, dtype)
         return self
 
     @property
@@ -108,7 +116,7 @@ class Activation(Layer):
         """Return a copy for another number type; optimizer state is not copied."""
         layer = Activation(self.activation or "identity")
         if self.in_features is not None:
-            layer.settle(self.in_features, real_dtype(dtype))
+            layer.build(self.in_features, real_dtype(dtype))
         for to, parameter in zip(layer.parameters(), self.parameters(), strict=True):
             to.values[:] = parameter.values
         return layer

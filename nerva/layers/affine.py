@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels import products, sparse_inputs
-from nerva._kernels.drop import drop_vector
-from nerva._kernels.memory import Buffer
+from nerva._kernels.dropout import drop_vector
+from nerva._kernels.memory import Array, Buffer, zeros
 from nerva._kernels.sparse_inputs import SparseBatch
 from nerva.activations import Activation as Function
 from nerva.activations import LeakyReLU, check_activation
 from nerva.layers.activation import Activation, fused_code
-from nerva.layers.dropout import Keys, check_drop_rate
+from nerva.layers.dropout import Keys
 from nerva.layers.layer import Layer
-from nerva.parameters import Array, Parameter, Step, as_generator, real_dtype, zeros
+from nerva.parameters import Parameter, Step
+from nerva.validation import as_generator, check_below_one, check_features, check_shape, real_dtype
 
 A = TypeVar("A", bound="Affine")
 LEAKY_SLOPE = LeakyReLU().slope
@@ -36,14 +37,6 @@ class Backward(NamedTuple):
     DX: Array | None
     delta: bool
     below: Layer | None
-
-
-def check_features(n: int, name: str) -> int:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"{name} is {n!r}; it must be an integer")
-    if not 1 <= n <= 2**31 - 1:
-        raise ValueError(f"{name} is {n}; it must be within 1 to 2**31 - 1")
-    return int(n)
 
 
 class Affine(Layer):
@@ -68,11 +61,11 @@ class Affine(Layer):
         self.out_features = check_features(out_features, "out_features")
         self.dtype = real_dtype(dtype)
         self.activation = check_activation(activation)
-        self.drop_connect = check_drop_rate(drop_connect, "drop_connect")
+        self.drop_connect = check_below_one(drop_connect, "drop_connect")
         self.fused = fused_code(activation)
         # What the kernels do with a product, and what is left to be done with that, if anything.
         self._code, self._alpha = self.fused or (0, 0.0)
-        self._after = None if self.fused else Activation(activation).settle(self.out_features, self.dtype)
+        self._after = None if self.fused else Activation(activation).build(self.out_features, self.dtype)
         self._bias: Array | None = zeros(self.out_features, self.dtype) if bias else None
         self._DZ: Array | None = None
         self._outputs = Buffer(self.out_features, self.dtype)
@@ -147,14 +140,16 @@ class Affine(Layer):
         return DX
 
     @property
-    def signals(self) -> tuple[Array, Array]:
+    def dense_gradient_factors(self) -> tuple[Array, Array]:
         """X (D, N) and DZ (K, N) of the last way back, whose product DZ X' would be the gradient of a dense W.
 
         They lie in buffers that the next pass overwrites; an X that was sparse is made dense. Raises RuntimeError where
         there was none.
         """
         if self._X is None or self._DZ is None or self._X.shape[1] != self._DZ.shape[1]:
-            raise RuntimeError("there are no signals before a forward pass with training=True and a backward pass")
+            raise RuntimeError(
+                "there are no dense_gradient_factors before a forward pass with training=True and a backward pass"
+            )
         return self._X.to_dense() if isinstance(self._X, SparseBatch) else self._X, self._DZ
 
     def parameters(self) -> list[Parameter]:
@@ -234,7 +229,7 @@ class Affine(Layer):
     def bias(self, bias: npt.ArrayLike) -> None:
         if self._bias is None:
             raise AttributeError("this layer was made without a bias")
-        self._bias[:] = same_shape(bias, "bias", self._bias)
+        self._bias[:] = check_shape(bias, "bias", self._bias)
 
     @property
     def bias_gradient(self) -> Array | None:
@@ -250,15 +245,6 @@ class Affine(Layer):
             f"activation={self.activation!r}, dtype={self.dtype.name!r}"
             + (f", drop_connect={self.drop_connect})" if self.drop_connect else ")")
         )
-
-
-def same_shape(array: npt.ArrayLike, name: str, wanted: Array) -> Array:
-    array = np.asarray(array)
-    if array.shape != wanted.shape:
-        raise ValueError(f"{name} has shape {array.shape}; it must be {wanted.shape}")
-    if not np.can_cast(array.dtype, wanted.dtype, "same_kind"):
-        raise TypeError(f"{name} has dtype {array.dtype}; it must be real numbers")
-    return array
 
 
 def restore_bias(layer: Affine) -> None:

@@ -5,19 +5,11 @@ import copy
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.drop import drop, drop_backward
-from nerva._kernels.memory import Buffer
+from nerva._kernels.dropout import drop, drop_backward
+from nerva._kernels.memory import Array, Buffer
 from nerva.layers.layer import Layer
-from nerva.parameters import Array, Step, as_generator
-
-
-def check_drop_rate(rate: float, name: str) -> float:
-    """Return the rate; raise TypeError or ValueError where it is not from 0 to below 1."""
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} is {rate!r}; it must be a number from 0 to below 1")
-    if not 0 <= rate < 1:
-        raise ValueError(f"{name} is {rate}; it must be from 0 to below 1")
-    return float(rate)
+from nerva.parameters import Step
+from nerva.validation import as_generator, check_below_one
 
 
 class Keys:
@@ -57,14 +49,14 @@ class Dropout(Layer):
     goes_through = True
 
     def __init__(self, rate: float, *, rng: np.random.Generator | int | None = None) -> None:
-        self.rate = check_drop_rate(rate, "rate")
+        self.rate = check_below_one(rate, "rate")
         self._keys = Keys(as_generator(rng))
 
-    def settle(self, features: int, dtype: np.dtype[np.floating]) -> "Dropout":
+    def build(self, features: int, dtype: np.dtype[np.floating]) -> "Dropout":
         """Tell the layer what it will get."""
         if self.in_features is None:
             self._outputs, self._input_gradients = Buffer(features, dtype), Buffer(features, dtype)
-        super().settle(features, dtype)
+        super().build(features, dtype)
         return self
 
     def forward(self, X: Array, *, training: bool = True) -> Array:

@@ -7,15 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels import products
-from nerva._kernels.elementwise import activation_backward
+from nerva._kernels.activations import activation_backward
+from nerva._kernels.memory import Array
 from nerva.activations import Activation
-from nerva.parameters import Array, Parameter, Step
+from nerva.parameters import Parameter, Step
 
 
 class Layer(ABC):
     """A layer Y = F(X) on matrices (features, batch).
 
-    `in_features`, `out_features` and `dtype` are None for a layer that takes any, until `settle` or its first batch
+    `in_features`, `out_features` and `dtype` are None for a layer that takes any, until `build` or its first batch
     tells them. `fused` is the kernels' code and number of the activation that Y went through last, if a layer above may
     take its gradient through it (see Affine.backward), and None if not.
     """
@@ -80,7 +81,7 @@ class Layer(ABC):
         """The gradient of what is added to each feature before the fused activation; None where nothing is."""
         return None
 
-    def settle(self, features: int, dtype: np.dtype[Any]) -> Self:
+    def build(self, features: int, dtype: np.dtype[Any]) -> Self:
         """Tell a layer that takes any what it will get; raise ValueError where it gets something else already."""
         if self.in_features is None:
             self.in_features = self.out_features = features
@@ -93,7 +94,7 @@ class Layer(ABC):
         """Settle on X if need be, check it, and return the batch: TypeError or ValueError names X."""
         if self.in_features is None and isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f":
             products.check_batch(X, "X", X.dtype, X.shape[0])
-            self.settle(X.shape[0], X.dtype)
+            self.build(X.shape[0], X.dtype)
         dtype, features = self.dtype or np.dtype(np.float32), self.in_features or 1
         products.check_batch(X, "X", dtype, features)
         return int(X.shape[1])

@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels import products
-from nerva._kernels.drop import drop_vector
-from nerva._kernels.elementwise import bias_activation
-from nerva._kernels.memory import empty_vector
+from nerva._kernels.activations import bias_activation
+from nerva._kernels.dropout import drop_vector
+from nerva._kernels.memory import Array, empty_vector
 from nerva.activations import Activation
 from nerva.initializers import Initializer, initial_values
-from nerva.layers.affine import Affine, Backward, restore_bias, same_shape
-from nerva.parameters import Array, Step, as_generator, real_dtype
+from nerva.layers.affine import Affine, Backward, restore_bias
+from nerva.parameters import Step
+from nerva.validation import as_generator, check_shape, real_dtype
 
 
 class Linear(Affine):
@@ -50,7 +51,7 @@ class Linear(Affine):
         weights[:] = initial_values(init, rng, D, K, K * D, self.dtype)
         self._register(weights)
         self._start_dropping(rng)
-        self._staying: Array | None = None  # in training with drop_connect, the weights, some of them zero
+        self._masked_weight: Array | None = None  # in training with drop_connect, the weights, some of them zero
 
     @property
     def weight(self) -> Array:
@@ -59,7 +60,7 @@ class Linear(Affine):
 
     @weight.setter
     def weight(self, weight: npt.ArrayLike) -> None:
-        self.weight[:] = same_shape(weight, "weight", self.weight)
+        self.weight[:] = check_shape(weight, "weight", self.weight)
 
     @property
     def nnz(self) -> int:
@@ -72,19 +73,19 @@ class Linear(Affine):
 
     def _drop(self, key: int) -> None:
         weights = self._parameters[0].values
-        if self._staying is None:
-            self._staying = empty_vector(weights.size, self.dtype)
-        drop_vector(weights, key, self.drop_connect, self._staying)
+        if self._masked_weight is None:
+            self._masked_weight = empty_vector(weights.size, self.dtype)
+        drop_vector(weights, key, self.drop_connect, self._masked_weight)
 
     def _used(self, dropping: bool) -> Array:
         if not dropping:
             return self.weight
-        assert self._staying is not None
-        return self._staying.reshape(self.out_features, self.in_features)
+        assert self._masked_weight is not None
+        return self._masked_weight.reshape(self.out_features, self.in_features)
 
     @property
     def nbytes(self) -> int:
-        return super().nbytes + (0 if self._staying is None else self._staying.nbytes)
+        return super().nbytes + (0 if self._masked_weight is None else self._masked_weight.nbytes)
 
     @property
     def weight_gradient(self) -> Array:

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.memory import Buffer
+from nerva._kernels.memory import Array, Buffer, zeros
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
 from nerva.activations import Activation as Function
 from nerva.activations import check_activation
 from nerva.layers.activation import Activation, fused_code
-from nerva.layers.affine import check_features, same_shape
 from nerva.layers.layer import Layer
-from nerva.parameters import Array, Parameter, Step, real_dtype, zeros
+from nerva.parameters import Parameter, Step
+from nerva.validation import check_features, check_fraction, check_positive, check_shape, real_dtype
 
 
 class BatchNorm(Layer):
@@ -47,18 +47,11 @@ class BatchNorm(Layer):
     ) -> None:
         self.in_features = self.out_features = features = check_features(features, "features")
         self.dtype = real_dtype(dtype)
-        for name, value in (("momentum", momentum), ("epsilon", epsilon)):
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-                raise TypeError(f"{name} is {value!r}; it must be a number")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum is {momentum}; it must be from 0 to 1")
-        if not 0 < epsilon < float("inf"):
-            raise ValueError(f"epsilon is {epsilon}; it must be positive")
-        self.momentum, self.epsilon = float(momentum), float(epsilon)
+        self.momentum, self.epsilon = check_fraction(momentum, "momentum"), check_positive(epsilon, "epsilon")
         self.activation = check_activation(activation)
         self.fused = fused_code(activation)
         self._code = self.fused or (0, 0.0)
-        self._after = None if self.fused else Activation(activation).settle(features, self.dtype)
+        self._after = None if self.fused else Activation(activation).build(features, self.dtype)
         self._parameters = [
             Parameter("gamma", zeros(features, self.dtype)),
             Parameter("beta", zeros(features, self.dtype)),
@@ -76,7 +69,7 @@ class BatchNorm(Layer):
 
     @gamma.setter
     def gamma(self, gamma: npt.ArrayLike) -> None:
-        self.gamma[:] = same_shape(gamma, "gamma", self.gamma)
+        self.gamma[:] = check_shape(gamma, "gamma", self.gamma)
 
     @property
     def beta(self) -> Array:
@@ -85,7 +78,7 @@ class BatchNorm(Layer):
 
     @beta.setter
     def beta(self, beta: npt.ArrayLike) -> None:
-        self.beta[:] = same_shape(beta, "beta", self.beta)
+        self.beta[:] = check_shape(beta, "beta", self.beta)
 
     @property
     def bias_gradient(self) -> Array | None:

@@ -5,19 +5,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nerva import calibration
 from nerva._kernels import products
 from nerva._kernels.csr import CSR
-from nerva._kernels.drop import drop_vector
-from nerva._kernels.growth import rewire
+from nerva._kernels.dropout import drop_vector
+from nerva._kernels.memory import Array
 from nerva._kernels.mkl import get_num_threads
+from nerva._kernels.rewiring import rewire
 from nerva.activations import Activation
-from nerva.costs import Plan
-from nerva.density import check_density, weight_count
+from nerva.backends import calibration
+from nerva.backends.cost_model import Plan
 from nerva.initializers import Initializer, fans, initial_values
 from nerva.layers.affine import Affine, Backward, restore_bias
-from nerva.parameters import Array, Step, as_generator, real_dtype
-from nerva.supports import as_support, from_mask
+from nerva.parameters import Step
+from nerva.topology.distributions import weight_count
+from nerva.topology.supports import as_support, from_mask
+from nerva.validation import as_generator, check_choice, check_fraction, real_dtype
 
 BACKENDS = ("auto", *products.BACKENDS)
 
@@ -61,8 +63,7 @@ class SparseLinear(Affine):
         backend: str = "auto",
         drop_connect: float = 0.0,
     ) -> None:
-        if backend not in BACKENDS:
-            raise ValueError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
+        check_choice(backend, "backend", BACKENDS)
         if weight is not None:
             if density is not None or init is not None or support is not None:
                 raise ValueError("weight is given, so density, support and init must not be: it brings its own")
@@ -85,7 +86,7 @@ class SparseLinear(Affine):
         self._weight = weight
         self._register(weight.values)
         self._start_dropping(rng)
-        self._staying: CSR | None = None  # in training with drop_connect, the weights, some of them zero
+        self._masked_weight: CSR | None = None  # in training with drop_connect, the weights, some of them zero
 
     @property
     def weight(self) -> CSR:
@@ -134,7 +135,7 @@ class SparseLinear(Affine):
         D, K = self.in_features, self.out_features
         if isinstance(support, str) or callable(support):
             assert density is not None
-            count = weight_count(check_density(density), K, D)
+            count = weight_count(check_fraction(density, "density"), K, D)
             indptr, indices = as_support(support)(K, D, count, rng)
         else:
             if density is not None:
@@ -160,7 +161,7 @@ class SparseLinear(Affine):
 
     @property
     def nbytes(self) -> int:
-        staying = 0 if self._staying is None else self._staying.values.nbytes
+        staying = 0 if self._masked_weight is None else self._masked_weight.values.nbytes
         return super().nbytes - self.weight.values.nbytes + int(self.weight.nbytes) + staying
 
     def _plan(self, N: int) -> Plan:
@@ -178,15 +179,15 @@ class SparseLinear(Affine):
         products.spmm(weight, X, Y, self.bias, self._code, self._alpha, self._plan(X.shape[1]).forward)
 
     def _drop(self, key: int) -> None:
-        if self._staying is None or not self._staying.is_twin_of(self.weight):
-            self._staying = self.weight.twin()
-        drop_vector(self.weight.values, key, self.drop_connect, self._staying.values)
+        if self._masked_weight is None or not self._masked_weight.is_twin_of(self.weight):
+            self._masked_weight = self.weight.twin()
+        drop_vector(self.weight.values, key, self.drop_connect, self._masked_weight.values)
 
     def _used(self, dropping: bool) -> CSR:
         if not dropping:
             return self.weight
-        assert self._staying is not None
-        return self._staying
+        assert self._masked_weight is not None
+        return self._masked_weight
 
     def _backward(self, back: Backward, step: Step | None) -> None:
         X, Y, DY, DZ, DX, delta, below = back
@@ -242,7 +243,7 @@ class SparseLinear(Affine):
         return self._as_copied_to(SparseLinear(self.in_features, self.out_features, weight=weight, **settings))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_plans": {}, "_staying": None}
+        return {**super().__getstate__(), "_plans": {}, "_masked_weight": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -5,14 +5,14 @@ density moves (`density`), and the methods that combine these (`methods`). J. H.
 library for sparsity research, 2023.
 """
 
-from nerva.topology.constant_fan_in import SRigL
-from nerva.topology.density import Cubic
+from nerva.topology.layer_state import LayerState
 from nerva.topology.methods import GMP, SET, SNFS, DeepR, GraNet, Magnitude, RigL, Threshold
-from nerva.topology.moves import Moves, Topology
 from nerva.topology.records import TopologyRecord
-from nerva.topology.sites import Site
+from nerva.topology.schedules import Cubic, Update, When
+from nerva.topology.srigl import SRigL
 from nerva.topology.top_kast import TopKAST
-from nerva.topology.when import Update, When
+from nerva.topology.topology import Topology
+from nerva.topology.updater import TopologyUpdater
 
 __all__ = [
     "GMP",
@@ -21,15 +21,15 @@ __all__ = [
     "Cubic",
     "DeepR",
     "GraNet",
+    "LayerState",
     "Magnitude",
-    "Moves",
     "RigL",
     "SRigL",
-    "Site",
     "Threshold",
     "TopKAST",
     "Topology",
     "TopologyRecord",
+    "TopologyUpdater",
     "Update",
     "When",
 ]

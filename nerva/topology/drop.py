@@ -1,17 +1,17 @@
 """Which weights to drop.
 
-A drop is any callable `(site, count) -> dropped`: `count` numbers of weights of `site.weight`, int64, ascending.
+A drop is any callable `(layer, count) -> dropped`: `count` numbers of weights of `layer.weight`, int64, ascending.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
+from nerva._kernels.memory import Array
 from nerva._kernels.selection import largest
-from nerva.parameters import Array
-from nerva.topology.sites import Positions, Site
+from nerva.topology.layer_state import LayerState, Positions
 
-Drop = Callable[[Site, int], Positions]
+Drop = Callable[[LayerState, int], Positions]
 
 
 def lowest(scores: Array, count: int) -> Positions:
@@ -22,21 +22,21 @@ def lowest(scores: Array, count: int) -> Positions:
     return largest(-scores, count)
 
 
-def smallest(site: Site, count: int) -> Positions:
+def smallest(layer: LayerState, count: int) -> Positions:
     """The weights of least |w|.
 
     S. Han et al., Learning both weights and connections for efficient neural networks, NeurIPS 2015.
     """
-    return lowest(np.abs(site.values), count)
+    return lowest(np.abs(layer.values), count)
 
 
-def smallest_of_each_sign(site: Site, count: int) -> Positions:
+def smallest_of_each_sign(layer: LayerState, count: int) -> Positions:
     """The smallest positive and the largest negative weights, as many of each as its share of all; zeros are positive.
 
     D. C. Mocanu et al., Scalable training of artificial neural networks with adaptive sparse connectivity inspired by
     network science, Nature Communications 9, 2018, algorithm 2.
     """
-    values = site.values
+    values = layer.values
     positive, negative = np.flatnonzero(values >= 0), np.flatnonzero(values < 0)
     if len(positive) + len(negative) < len(values):
         raise ValueError("values holds NaN")
@@ -46,10 +46,10 @@ def smallest_of_each_sign(site: Site, count: int) -> Positions:
     return np.sort(np.concatenate(chosen))
 
 
-def least_sensitive(site: Site, count: int) -> Positions:
+def least_sensitive(layer: LayerState, count: int) -> Positions:
     """The weights of least |w g|, a first-order estimate of what the loss changes without them.
 
     P. Molchanov et al., Pruning convolutional neural networks for resource efficient inference, ICLR 2017. For methods
     whose moment is "instead": g is the gradient of the batch of the update.
     """
-    return lowest(np.abs(site.values * site.gradient), count)
+    return lowest(np.abs(layer.values * layer.gradient), count)

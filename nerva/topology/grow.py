@@ -1,6 +1,6 @@
 """Where to grow weights.
 
-A grow is any callable `(site, count) -> grown`: `count` flat positions row D + column without a weight, int64,
+A grow is any callable `(layer, count) -> grown`: `count` flat positions row D + column without a weight, int64,
 ascending.
 """
 
@@ -9,12 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.growth import empty_positions, flat_positions
-from nerva.parameters import Array
-from nerva.topology.sites import Positions, Site
-from nerva.topology.tiles import top_gradients
+from nerva._kernels.memory import Array
+from nerva._kernels.rewiring import empty_positions, flat_positions
+from nerva.topology.layer_state import LayerState, Positions
+from nerva.topology.top_gradients import top_gradients
 
-Grow = Callable[[Site, int], Positions]
+Grow = Callable[[LayerState, int], Positions]
 
 ROUNDS = 32
 
@@ -34,45 +34,45 @@ def distinct(rng: np.random.Generator, population: int, count: int) -> Positions
     return found
 
 
-def uniformly(site: Site, count: int) -> Positions:
+def uniformly(layer: LayerState, count: int) -> Positions:
     """Empty positions drawn uniformly: O(count log count + nnz), however large the layer is."""
-    return empty_positions(site.weight, distinct(site.rng, site.empties, count))
+    return empty_positions(layer.weight, distinct(layer.rng, layer.empties, count))
 
 
-def by_gradient(site: Site, count: int) -> Positions:
+def by_gradient(layer: LayerState, count: int) -> Positions:
     """The empty positions where the gradient |DZ X'| of the dense layer is largest; of equal ones, the lowest.
 
     U. Evci et al., Rigging the lottery: making all tickets winners, ICML 2020. The dense gradient never exists: see
     nerva.topology.tiles. For methods whose moment is "instead".
     """
-    X, DZ = site.signals
-    return top_gradients(site.weight, DZ, X, count)
+    X, DZ = layer.dense_gradient_factors
+    return top_gradients(layer.weight, DZ, X, count)
 
 
-def by_momentum(site: Site, count: int) -> Positions:
+def by_momentum(layer: LayerState, count: int) -> Positions:
     """Empty positions drawn with a chance in proportion to R[row] C[column], the sums of |momentum| in row and column.
 
     O(nnz + count): a position without a weight has no momentum of its own here, so what its row and its column have
     stands for it. Where R C leaves too few positions to draw, the rest is drawn uniformly.
     """
-    if count > site.empties:
-        raise ValueError(f"count is {count}; there are {site.empties} empty positions")
-    momentum = np.abs(site.state("momentum").astype(np.float64))
-    K, D = site.weight.shape
-    rows = np.bincount(site.rows, momentum, K).cumsum()
-    columns = np.bincount(site.weight.indices, momentum, D).cumsum()
-    taken = flat_positions(site.weight)
+    if count > layer.empties:
+        raise ValueError(f"count is {count}; there are {layer.empties} empty positions")
+    momentum = np.abs(layer.state("momentum").astype(np.float64))
+    K, D = layer.weight.shape
+    rows = np.bincount(layer.rows, momentum, K).cumsum()
+    columns = np.bincount(layer.weight.indices, momentum, D).cumsum()
+    taken = flat_positions(layer.weight)
     grown = np.empty(0, np.int64)
     for _ in range(ROUNDS if rows[-1] > 0 else 0):
         left = count - len(grown)
         if left == 0:
             break
-        drawn = np.unique(_draw(site.rng, rows, left) * D + _draw(site.rng, columns, left))
+        drawn = np.unique(_draw(layer.rng, rows, left) * D + _draw(layer.rng, columns, left))
         grown = np.union1d(grown, drawn[~_among(drawn, taken)])
     while len(grown) < count:
-        drawn = uniformly(site, min(count, site.empties))
+        drawn = uniformly(layer, min(count, layer.empties))
         others = drawn[~_among(drawn, grown)]
-        grown = np.union1d(grown, site.rng.permutation(others)[: count - len(grown)])
+        grown = np.union1d(grown, layer.rng.permutation(others)[: count - len(grown)])
     return grown
 
 

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from nerva.density import check_density
+from nerva._kernels.memory import Array
 from nerva.initializers import Initializer
-from nerva.parameters import Array
-from nerva.topology.density import Cubic, Path, in_proportion
 from nerva.topology.drop import smallest, smallest_of_each_sign
 from nerva.topology.grow import by_gradient, by_momentum, uniformly
-from nerva.topology.moves import Topology
-from nerva.topology.sites import Site, Sites
-from nerva.topology.when import Update, When
+from nerva.topology.layer_state import LayerState, LayerStates
+from nerva.topology.schedules import Cubic, Path, Update, When, in_proportion
+from nerva.topology.topology import Topology
+from nerva.validation import check_fraction, check_not_negative
 
 
 class SET(Topology):
@@ -74,14 +73,12 @@ class Threshold(Topology):
         init: str | Initializer = "xavier",
         regrow: bool = False,
     ) -> None:
-        if not threshold >= 0:
-            raise ValueError(f"threshold is {threshold}; it must not be negative")
-        self.threshold = threshold
+        self.threshold = check_not_negative(threshold, "threshold")
         super().__init__(When(every, unit, start, end, 1.0, "constant"), smallest, uniformly, init=init, regrow=regrow)
 
-    def counts(self, sites: Sites, now: Update) -> list[tuple[int, int]]:
+    def counts(self, layers: LayerStates, now: Update) -> list[tuple[int, int]]:
         """Return the weights within the threshold, twice."""
-        small = [min(int(np.count_nonzero(np.abs(site.values) <= self.threshold)), site.empties) for site in sites]
+        small = [min(int(np.count_nonzero(np.abs(layer.values) <= self.threshold)), layer.empties) for layer in layers]
         return [(n, n) for n in small]
 
 
@@ -127,7 +124,7 @@ class GMP(Topology):
         end: float = 0.75,
         scope: str = "global",
     ) -> None:
-        path = density if callable(density) else Cubic(check_density(density))
+        path = density if callable(density) else Cubic(check_fraction(density, "density"))
         super().__init__(When(every, unit, start, end, 0.0, "constant"), smallest, uniformly, density=path, scope=scope)
 
 
@@ -155,7 +152,7 @@ class GraNet(Topology):
             When(every, unit, start, end, fraction, decay),
             smallest,
             by_gradient,
-            density=density if callable(density) else Cubic(check_density(density)),
+            density=density if callable(density) else Cubic(check_fraction(density, "density")),
             scope=scope,
             regrow=regrow,
             accumulate=accumulate,
@@ -187,14 +184,14 @@ class SNFS(Topology):
     ) -> None:
         super().__init__(When(every, unit, start, end, fraction, decay), smallest, by_momentum, regrow=regrow)
 
-    def counts(self, sites: Sites, now: Update) -> list[tuple[int, int]]:
+    def counts(self, layers: LayerStates, now: Update) -> list[tuple[int, int]]:
         """Return what each layer drops, and its part of the sum to grow, by the mean |momentum| of its weights."""
-        dropped = [pair[0] for pair in super().counts(sites, now)]
-        means = [float(np.abs(site.state("momentum")).mean()) if site.weight.nnz else 0.0 for site in sites]
-        caps = [site.empties if site.weight.nnz else 0 for site in sites]
+        dropped = [pair[0] for pair in super().counts(layers, now)]
+        means = [float(np.abs(layer.state("momentum")).mean()) if layer.weight.nnz else 0.0 for layer in layers]
+        caps = [layer.empties if layer.weight.nnz else 0 for layer in layers]
         grown = in_proportion(sum(dropped), means, caps)
         # A layer that would grow nothing keeps a weight.
-        room = [int(site.weight.nnz) - (not more) for site, more in zip(sites, grown, strict=True)]
+        room = [int(layer.weight.nnz) - (not more) for layer, more in zip(layers, grown, strict=True)]
         return [(min(less, most), more) for less, most, more in zip(dropped, room, grown, strict=True)]
 
 
@@ -219,50 +216,48 @@ class DeepR(Topology):
         end: float = 1.0,
         regrow: bool = False,
     ) -> None:
-        for name, value in (("l1", l1), ("temperature", temperature)):
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name} is {value}; it must be finite and not negative")
-        self.l1, self.temperature = l1, temperature
+        self.l1 = check_not_negative(l1, "l1")
+        self.temperature = check_not_negative(temperature, "temperature")
         super().__init__(
             When(every, unit, start, end, 1.0, "constant"), _crossed, uniformly, regrow=regrow, moment="after"
         )
 
-    def start(self, sites: Sites) -> None:
+    def start(self, layers: LayerStates) -> None:
         """Give every weight the sign it has, a random one where it is 0."""
-        for site in sites:
-            site.kept["sign"] = np.sign(site.values)
-            _sign(site)
+        for layer in layers:
+            layer.per_weight["sign"] = np.sign(layer.values)
+            _sign(layer)
 
-    def update(self, sites: Sites, now: Update, rate: float) -> list[tuple[int, int]]:
+    def update(self, layers: LayerStates, now: Update, rate: float) -> list[tuple[int, int]]:
         """Pull, shake, and rewire what crossed zero."""
-        for site in sites:
-            values = site.values
-            values -= values.dtype.type(rate * self.l1) * site.kept["sign"]
+        for layer in layers:
+            values = layer.values
+            values -= values.dtype.type(rate * self.l1) * layer.per_weight["sign"]
             if self.temperature:
-                noise = site.rng.standard_normal(len(values), values.dtype.type)
+                noise = layer.rng.standard_normal(len(values), values.dtype.type)
                 values += values.dtype.type((2 * rate * self.temperature) ** 0.5) * noise
-        return super().update(sites, now, rate)
+        return super().update(layers, now, rate)
 
-    def counts(self, sites: Sites, now: Update) -> list[tuple[int, int]]:
+    def counts(self, layers: LayerStates, now: Update) -> list[tuple[int, int]]:
         """Return the weights that crossed zero, twice."""
-        crossed = [int(np.count_nonzero(site.values * site.kept["sign"] < 0)) for site in sites]
-        return [(min(n, site.empties),) * 2 for n, site in zip(crossed, sites, strict=True)]
+        crossed = [int(np.count_nonzero(layer.values * layer.per_weight["sign"] < 0)) for layer in layers]
+        return [(min(n, layer.empties),) * 2 for n, layer in zip(crossed, layers, strict=True)]
 
-    def move(self, site: Site, dropped: int, grown: int) -> tuple[int, int]:
+    def move(self, layer: LayerState, dropped: int, grown: int) -> tuple[int, int]:
         """Rewire, and give the new weights their signs."""
-        moved = super().move(site, dropped, grown)
-        new = _sign(site)
-        site.values[new] = site.kept["sign"][new] * site.values.dtype.type(1e-12)
+        moved = super().move(layer, dropped, grown)
+        new = _sign(layer)
+        layer.values[new] = layer.per_weight["sign"][new] * layer.values.dtype.type(1e-12)
         return moved
 
 
-def _crossed(site: Site, count: int) -> Array:
-    return np.flatnonzero(site.values * site.kept["sign"] < 0)[:count]
+def _crossed(layer: LayerState, count: int) -> Array:
+    return np.flatnonzero(layer.values * layer.per_weight["sign"] < 0)[:count]
 
 
-def _sign(site: Site) -> Array:
+def _sign(layer: LayerState) -> Array:
     """Draw the signs that are missing, and return where they were."""
-    sign = site.kept["sign"]
+    sign = layer.per_weight["sign"]
     missing = np.flatnonzero(sign == 0)
-    sign[missing] = 2 * site.rng.integers(2, size=len(missing)) - 1
+    sign[missing] = 2 * layer.rng.integers(2, size=len(missing)) - 1
     return missing

@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from nerva.density import check_density
 from nerva.initializers import Initializer
-from nerva.schedules import check_rate
 from nerva.topology.drop import lowest, smallest
 from nerva.topology.grow import uniformly
-from nerva.topology.moves import NONE, Topology
-from nerva.topology.sites import Site, Sites
-from nerva.topology.when import Update, When
+from nerva.topology.layer_state import LayerState, LayerStates
+from nerva.topology.schedules import Update, When
+from nerva.topology.topology import NONE, Topology
+from nerva.validation import check_fraction, check_not_negative
 
 
 class TopKAST(Topology):
@@ -39,21 +38,21 @@ class TopKAST(Topology):
         decay: str = "cosine",
         init: str | Initializer = "xavier",
     ) -> None:
-        self.forward, self.l2 = check_density(forward, "forward"), check_rate(l2, "l2")
+        self.forward, self.l2 = check_fraction(forward, "forward"), check_not_negative(l2, "l2")
         if self.forward == 0.0:
             raise ValueError("forward is 0; the network needs weights")
         when = When(every, unit, start, end, fraction, decay)
         super().__init__(when, smallest, uniformly, init=init, moment="after")
 
-    def start(self, sites: Sites) -> None:
+    def start(self, layers: LayerStates) -> None:
         """Choose the first forward set."""
-        for site in sites:
-            self._hide(site)
+        for layer in layers:
+            self._hide(layer)
 
-    def each(self, sites: Sites, rate: float) -> None:
+    def each(self, layers: LayerStates, rate: float) -> None:
         """Take what the step did to weights that are aside, and pull all towards 0."""
-        for site in sites:
-            values, aside, hidden = site.values, site.kept["aside"], site.kept["hidden"]
+        for layer in layers:
+            values, aside, hidden = layer.values, layer.per_weight["aside"], layer.per_weight["hidden"]
             pull = values.dtype.type(1 - rate * self.l2)
             aside += values
             aside[~hidden] = 0
@@ -61,25 +60,25 @@ class TopKAST(Topology):
             values *= pull
             values[hidden] = 0
 
-    def update(self, sites: Sites, now: Update, rate: float) -> list[tuple[int, int]]:
+    def update(self, layers: LayerStates, now: Update, rate: float) -> list[tuple[int, int]]:
         """Drop and grow in the backward set, and choose the forward set."""
-        for site in sites:
-            site.values[:] += site.kept["aside"]
-        moved = super().update(sites, now, rate)
-        for site in sites:
-            self._hide(site)
+        for layer in layers:
+            layer.values[:] += layer.per_weight["aside"]
+        moved = super().update(layers, now, rate)
+        for layer in layers:
+            self._hide(layer)
         return moved
 
-    def finish(self, sites: Sites) -> None:
+    def finish(self, layers: LayerStates) -> None:
         """Keep the forward set alone."""
-        for site in sites:
-            site.rewire(np.flatnonzero(site.kept["hidden"]), NONE, 0.0)
+        for layer in layers:
+            layer.rewire(np.flatnonzero(layer.per_weight["hidden"]), NONE, 0.0)
 
-    def _hide(self, site: Site) -> None:
-        nnz = int(site.weight.nnz)
+    def _hide(self, layer: LayerState) -> None:
+        nnz = int(layer.weight.nnz)
         shown = max(min(nnz, 1), int(self.forward * nnz + 0.5))
         hidden = np.zeros(nnz, np.bool_)
-        hidden[lowest(np.abs(site.values), nnz - shown)] = True
-        site.kept["hidden"] = hidden
-        site.kept["aside"] = np.where(hidden, site.values, 0).astype(site.values.dtype)
-        site.values[hidden] = 0
+        hidden[lowest(np.abs(layer.values), nnz - shown)] = True
+        layer.per_weight["hidden"] = hidden
+        layer.per_weight["aside"] = np.where(hidden, layer.values, 0).astype(layer.values.dtype)
+        layer.values[hidden] = 0

@@ -1,0 +1,82 @@
+"""The record of a training run: a file of JSON lines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from dataclasses import asdict
+from math import isfinite
+from typing import Any
+
+from nerva.training.history import EpochRecord
+
+
+class Metrics:
+    """Writes JSON objects to a file, one a line; a callback of `fit`, it writes the record of each epoch.
+
+    Parameters
+    ----------
+    path : the file; one that holds something already is left alone
+    overwrite : empty such a file instead
+
+    A line is handed to the system as soon as it is written, and stands there whole or not at all. NaN and infinity,
+    which JSON lacks, become null. Raises FileExistsError where the file holds something, and OSError, which names the
+    file, where it cannot be opened or written.
+
+    >>> with Metrics("run.jsonl") as metrics:  # doctest: +SKIP
+    ...     model.fit(X, y, callbacks=[metrics])
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self.path = os.fspath(path)
+        self._size = 0
+        try:
+            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            raise self._failure(error) from error
+        found = os.fstat(self._file.fileno())
+        if stat.S_ISREG(found.st_mode) and found.st_size > 0:
+            if not overwrite:
+                self.close()
+                raise FileExistsError(f"{self.path} exists already, and it would be lost")
+            self._file.truncate(0)
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Write one line."""
+        line = json.dumps(_finite(entry), allow_nan=False).encode() + b"\n"
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)  # no half a line
+            raise self._failure(error) from error
+        self._size += len(line)
+
+    def __call__(self, model: object, record: EpochRecord) -> None:
+        self.write(asdict(record))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Metrics:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _failure(self, error: OSError) -> OSError:
+        return OSError(f"cannot write {self.path}: {error.strerror or error}")
+
+
+def _finite(entry: Any) -> Any:
+    """Return the entry with None in the place of every float that is not finite."""
+    if isinstance(entry, dict):
+        return {key: _finite(value) for key, value in entry.items()}
+    if isinstance(entry, (list, tuple)):
+        return [_finite(value) for value in entry]
+    return None if isinstance(entry, float) and not isfinite(entry) else entry

@@ -1,0 +1,24 @@
+"""The command `nerva info`."""
+
+from argparse import Namespace
+
+from nerva.backends import calibration
+from nerva.backends.config import package_version, show_config
+from nerva.cli.build import Failure
+
+
+def info(options: Namespace) -> None:
+    """Print the version, or all that nerva runs on, measured anew where asked for."""
+    try:
+        if options.version:
+            print(f"nerva {package_version()}")
+        else:
+            show_config()
+            for dtype in ("float32", "float64"):
+                if options.calibrate:
+                    calibration.calibrate(dtype)
+                print(f"\n{calibration.describe(dtype)}")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Failure(f"cannot write to standard output: {error.strerror}") from error

@@ -1,0 +1,135 @@
+"""Pictures of a training whose weights moved, and of where weights are. Needs matplotlib: the extra 'plot'."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nerva._kernels.csr import CSR
+from nerva.topology import TopologyRecord
+from nerva.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CELLS = 256  # of a picture of a pattern, along each side at most
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # M. Okabe and K. Ito, 2008
+PANELS = {
+    "weights": ("nnz",),
+    "new among them": ("churn",),
+    "positions ever used": ("exploration",),
+    "dropped (dashed), grown": ("dropped", "grown"),
+    "neurons without weights, in (dashed), out": ("unused_inputs", "silent_outputs"),
+}
+
+
+def topology(
+    history: History, *, layers: Sequence[int] | None = None, path: str | os.PathLike[str] | None = None
+) -> Figure:
+    """Draw what each update did: weights, churn, exploration, dropped and grown, dead neurons; and the accuracy.
+
+    Parameters
+    ----------
+    history : of `fit(topology=...)`
+    layers : the numbers of the layers to show, as in the records; None for all
+    path : where to write the figure too, its suffix the format
+
+    Raises TypeError or ValueError where there is nothing to draw, ImportError without matplotlib.
+    """
+    records = _records(history, layers)
+    figure = _figure(9.6, 5.6)
+    panels = figure.subplots(2, 3)
+    for axes, (title, columns) in zip(panels.flat, PANELS.items(), strict=False):
+        for i, (layer, own) in enumerate(records.items()):
+            for column, style in zip(columns[::-1], ("-", "--"), strict=False):
+                steps, values = [r.step for r in own], [getattr(r, column) for r in own]
+                label = f"layer {layer}" if style == "-" else None
+                axes.plot(steps, values, style, color=COLOURS[i % len(COLOURS)], lw=1.3, label=label)
+        axes.set(title=title, xlabel="step")
+    panels[0, 0].legend(fontsize=7)
+    last = panels[1, 2]
+    last.set(title="accuracy", xlabel="epoch")
+    for i, column in enumerate(("train_accuracy", "test_accuracy")):
+        points = [(r.epoch, getattr(r, column)) for r in history.epochs if getattr(r, column) is not None]
+        if points:
+            last.plot(*zip(*points, strict=True), color=COLOURS[i], lw=1.3, label=column.split("_")[0])
+            last.legend(fontsize=7)
+    return _done(figure, path)
+
+
+def degrees(history: History, *, layer: int, path: str | os.PathLike[str] | None = None) -> Figure:
+    """Draw the weights of a layer's outputs and inputs over the steps: least to largest, the quartiles, the median.
+
+    Raises as `topology` does.
+    """
+    ((_, records),) = _records(history, [layer]).items()
+    figure = _figure(8.0, 3.2)
+    for axes, column in zip(figure.subplots(1, 2), ("fan_in", "fan_out"), strict=True):
+        steps, spreads = [r.step for r in records], np.array([getattr(r, column) for r in records])
+        axes.fill_between(steps, spreads[:, 0], spreads[:, 4], color=COLOURS[0], alpha=0.2, lw=0, label="all")
+        axes.fill_between(steps, spreads[:, 1], spreads[:, 3], color=COLOURS[0], alpha=0.4, lw=0, label="half of them")
+        axes.plot(steps, spreads[:, 2], color=COLOURS[0], lw=1.5, label="median")
+        of = "an output" if column == "fan_in" else "an input"
+        axes.set(title=f"layer {layer}: {column.replace('_', '-')}", xlabel="step", ylabel=f"weights of {of}", ylim=0)
+        axes.legend(fontsize=7)
+    return _done(figure, path)
+
+
+def pattern(weight: CSR, *, path: str | os.PathLike[str] | None = None) -> Figure:
+    """Draw where the weights are, how many in each of 256 x 256 cells at most. Memory is that of the weights.
+
+    Raises TypeError for another thing than a nerva.CSR, ImportError without matplotlib.
+    """
+    if not isinstance(weight, CSR):
+        raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
+    (K, D), figure = weight.shape, _figure(5.6, 4.6)
+    counts = cells(weight)
+    axes = figure.subplots()
+    image = axes.imshow(counts, extent=(0, D, K, 0), aspect="auto", interpolation="nearest", cmap="viridis")
+    axes.set(title=f"{weight.nnz:,} weights, density {weight.density:.3g}", xlabel="input", ylabel="output")
+    figure.colorbar(image, label="weights in a cell")
+    return _done(figure, path)
+
+
+def cells(weight: CSR) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return how many weights lie in each cell of a grid of at most 256 x 256 over the matrix."""
+    K, D = weight.shape
+    rows, columns = min(K, CELLS), min(D, CELLS)
+    of_row = np.repeat(np.arange(K, dtype=np.int64) * rows // K, np.diff(weight.indptr))
+    of_column = weight.indices.astype(np.int64) * columns // D
+    return np.bincount(of_row * columns + of_column, minlength=rows * columns).reshape(rows, columns)
+
+
+def _records(history: History, layers: Sequence[int] | None) -> dict[int, list[TopologyRecord]]:
+    if not isinstance(history, History):
+        raise TypeError(f"history is {type(history).__name__}; it must be what fit returned")
+    if not history.topology:
+        raise ValueError("history has no updates of a topology; train with fit(..., topology=...)")
+    there = sorted({record.layer for record in history.topology})
+    wanted = there if layers is None else list(layers)
+    for layer in wanted:
+        if layer not in there:
+            raise ValueError(f"layer {layer!r} has no records; those with some are {', '.join(map(str, there))}")
+    if not wanted:
+        raise ValueError("layers is empty; it must name one at least, or be None for all")
+    return {layer: [record for record in history.topology if record.layer == layer] for layer in wanted}
+
+
+def _figure(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("plots need matplotlib: pip install 'nerva-sparse[plot]'") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _done(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.title.set_fontsize(9)
+    if path is not None:
+        figure.savefig(path)
+    return figure

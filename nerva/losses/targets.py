@@ -1,0 +1,92 @@
+"""What a loss compares with: labels or rows of numbers, checked, with weights where samples have some."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva._kernels.memory import Array
+
+
+class Weighted:
+    """Targets with a weight for each sample; rows of it are that, too."""
+
+    def __init__(self, targets: Array, weights: Array) -> None:
+        self.targets, self.weights = targets, weights
+
+    def __getitem__(self, rows: Any) -> "Weighted":
+        return Weighted(self.targets[rows], self.weights[rows])
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def weighted(targets: Array, sample_weight: npt.ArrayLike | None, samples: int) -> Any:
+    """Return the targets, with checked weights where there are any: finite, not negative, shape (samples,)."""
+    if sample_weight is None:
+        return targets
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind not in "fiub" or weights.shape != (samples,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape} and dtype {weights.dtype}; it must be {samples} numbers"
+        )
+    weights = weights.astype(np.float64)
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("sample_weight holds a number that is negative or not finite")
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not 0 < total < np.inf:
+        raise ValueError(f"sample_weight has the sum {total}; it must be above 0, and finite")
+    return Weighted(targets, weights)
+
+
+def labels_of(y: Array) -> Array:
+    """Return the labels, or of each row the place of its largest number."""
+    return y if y.ndim == 1 else y.argmax(axis=1)
+
+
+def rows_of(y: Array, K: int) -> Array:
+    """Return the targets as (K, batch)."""
+    if y.ndim > 1:
+        return y.T
+    T = np.zeros((K, len(y)))
+    T[y, np.arange(len(y))] = 1
+    return T
+
+
+def check_classes(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
+    """Return labels (samples,) as int64, or rows of probabilities as float64; raise what names the mistake."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.dtype.kind in "fiub":
+        rows = check_numbers(y, samples, classes, name)
+        if rows.size and (rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-4):
+            raise ValueError(f"{name} has rows that are no probabilities: negative, or another sum than 1")
+        return rows
+    return check_labels(y, samples, classes, name)
+
+
+def check_labels(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
+    """Return labels (samples,) from 0 to classes - 1 as int64; raise TypeError or ValueError otherwise."""
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name} has dtype {labels.dtype}; labels must be integers")
+    if labels.shape != (samples,):
+        raise ValueError(f"{name} has shape {labels.shape}; there must be one label for each of {samples} samples")
+    if samples and (labels.min() < 0 or labels.max() >= classes):
+        raise ValueError(
+            f"{name} holds labels from {labels.min()} to {labels.max()}; the network has classes 0 to {classes - 1}"
+        )
+    return np.ascontiguousarray(labels, np.int64)
+
+
+def check_numbers(y: npt.ArrayLike, samples: int, outputs: int, name: str) -> Array:
+    """Return finite numbers (samples, outputs) as float64; raise TypeError or ValueError otherwise."""
+    numbers = np.asarray(y)
+    if numbers.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {numbers.dtype}; targets must be real numbers")
+    if numbers.shape != (samples, outputs):
+        raise ValueError(f"{name} has shape {numbers.shape}; it must be ({samples}, {outputs})")
+    numbers = np.ascontiguousarray(numbers, np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} holds NaN or infinity")
+    return numbers

@@ -1,0 +1,1 @@
+"""Weights in files: nerva's own layout, and the original's."""

@@ -1,0 +1,1 @@
+"""The operating system: files written whole or not at all, and signals."""

@@ -1,0 +1,187 @@
+"""The rows of a user's data, dense or sparse, checked once before they are trained or evaluated on."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva._kernels.memory import Array
+from nerva._kernels.sparse_inputs import SparseBatch
+from nerva.datasets.dataset import Standardized
+
+CHUNK = 1 << 24  # bytes looked at in one piece when data are checked
+PIECE = 1 << 22  # entries of sparse data
+
+
+class SparseSamples:
+    """The rows of a user's sparse matrix, checked: X of shape (samples, features), with `tocsr()`.
+
+    What that gives has `indptr`, `indices`, `data` and `shape`. A CSR matrix is not copied, but for its `data` where
+    they are integers or booleans other than uint8, and for an `indptr` of 32 bits. Columns need not ascend within a
+    row; where one stands twice, its numbers add up.
+
+    Raises TypeError for another dtype, ValueError for another shape, no samples, an index out of range, an `indptr`
+    that does not ascend, or numbers that are not finite.
+    """
+
+    def __init__(self, X: Any, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
+        X = _as_csr(X, name)
+        if len(X.shape) != 2 or X.shape[1] != features:
+            raise ValueError(f"{name} has shape {tuple(X.shape)}; it must be (samples, {features})")
+        if X.shape[0] == 0:
+            raise ValueError(f"{name} has shape {tuple(X.shape)}; it holds no samples")
+        self.features, self.dtype = features, np.dtype(dtype)
+        self.indptr = _integers(X.indptr, f"{name}.indptr").astype(np.int64, copy=False)
+        self.indices = _integers(X.indices, f"{name}.indices")
+        if self.indices.dtype.type not in (np.int32, np.int64):
+            self.indices = self.indices.astype(np.int64)
+        self.data = _numbers(X.data, f"{name}.data", self.dtype)
+        if len(self.indptr) != X.shape[0] + 1:
+            raise ValueError(f"{name}.indptr has length {len(self.indptr)}; it must be samples + 1 = {X.shape[0] + 1}")
+        if len(self.data) != len(self.indices):
+            raise ValueError(f"{name}.data has length {len(self.data)}, {name}.indices {len(self.indices)}")
+        falls = np.diff(self.indptr) < 0
+        if self.indptr[0] < 0 or self.indptr[-1] > len(self.indices) or falls.any():
+            at = int(falls.argmax()) + 1 if falls.any() else 0 if self.indptr[0] < 0 else X.shape[0]
+            raise ValueError(
+                f"{name}.indptr[{at}] is {self.indptr[at]}; it must ascend from 0 to at most {len(self.indices)}"
+            )
+        self._check_entries(name)
+
+    def _check_entries(self, name: str) -> None:
+        for first in range(int(self.indptr[0]), int(self.indptr[-1]), PIECE):
+            own = slice(first, min(first + PIECE, int(self.indptr[-1])))
+            columns = self.indices[own]
+            if columns.min() < 0 or columns.max() >= self.features:
+                bad = int(((columns < 0) | (columns >= self.features)).argmax())
+                raise ValueError(
+                    f"{name}.indices[{first + bad}] is {columns[bad]}; it must be within 0 to {self.features - 1}"
+                )
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(self.data[own].astype(self.dtype, copy=False))
+            if not finite.all():
+                bad = int(finite.argmin())
+                row = int(np.searchsorted(self.indptr, first + bad, side="right")) - 1
+                raise ValueError(
+                    f"{name}[{row}, {columns[bad]}] is {self.data[first + bad]}; every number must be finite in "
+                    f"{self.dtype}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def batch(self, size: int) -> SparseBatch:
+        """Return an empty batch with room for any `size` of the samples."""
+        size = min(size, len(self))
+        lengths = np.diff(self.indptr)
+        entries = int(np.partition(lengths, len(self) - size)[len(self) - size :].sum())
+        return SparseBatch(self.features, self.dtype, size, entries)
+
+    def gather(self, rows: npt.NDArray[np.int64], batch: SparseBatch) -> None:
+        """Put these samples into the batch."""
+        batch.gather(self.indptr, self.indices, self.data, rows)
+
+
+class Samples:
+    """The rows of a user's data, checked: X of shape (samples, features), float32, float64, uint8 or Standardized.
+
+    Raises TypeError for another dtype, ValueError for another shape, no samples, or numbers that are not finite.
+    A copy is made only where the features of a sample do not lie side by side. A SciPy sparse matrix stays one, in
+    `sparse`; there is no `array` then.
+    """
+
+    def __init__(self, X: object, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
+        self.scale: Array | None = None
+        self.shift: Array | None = None
+        self.sparse: SparseSamples | None = None
+        if hasattr(X, "tocsr"):
+            self.sparse = SparseSamples(X, features, dtype, name)
+            return
+        if isinstance(X, Standardized):
+            self.array, self.scale, self.shift = X.pixels, X.scale, X.shift
+        else:
+            try:
+                self.array = np.asarray(X)
+            except ValueError as error:
+                raise ValueError(f"{name} is no array: {error}") from None
+        if self.array.dtype.type not in (np.float32, np.float64, np.uint8):
+            raise TypeError(f"{name} has dtype {self.array.dtype}; it must be float32, float64 or uint8")
+        if self.array.ndim != 2 or self.array.shape[1] != features:
+            raise ValueError(f"{name} has shape {self.array.shape}; it must be (samples, {features})")
+        if len(self.array) == 0:
+            raise ValueError(f"{name} has shape {self.array.shape}; it holds no samples")
+        if not self._rows_are_usable():
+            self.array = np.array(self.array, dtype=self.array.dtype.newbyteorder("="), order="C")
+        self._check_finite(name, np.dtype(dtype))
+
+    def _rows_are_usable(self) -> bool:
+        item = self.array.itemsize
+        across, along = self.array.strides
+        return (
+            (along == item or self.array.shape[1] == 1)
+            and across % item == 0
+            and across >= item * self.array.shape[1]
+            and self.array.flags.aligned
+            and self.array.dtype.isnative
+        )
+
+    def _check_finite(self, name: str, dtype: np.dtype[Any]) -> None:
+        if self.array.dtype.kind != "f":
+            return
+        rows = max(1, CHUNK // max(1, self.array.shape[1] * self.array.itemsize))
+        for first in range(0, len(self.array), rows):
+            chunk = self.array[first : first + rows]
+            if not _finite(chunk, dtype).all():
+                row, column = np.argwhere(~_finite(chunk, dtype))[0]
+                raise ValueError(
+                    f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite in {dtype}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.array if self.sparse is None else self.sparse)
+
+
+def _finite(array: Array, dtype: np.dtype[Any]) -> Array:
+    if array.dtype == dtype:
+        return np.isfinite(array)
+    with np.errstate(over="ignore"):
+        finite: Array = np.isfinite(array.astype(dtype))
+    return finite
+
+
+def _as_csr(X: Any, name: str) -> Any:
+    """Return X in compressed sparse rows; what SciPy would run off in converting it is refused."""
+    kind = getattr(X, "format", "csr")
+    try:
+        if kind in ("csc", "bsr"):
+            X.check_format(full_check=True)
+        if kind == "coo" and X.nnz:
+            for axis, coordinates in enumerate((X.row, X.col)):
+                if coordinates.min() < 0 or coordinates.max() >= X.shape[axis]:
+                    raise ValueError(f"its coordinates leave the shape {X.shape}")
+        return X.tocsr()
+    except ValueError as error:
+        raise ValueError(f"{name} is no sparse matrix: {error}") from error
+
+
+def _integers(array: Any, name: str) -> Array:
+    array = np.asarray(array)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(f"{name} is {array.dtype} of shape {array.shape}; it must be a vector of integers")
+    return _side_by_side(array)
+
+
+def _numbers(array: Any, name: str, dtype: np.dtype[Any]) -> Array:
+    array = np.asarray(array)
+    if array.ndim != 1 or array.dtype.kind not in "iubf" or (array.dtype.kind == "f" and array.itemsize not in (4, 8)):
+        raise TypeError(
+            f"{name} is {array.dtype} of shape {array.shape}; it must be a vector of float32, float64, integers or "
+            "booleans"
+        )
+    if array.dtype.kind != "f" and array.dtype != np.uint8:
+        array = array.astype(dtype)
+    return _side_by_side(array)
+
+
+def _side_by_side(array: Array) -> Array:
+    return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])

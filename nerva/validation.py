@@ -1,0 +1,164 @@
+"""Check what a user passes: every error names the argument and the value, before anything is changed."""
+
+from collections.abc import Iterable, Sequence
+from math import inf, isfinite
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva._kernels.memory import Array
+
+
+def check_integer(value: Any, name: str, *, least: int | None = None, most: int | None = None) -> int:
+    """Return an integer within `least` to `most` as an int.
+
+    Raises TypeError for what is no integer (a bool is none), ValueError for one out of range.
+
+    >>> check_integer(np.int64(3), "epochs", least=1)
+    3
+    >>> check_integer(0, "epochs", least=1)
+    Traceback (most recent call last):
+    ValueError: epochs is 0; it must be at least 1
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} is {value!r}; it must be an integer")
+    if (least is not None and value < least) or (most is not None and value > most):
+        wanted = f"at least {least}" if most is None else f"within {least} to {most}"
+        raise ValueError(f"{name} is {value}; it must be {wanted}")
+    return int(value)
+
+
+def check_number(value: Any, name: str, *, wanted: str = "finite") -> float:
+    """Return a finite real number as a float.
+
+    Raises TypeError for what is no number (a bool or a string is none), ValueError for NaN or an infinity, in whose
+    message the number must be `wanted`.
+    """
+    if isinstance(value, (bool, np.bool_, str, bytes)) or np.ndim(value) != 0 or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} is {value!r}; it must be a number, {wanted}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} is {value!r}; it must be a number, {wanted}") from None
+    if not isfinite(number):
+        raise ValueError(f"{name} is {value}; it must be {wanted}")
+    return number
+
+
+def check_not_negative(value: Any, name: str) -> float:
+    """Return a finite number from 0 as a float; raise TypeError or ValueError otherwise."""
+    return _check_range(value, name, 0.0 <= _comparable(value) < inf, "finite and not negative")
+
+
+def check_positive(value: Any, name: str) -> float:
+    """Return a finite number above 0 as a float; raise TypeError or ValueError otherwise."""
+    return _check_range(value, name, 0.0 < _comparable(value) < inf, "finite and above 0")
+
+
+def check_fraction(value: Any, name: str) -> float:
+    """Return a number within 0 to 1 as a float; raise TypeError or ValueError otherwise.
+
+    >>> check_fraction(1.5, "density")
+    Traceback (most recent call last):
+    ValueError: density is 1.5; it must be within 0 to 1
+    """
+    return _check_range(value, name, 0.0 <= _comparable(value) <= 1.0, "within 0 to 1")
+
+
+def check_below_one(value: Any, name: str) -> float:
+    """Return a number from 0 to below 1 as a float; raise TypeError or ValueError otherwise."""
+    return _check_range(value, name, 0.0 <= _comparable(value) < 1.0, "from 0 to below 1")
+
+
+def _comparable(value: Any) -> float:
+    """Return the number, or NaN, which is in no range, for what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")
+
+
+def _check_range(value: Any, name: str, within: bool, wanted: str) -> float:
+    number = check_number(value, name, wanted=wanted)
+    if not within:
+        raise ValueError(f"{name} is {value}; it must be {wanted}")
+    return number
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """Return True or False, NumPy's too, as a bool; raise TypeError for anything else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; it must be True or False")
+    return bool(value)
+
+
+def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
+    """Return a word if it is one of the choices; raise ValueError, which lists them, otherwise."""
+    choices = tuple(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+    return value
+
+
+def check_sizes(sizes: Any) -> list[int]:
+    """Return the features from input to output, two at least, as a list of positive integers.
+
+    Raises TypeError for what is no sequence, ValueError otherwise.
+    """
+    if not isinstance(sizes, (Sequence, Iterable)) or isinstance(sizes, (str, bytes)):
+        raise TypeError(f"sizes is {sizes!r}; it must be at least two positive integers")
+    sizes = list(sizes)
+    integers = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1 for n in sizes)
+    if len(sizes) < 2 or not integers:
+        raise ValueError(f"sizes is {sizes}; it must be at least two positive integers")
+    return [int(n) for n in sizes]
+
+
+def check_features(n: Any, name: str) -> int:
+    """Return a number of features, within 1 to 2**31 - 1; raise TypeError or ValueError otherwise."""
+    return check_integer(n, name, least=1, most=2**31 - 1)
+
+
+def check_shape(array: npt.ArrayLike, name: str, wanted: Array) -> Array:
+    """Return an array of real numbers that fits `wanted`; raise ValueError for another shape, TypeError for a dtype."""
+    array = np.asarray(array)
+    if array.shape != wanted.shape:
+        raise ValueError(f"{name} has shape {array.shape}; it must be {wanted.shape}")
+    if not np.can_cast(array.dtype, wanted.dtype, "same_kind"):
+        raise TypeError(f"{name} has dtype {array.dtype}; it must be real numbers")
+    return array
+
+
+def check_weights(values: npt.ArrayLike, name: str) -> Array:
+    """Return a vector of weights of classes or outputs as float64: finite, not negative, with a sum above 0."""
+    vector = np.asarray(values)
+    if vector.ndim != 1 or vector.dtype.kind not in "fiu":
+        raise ValueError(f"{name} has shape {vector.shape} and dtype {vector.dtype}; it must be a vector of numbers")
+    if not np.isfinite(vector).all() or (vector < 0).any():
+        raise ValueError(f"{name} holds a number that is negative or not finite")
+    with np.errstate(over="ignore"):
+        total = vector.sum(dtype=np.float64)
+    if vector.size and not 0 < total <= np.finfo(np.float32).max:
+        raise ValueError(f"{name} has the sum {total}; it must be above 0, and within float32")
+    return vector.astype(np.float64)
+
+
+def real_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Return the dtype if it is float32 or float64; raise TypeError or ValueError that names it otherwise."""
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype is {dtype!r}; it must be float32 or float64") from None
+    if dtype is None or result not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype is {dtype!r}; it must be float32 or float64")
+    return result
+
+
+def as_generator(rng: np.random.Generator | int | None, name: str = "rng") -> np.random.Generator:
+    """Return a generator from a generator, a seed, or None (a fresh one); TypeError or ValueError otherwise."""
+    if rng is not None and not isinstance(rng, (np.random.Generator, int, np.integer)):
+        raise TypeError(f"{name} is {type(rng).__name__}; it must be a numpy.random.Generator, a seed or None")
+    if isinstance(rng, (int, np.integer)) and rng < 0:
+        raise ValueError(f"{name} is {rng}; a seed must not be negative")
+    return np.random.default_rng(rng)
