@@ -17,8 +17,8 @@ SOURCE = Path(__file__).parents[1] / "nerva"
 # nerva/ or a file in it.
 FLOORS = [
     ["_kernels", "system", "tables"],
-    ["validation", "backends"],
-    ["activations", "datasets", "initializers", "parameters", "schedules"],
+    ["validation"],
+    ["activations", "backends", "datasets", "initializers", "parameters", "schedules"],
     ["losses", "optimizers", "topology"],
     ["layers"],
     ["training"],

@@ -16,11 +16,11 @@ from nerva._kernels.memory import empty_batch
 from nerva._kernels.rewiring import candidates, empty_positions, flat_positions, mark, merge, moved, union
 from nerva._kernels.selection import largest
 from nerva._kernels.supports import draw_support
+from nerva.topology import top_gradients as module
 from nerva.topology.drop import lowest
 from nerva.topology.grow import distinct
 from nerva.topology.layer_state import Explored
 from nerva.topology.schedules import in_proportion
-from nerva.topology import top_gradients as module
 from nerva.topology.top_gradients import top_gradients
 
 
