@@ -30,7 +30,7 @@ class SET(Topology):
     Raises TypeError or ValueError that names the argument that is wrong.
 
     D. C. Mocanu et al., Scalable training of artificial neural networks with adaptive sparse connectivity inspired by
-    network science, Nature Communications 9, 2018, algorithm 2.
+    network science, Nature Communications 9, 2018.
 
     >>> nerva.SET(0.2)
     SET(When(every=1, unit='epoch', start=0.0, end=1.0, fraction=0.2, decay='constant'))

@@ -1,6 +1,6 @@
 """The largest entries of a dense gradient outside a sparsity pattern, found tile by tile.
 
-The gradient G = DZ X' of a dense K x D layer is never held in memory: a tile of it is computed, scanned and overwritten.
+The gradient G = DZ X' of a dense K x D layer is never in memory: a tile of it is computed, scanned and overwritten.
 """
 
 from collections.abc import Iterator
@@ -128,7 +128,7 @@ class Workspace:
 
 
 def threshold_candidates(DZ: Array, X: Array, count: int) -> Iterator[float]:
-    """Yield thresholds that about 3, then about 12 times `count` entries of |DZ X'| reach, by a sample of it; then 0."""
+    """Yield thresholds that about 3, then 12 times `count` entries of |DZ X'| reach, by a sample of it; then 0."""
     K, D = len(DZ), len(X)
     rows, columns = min(SAMPLE[0], K // 4), min(SAMPLE[1], D // 8)
     if min(rows, columns) >= 16:
