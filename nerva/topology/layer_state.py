@@ -153,6 +153,10 @@ class LayerState:
         X, DZ = self.layer.dense_gradient_factors
         self._factors.append((X.copy(), DZ.copy()))  # the layer overwrites its buffers in the next pass
 
+    def clear_factors(self) -> None:
+        """Discard the factors that were kept for an update."""
+        self._factors = []
+
     def rewire(self, dropped: Positions, grown: Positions, values: npt.ArrayLike) -> Positions:
         """Drop weights and grow others, with all that is kept of them; return the old index of each, -1 for a new one.
 
@@ -163,7 +167,6 @@ class LayerState:
             moved = np.zeros(len(source), vector.dtype)
             moved[source >= 0] = vector[source[source >= 0]]
             self.per_weight[name] = moved
-        self._factors = []
         self.explored.add(grown)
         return source
 

@@ -119,11 +119,15 @@ class TopologyUpdater:
     def _update(self, rate: float) -> None:
         now, self._now = self._now, None
         assert now is not None
-        if not all(self._finite(layer) for layer in self.layers):
-            return  # training has diverged, of which the loop warns: there is nothing to compare
-        with deferred():  # a signal waits: weights, and what is kept of them, move together or not at all
-            for layer, (dropped, grown) in zip(self.layers, self.method.update(self.layers, now, rate), strict=True):
-                self.records.append(record(now.step, layer.index, layer.weight, dropped, grown, len(layer.explored)))
+        # Where training has diverged, of which the loop warns, there is nothing to compare.
+        if all(self._finite(layer) for layer in self.layers):
+            with deferred():  # a signal waits: weights, and what is kept of them, move together or not at all
+                moved = self.method.update(self.layers, now, rate)
+                for layer, (dropped, grown) in zip(self.layers, moved, strict=True):
+                    explored = len(layer.explored)
+                    self.records.append(record(now.step, layer.index, layer.weight, dropped, grown, explored))
+        for layer in self.layers:
+            layer.clear_factors()  # only now: a method may rewire a layer twice, and needs them in between
 
     def _finite(self, layer: LayerState) -> bool:
         arrays = [layer.values, *(layer.dense_gradient_factors if self.method.moment == "instead" else ())]

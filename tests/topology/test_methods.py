@@ -62,7 +62,8 @@ def test_rigl_is_that_of_a_mask(data, regrow):
     assert model.nnz == make().nnz
 
 
-def test_gradients_of_batches_add_up(data):
+@pytest.mark.parametrize("regrow", [False, True])
+def test_gradients_of_batches_add_up(data, regrow):
     """RigL over three batches: the dense gradients of each, with the weights it saw, are added."""
     sums = []
 
@@ -74,11 +75,15 @@ def test_gradients_of_batches_add_up(data):
             total = [sum(parts) for parts in zip(*sums[-3:], strict=True)]
             for i in range(3):
                 count = dense.rounded(0.2 * net.M[i].sum())
-                net.swap(i, dense.magnitude_drop(net, i, count), dense.gradient_grow(net, i, count, total))
+                out = dense.magnitude_drop(net, i, count)
+                if regrow:
+                    net.swap(i, out, [])
+                    out = []
+                net.swap(i, out, dense.gradient_grow(net, i, count, total))
         else:
             net.step(X, y, RATE)
 
-    _, updates = compare(nerva.RigL(0.2, every=5, decay="constant", accumulate=3), data, advance)
+    _, updates = compare(nerva.RigL(0.2, every=5, decay="constant", accumulate=3, regrow=regrow), data, advance)
     assert len(updates) == 16
 
 
