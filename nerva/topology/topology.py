@@ -143,9 +143,7 @@ class Topology:
         have = [int(layer.weight.nnz) for layer in layers]
         if self.density is None:
             return have
-        positions = sum(layer.positions for layer in layers)
-        start = sum(layer.initial_nnz for layer in layers)
-        total = min(floor(self.density(start / positions, now.progress) * positions + 0.5), sum(have))
+        total = min(self.total(layers, now.progress), sum(have))
         if self.scope == "layer":
             left = in_proportion(total, [layer.initial_nnz for layer in layers], have)
         else:
@@ -154,6 +152,12 @@ class Topology:
             gone = np.bincount(owners[lowest(sizes, sum(have) - total)], minlength=len(layers))
             left = [n - int(less) for n, less in zip(have, gone, strict=True)]
         return [max(n, min(1, before)) for n, before in zip(left, have, strict=True)]
+
+    def total(self, layers: LayerStates, progress: float) -> int:
+        """Return round(density x positions): the weights of all layers together at this progress."""
+        positions, start = sum(layer.positions for layer in layers), sum(layer.initial_nnz for layer in layers)
+        density = start / positions if self.density is None else self.density(start / positions, progress)
+        return floor(density * positions + 0.5)
 
     def move(self, layer: LayerState, dropped: int, grown: int) -> tuple[int, int]:
         """Drop and grow so many weights of a layer, and return both numbers.

@@ -56,10 +56,11 @@ class TopologyUpdater:
         self.layers = [LayerState(i, layer, rng) for i, layer in sparse]
         self.records: list[TopologyRecord] = []
         self._now: Update | None = None
-        if method.density is not None:
-            start = sum(layer.initial_nnz for layer in self.layers) / sum(layer.positions for layer in self.layers)
-            if method.density(start, 1.0) > start:
-                raise ValueError(f"density ends at {method.density(start, 1.0)}; the sparse layers start at {start}")
+        # In weights, not densities: a network that was pruned to round(density x positions) may train on.
+        initial, final = sum(layer.initial_nnz for layer in self.layers), method.total(self.layers, 1.0)
+        if final > initial:
+            positions = sum(layer.positions for layer in self.layers)
+            raise ValueError(f"density ends at {final / positions}; the sparse layers start at {initial / positions}")
         method.start(self.layers)
 
     def before(self, step: int) -> bool:

@@ -1,8 +1,7 @@
 """Layers, batches and numbers of weights to rewire, at random."""
 
-from hypothesis import strategies as st
-
 import numpy as np
+from hypothesis import strategies as st
 
 from nerva._kernels.csr import CSR
 from nerva._kernels.memory import empty_batch

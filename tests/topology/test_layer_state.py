@@ -1,13 +1,11 @@
 """What a method keeps of a layer."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import nerva
 from nerva.topology.grow import distinct
-from nerva.topology.layer_state import Explored, LayerState
+from nerva.topology.layer_state import Explored
 
 
 @given(total=st.integers(1, 400), many=st.booleans(), seed=st.integers(0, 2**32))

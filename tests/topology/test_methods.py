@@ -1,6 +1,5 @@
 """Methods that combine criteria: the decisions of a dense, masked reference, position for position."""
 
-import inspect
 from itertools import pairwise
 
 import numpy as np

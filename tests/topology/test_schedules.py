@@ -1,11 +1,8 @@
 """When updates are due, and how a total is divided."""
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import nerva
 from nerva.topology.schedules import in_proportion
 
 

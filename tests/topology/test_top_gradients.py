@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import nerva
 from nerva._kernels.rewiring import empty_positions, flat_positions
 from nerva.topology import top_gradients as module
-from nerva.topology.top_gradients import top_gradients, top_gradients_of_rows
+from nerva.topology.top_gradients import top_gradients
 
 from .problems import batch, problems, random_csr
 

@@ -1,6 +1,5 @@
 """What a method is: what it refuses, what it leaves alone, and that the seed alone decides."""
 
-import inspect
 import re
 from pathlib import Path
 

@@ -14,7 +14,7 @@ from nerva._kernels.rewiring import flat_positions
 from nerva.topology.drop import smallest
 from nerva.topology.grow import uniformly
 
-from .comparison import BATCH, RATE, SIZES, STEPS, fitted, make, run
+from .comparison import BATCH, RATE, SIZES, STEPS, fitted, make
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -132,3 +132,119 @@ def test_a_wide_layer_moves_in_the_memory_of_its_weights(n, nnz, method, tmp_pat
     assert found["nnz"] == nnz
     assert found["grown"][0] > 0
     assert found["peak"] < 150 * nnz + 2**25
+
+
+# ---- state that is restored
+
+
+def train(model, updater, optimizer, data, steps):
+    """Take these steps of a training run with the samples in order."""
+    loss, X, y = nerva.SoftmaxCrossEntropy(), *data
+    for step in steps:
+        rows = slice(step * BATCH, (step + 1) * BATCH)
+        learn = updater.before(step)
+        result = loss(model.forward(np.ascontiguousarray(X[rows].T)), y[rows])
+        model.backward(result.gradient, step=optimizer.at(RATE) if learn else None)
+        updater.after(step, RATE)
+
+
+def plain(state):
+    """Whether a state is made of what any file format can hold."""
+    if isinstance(state, dict):
+        return all(isinstance(key, str) and plain(value) for key, value in state.items())
+    if isinstance(state, (list, tuple)):
+        return all(map(plain, state))
+    return isinstance(state, (np.ndarray, int, float, str))
+
+
+@pytest.mark.parametrize("at", [31, 44, 100])
+@pytest.mark.parametrize(
+    "method",
+    [
+        nerva.RigL(every=8, accumulate=3, end=1.0),
+        nerva.RigL(every=8, end=1.0, regrow=True, init="he"),
+        nerva.SRigL(0.5, every=8, end=1.0, salient=0.5),
+        nerva.DeepR(1e-2, 1e-5),
+        nerva.TopKAST(0.5, every=8, end=1.0),
+        nerva.SNFS(every=8, unit="step"),
+        nerva.GMP(0.1, every=8),
+        nerva.GraNet(0.1, every=8, accumulate=2),
+    ],
+    ids=repr,
+)
+def test_a_training_run_goes_on_from_its_state(data, method, at):
+    """In an updater made anew for a copy of the network; the last of the steps is after the last update of some."""
+    model, optimizer, rng = make(), nerva.Momentum(), np.random.default_rng(3)
+    updater = nerva.topology.TopologyUpdater(method, model.layers, STEPS, STEPS, rng)
+    train(model, updater, optimizer, data, range(at))
+    state = copy.deepcopy(updater.state())
+    assert plain(state)
+    other, its_optimizer, drawn = copy.deepcopy((model, optimizer, rng.bit_generator.state))
+    train(model, updater, optimizer, data, range(at, STEPS))
+    updater.finish()
+
+    its_rng = np.random.default_rng(99)
+    again = nerva.topology.TopologyUpdater(method, other.layers, STEPS, STEPS, its_rng)
+    records = again.records
+    again.restore(state)
+    its_rng.bit_generator.state = drawn
+    train(other, again, its_optimizer, data, range(at, STEPS))
+    again.finish()
+    assert again.records is records
+    assert records == updater.records
+    assert len(records) > len(state["records"]) or at == 100
+    for layer, its in zip(model.layers, other.layers, strict=True):
+        for name in ("indptr", "indices", "values"):
+            np.testing.assert_array_equal(getattr(layer.weight, name), getattr(its.weight, name))
+        np.testing.assert_array_equal(layer.parameters()[0].state["momentum"], its.parameters()[0].state["momentum"])
+
+
+def test_a_state_is_a_copy(data):
+    model, optimizer = make(), nerva.Momentum()
+    updater = nerva.topology.TopologyUpdater(
+        nerva.SRigL(every=8, end=1.0), model.layers, STEPS, STEPS, np.random.default_rng(3)
+    )
+    train(model, updater, optimizer, data, range(12))
+    state = updater.state()
+    before = copy.deepcopy(state)
+    train(model, updater, optimizer, data, range(12, 60))
+    updater.restore(before)
+    train(model, updater, optimizer, data, range(60, 70))
+    assert state["records"] == before["records"]
+    for one, other in zip(state["layers"], before["layers"], strict=True):
+        np.testing.assert_array_equal(one["explored"], other["explored"])
+        np.testing.assert_array_equal(one["extra"]["active"], other["extra"]["active"])
+
+
+def test_a_state_of_another_network_is_refused(data):
+    def updater(model, method):
+        return nerva.topology.TopologyUpdater(method, model.layers, STEPS, STEPS, np.random.default_rng(3))
+
+    state = updater(make(), nerva.DeepR()).state()
+    with pytest.raises(ValueError, match=r"sparse layers \[0, 1, 2\]; those of the network are \[0, 1\]"):
+        updater(nerva.MLP(SIZES[:3], density=[0.4] * 2, dtype=np.float64), nerva.DeepR()).restore(state)
+    fewer = updater(make(0.3), nerva.DeepR())
+    with pytest.raises(ValueError, match=r"per_weight\['sign'\] of layer 0 .* restore these first"):
+        fewer.restore(state)
+    assert len(fewer.layers[0].per_weight["sign"]) == fewer.layers[0].weight.nnz
+
+
+def test_a_pruned_network_may_train_on(data):
+    """Whose density is, by rounding, just below the one it was pruned to."""
+    method = nerva.GMP(0.11, every=10)
+    model, _ = fitted(method, data)
+    positions = sum(layer.in_features * layer.out_features for layer in model.layers)
+    assert model.nnz < 0.11 * positions
+    model.fit(*data, epochs=1, batch_size=BATCH, topology=method)
+    assert model.nnz == int(0.11 * positions + 0.5)
+
+
+def test_gradients_of_an_update_that_moves_nothing_are_discarded(data):
+    model, optimizer = make(), nerva.Momentum()
+    updater = nerva.topology.TopologyUpdater(
+        nerva.RigL(0.0, every=5, accumulate=3), model.layers, STEPS, STEPS, np.random.default_rng(3)
+    )
+    for step in range(12):
+        train(model, updater, optimizer, data, [step])
+        kept = {0: 0, 1: 0, 2: 0, 3: 1, 4: 2}[step % 5]
+        assert [len(layer.state()["factors"]) for layer in updater.layers] == [kept] * 3
