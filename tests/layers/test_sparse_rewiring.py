@@ -84,3 +84,24 @@ def test_the_factors_are_those_of_the_dense_gradient(rng):
         X, DZ = layer.dense_gradient_factors
         G = (DZ @ X.T)[np.repeat(np.arange(layer.out_features), np.diff(layer.weight.indptr)), layer.weight.indices]
         np.testing.assert_allclose(G, layer.weight_gradient, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "grown", "error", "message"),
+    [
+        ([5], [], ValueError, "dropped"),
+        ([-1], [], ValueError, "dropped"),
+        ([1, 1], [], ValueError, "dropped"),
+        ([2, 1], [], ValueError, "dropped"),
+        ([], [24], ValueError, "grown"),
+        ([], [3, 3], ValueError, "grown"),
+        ([], [0], ValueError, "grown"),
+    ],
+)
+def test_wrong_positions_are_refused(dropped, grown, error, message):
+    W = CSR((4, 6), [0, 2, 2, 4, 5], [0, 3, 1, 2, 5], np.arange(5.0))
+    layer = nerva.SparseLinear(6, 4, weight=W)
+    arguments = np.array(dropped, np.int64), np.array(grown, np.int64)
+    with pytest.raises(error, match=message):
+        layer.rewire(*arguments)
+    assert W.values.tolist() == [0, 1, 2, 3, 4]

@@ -1,5 +1,6 @@
 """Methods that combine criteria: the decisions of a dense, masked reference, position for position."""
 
+import inspect
 from itertools import pairwise
 
 import numpy as np
@@ -121,3 +122,68 @@ def test_granet_is_that_of_a_mask(data):
     model, updates = compare(nerva.GraNet(0.2, every=2, end=1.0), data, advance, density=0.9)
     assert len(updates) == 54
     assert model.nnz == dense.rounded(0.2 * positions)
+
+
+# ---- their settings
+
+STEPS_OF_RIGL = {"every": 100, "unit": "step", "start": 0.0, "end": 0.75, "decay": "cosine"}
+EPOCHS_OF_SET = {"every": 1, "unit": "epoch", "start": 0.0, "end": 1.0, "decay": "constant"}
+SETTINGS = [
+    (nerva.SET, (), 0.3, EPOCHS_OF_SET),
+    (nerva.Magnitude, (), 0.3, EPOCHS_OF_SET),
+    (nerva.Threshold, (0.1,), 1.0, EPOCHS_OF_SET),
+    (nerva.RigL, (), 0.3, STEPS_OF_RIGL),
+    (nerva.SRigL, (), 0.3, STEPS_OF_RIGL),
+    (nerva.GMP, (0.1,), 0.0, STEPS_OF_RIGL | {"decay": "constant"}),
+    (nerva.GraNet, (0.1,), 0.5, STEPS_OF_RIGL),
+    (nerva.SNFS, (), 0.3, EPOCHS_OF_SET | {"decay": "cosine"}),
+    (nerva.DeepR, (), 1.0, EPOCHS_OF_SET | {"unit": "step"}),
+    (nerva.TopKAST, (), 0.1, STEPS_OF_RIGL),
+]
+FIXED = {nerva.Threshold, nerva.GMP, nerva.DeepR}  # in fraction and decay
+
+
+@pytest.mark.parametrize(("method", "given", "fraction", "defaults"), SETTINGS)
+def test_settings_of_when_are_keywords(method, given, fraction, defaults):
+    assert method(*given).when == nerva.When(fraction=fraction, **defaults)
+    changed = {"every": 7, "unit": "epoch", "start": 0.25, "end": 0.5}
+    wanted = defaults | changed
+    if method not in FIXED:
+        changed["decay"] = wanted["decay"] = "linear"
+    assert method(*given, **changed).when == nerva.When(fraction=fraction, **wanted)
+    for name, value in changed.items():
+        assert method(*given, **{name: value}).when == nerva.When(fraction=fraction, **defaults | {name: value})
+    if method not in FIXED:
+        assert method(*given, fraction=0.05).when == nerva.When(fraction=0.05, **defaults)
+
+
+@pytest.mark.parametrize(("method", "given", "fraction", "defaults"), SETTINGS)
+def test_signatures_show_the_settings(method, given, fraction, defaults):
+    shown = inspect.signature(method).parameters
+    free = [name for name in defaults if name != "decay" or method not in FIXED]
+    assert {name: shown[name].default for name in free} == {name: defaults[name] for name in free}
+    assert "when" not in shown
+    assert ("fraction" in shown) == (method not in FIXED)
+    assert sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in shown.values()) <= 2
+
+
+@pytest.mark.parametrize(("method", "given", "fraction", "defaults"), SETTINGS)
+def test_an_unknown_setting_is_named(method, given, fraction, defaults):
+    for name in ["evry", "when", *(["fraction", "decay"] if method in FIXED else [])]:
+        with pytest.raises(TypeError, match=f"'{name}'"):
+            method(*given, **{name: 0.5})
+    with pytest.raises(ValueError, match="unit is 'day'"):
+        method(*given, unit="day")
+
+
+def test_a_subclass_shows_its_own_signature():
+    class Often(nerva.RigL):
+        def __init__(self, every):
+            super().__init__(every=every)
+
+    class Weekly(nerva.SET):
+        defaults = nerva.When(every=7, unit="epoch", end=1.0, decay="constant")
+
+    assert list(inspect.signature(Often).parameters) == ["every"]
+    assert Often(3).when.every == 3
+    assert inspect.signature(Weekly).parameters["every"].default == Weekly().when.every == 7

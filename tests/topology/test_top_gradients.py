@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import nerva
 from nerva._kernels.rewiring import empty_positions, flat_positions
 from nerva.topology import top_gradients as module
-from nerva.topology.top_gradients import top_gradients
+from nerva.topology.top_gradients import TopK, top_gradients, top_gradients_of_rows
 
 from .problems import batch, problems, random_csr
 
@@ -94,3 +94,44 @@ def test_wrong_arguments_are_refused(rng):
     ]:
         with pytest.raises(ValueError, match=message):
             top_gradients(W, DZ_, X_, count)
+
+
+@given(problem=problems(), tile=st.sampled_from([7, 64, 1 << 18]))
+def test_the_largest_gradients_of_rows_are_those_of_each_row(dtype, problem, tile):
+    K, D, N, nnz, _, seed = problem
+    rng = np.random.default_rng(seed)
+    W = random_csr(K, D, nnz, rng, dtype)
+    DZ, X = batch(K, N, rng, dtype), batch(D, N, rng, dtype)
+    empties = D - np.diff(W.indptr)
+    counts = rng.integers(empties + 1)
+    G, taken = np.abs(DZ.astype(np.float64) @ X.T), np.isin(np.arange(K * D), flat_positions(W)).reshape(K, D)
+    wanted = []
+    for row in range(K):
+        free = np.flatnonzero(~taken[row])
+        wanted.extend(row * D + np.sort(free[np.lexsort((free, -G[row, free]))[: counts[row]]]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "TILE", tile)
+        for threads in (1, 2):
+            nerva.set_num_threads(threads)
+            assert top_gradients_of_rows(W, DZ, X, counts).tolist() == wanted
+    counts[-1] = empties[-1] + 1
+    with pytest.raises(ValueError, match=rf"counts\[{K - 1}\] is {counts[-1]}; the row has {empties[-1]}"):
+        top_gradients_of_rows(W, DZ, X, counts)
+
+
+@given(count=st.integers(0, 12), sizes=st.lists(st.integers(0, 9), max_size=9), seed=st.integers(0, 2**32))
+def test_the_top_of_what_was_offered(count, sizes, seed):
+    """However it is cut, and where what is offered is filtered by the bounds."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(6, size=sum(sizes)).astype(np.float32)
+    positions = rng.permutation(len(scores))
+    top, filtered = TopK(count, -np.inf), TopK(count, -np.inf)
+    for some in np.split(np.arange(len(scores)), np.cumsum(sizes)[:-1]):
+        top.offer(scores[some], positions[some])
+        able = some[
+            (scores[some] > filtered.threshold)
+            | ((scores[some] == filtered.threshold) & (positions[some] < filtered.tied))
+        ]
+        filtered.offer(scores[able], positions[able])
+    wanted = np.sort(positions[np.lexsort((positions, -scores))[:count]])
+    assert top.result().tolist() == filtered.result().tolist() == wanted.tolist()

@@ -69,7 +69,7 @@ def test_a_wrong_method_is_refused(make_it, error, message):
         make_it()
 
 
-@pytest.mark.parametrize("wrong", [lambda site, n: np.arange(n + 1), lambda site, n: np.arange(n) * 0.5])
+@pytest.mark.parametrize("wrong", [lambda layer, n: np.arange(n + 1), lambda layer, n: np.arange(n) * 0.5])
 @pytest.mark.parametrize("part", ["drop", "grow"])
 def test_a_score_that_gives_the_wrong_number_is_refused(data, part, wrong):
     drop = {"drop": wrong, "grow": nerva.topology.drop.smallest}[part]
@@ -79,8 +79,8 @@ def test_a_score_that_gives_the_wrong_number_is_refused(data, part, wrong):
 
 
 def test_a_score_that_grows_a_kept_weight_is_refused(data):
-    def kept(site, count):
-        return flat_positions(site.weight)[-count:]
+    def kept(layer, count):
+        return flat_positions(layer.weight)[-count:]
 
     with pytest.raises(ValueError, match="grown"):
-        fitted(nerva.Topology(nerva.When(every=10), lambda site, n: np.arange(n), kept), data)
+        fitted(nerva.Topology(nerva.When(every=10), lambda layer, n: np.arange(n), kept), data)

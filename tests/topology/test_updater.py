@@ -22,11 +22,11 @@ def test_a_signal_waits_for_the_end_of_an_update(data, number):
     """Weights, and what is kept of them, move together or not at all."""
     came = []
 
-    def grow(site, count):
-        if site.index == 1 and not came:
+    def grow(layer, count):
+        if layer.index == 1 and not came:
             came.append(count)
             signal.raise_signal(number)
-        return uniformly(site, count)
+        return uniformly(layer, count)
 
     def stop(number, frame):
         raise KeyboardInterrupt
@@ -164,7 +164,7 @@ def plain(state):
         nerva.RigL(every=8, accumulate=3, end=1.0),
         nerva.RigL(every=8, end=1.0, regrow=True, init="he"),
         nerva.SRigL(0.5, every=8, end=1.0, salient=0.5),
-        nerva.DeepR(1e-2, 1e-5),
+        nerva.DeepR(1e-2, 1e-5, every=8),
         nerva.TopKAST(0.5, every=8, end=1.0),
         nerva.SNFS(every=8, unit="step"),
         nerva.GMP(0.1, every=8),
