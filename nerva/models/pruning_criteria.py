@@ -111,8 +111,8 @@ class DenseNetwork:
         return Xs, DZs
 
 
+# (layer, rows, weights of these rows) -> their scores, of the same shape; the weights of largest score are kept.
 Scores = Callable[[int, slice, Array], Array]
-"""(layer, rows, weights of these rows) -> their scores, of the same shape; the weights of largest score are kept."""
 
 
 def snip(network: DenseNetwork, X: Array, y: Array) -> Scores:

@@ -56,11 +56,12 @@ class TopologyUpdater:
         self.layers = [LayerState(i, layer, rng) for i, layer in sparse]
         self.records: list[TopologyRecord] = []
         self._now: Update | None = None
-        # In weights, not densities: a network that was pruned to round(density x positions) may train on.
-        initial, final = sum(layer.initial_nnz for layer in self.layers), method.total(self.layers, 1.0)
-        if final > initial:
-            positions = sum(layer.positions for layer in self.layers)
-            raise ValueError(f"density ends at {final / positions}; the sparse layers start at {initial / positions}")
+        if method.density is not None:
+            initial = sum(layer.initial_nnz for layer in self.layers)
+            start = initial / sum(layer.positions for layer in self.layers)
+            # In weights, not densities: a network that was pruned to round(density x positions) may train on.
+            if method.total(self.layers, 1.0) > initial:
+                raise ValueError(f"density ends at {method.density(start, 1.0)}; the sparse layers start at {start}")
         method.start(self.layers)
 
     def before(self, step: int) -> bool:
@@ -90,10 +91,10 @@ class TopologyUpdater:
             self.method.finish(self.layers)
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of what is kept between two steps, of arrays, numbers, strings, lists, tuples and dicts.
+        """Return a copy of what is kept of each layer between two steps, and of the records so far.
 
-        It is what is kept of each layer, and the records so far. Neither the weights, nor the optimizer's state, nor
-        the state of the generator are in it.
+        It is made of dicts, lists, tuples, arrays and numbers, and of what a user's method puts into `extra`. The
+        weights, the optimizer's state and the state of the generator are not in it.
         """
         return {
             "layers": [layer.state() for layer in self.layers],
