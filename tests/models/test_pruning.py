@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva.models import pruning
-from nerva.models.pruning import Dense, pruned
+from nerva.models import pruning_criteria
+from nerva.models.pruning import CRITERIA, pruned
+from nerva.models.pruning_criteria import DenseNetwork, grasp
 
 SIZES = (9, 12, 11, 4)
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    monkeypatch.setattr(pruning, "BLOCK", 30)
+    monkeypatch.setattr(pruning_criteria, "BLOCK", 30)
 
 
 def whole(activation="relu", seed=0, sizes=SIZES):
     """The dense weights, layer by layer."""
-    dense = Dense(sizes, activation, "xavier", np.dtype(np.float64), seed)
+    dense = DenseNetwork(sizes, activation, "xavier", np.dtype(np.float64), seed)
     return [np.concatenate([W for _, W in dense.blocks(layer)]) for layer in range(len(sizes) - 1)]
 
 
@@ -79,8 +80,8 @@ def test_the_weights_are_the_best_of_the_dense_network(rng, criterion, activatio
 
 def test_the_scores_of_grasp_are_the_derivative_of_the_squared_gradient(rng):
     X, y = rng.standard_normal((20, SIZES[0])), rng.integers(SIZES[-1], size=20)
-    dense = Dense(SIZES, "leaky_relu", "xavier", np.dtype(np.float64), 5)
-    scores = pruning.grasp(dense, np.ascontiguousarray(X.T), y)
+    dense = DenseNetwork(SIZES, "leaky_relu", "xavier", np.dtype(np.float64), 5)
+    scores = grasp(dense, np.ascontiguousarray(X.T), y)
     weights = whole("leaky_relu", 5)
     wanted = hessian_gradient(weights, X.T, y, 0.01)
     for layer, (W, H) in enumerate(zip(weights, wanted, strict=True)):
@@ -129,7 +130,7 @@ def test_blocks_are_the_same_every_time_and_differ():
 def test_it_trains(monkeypatch):
     monkeypatch.undo()
     data = nerva.datasets.shapes()
-    for criterion in pruning.CRITERIA:
+    for criterion in CRITERIA:
         X, y = data.train.X[:200], data.train.y[:200]
         model = pruned((3072, 64, 10), X, y, density=0.02, criterion=criterion)
         model.fit(*data.train, epochs=2, topology=nerva.RigL(every=20))
