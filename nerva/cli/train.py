@@ -57,7 +57,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             _check_gradients(model, data, loss)
             return
         if metrics is not None:
-            metrics.write({"run": _run(options, argv, data, model)})
+            metrics.write({"run": _run_record(options, argv, data, model)})
         timer = _fit(model, data, loss, options, report, metrics)
     if _diverged(report.records[-1]):
         raise Failure("stopped, since the loss is not finite: try a lower --learning-rate")
@@ -134,7 +134,7 @@ def _describe(options: Namespace, data: Dataset) -> str:
     )
 
 
-def _run(options: Namespace, argv: Sequence[str], data: Dataset, model: Sequential) -> dict[str, Any]:
+def _run_record(options: Namespace, argv: Sequence[str], data: Dataset, model: Sequential) -> dict[str, Any]:
     """Return the record of a run: its settings, the network they led to, and what it runs on."""
     idle = {"command", "version", "quiet", "metrics", "overwrite"}
     machine = config()

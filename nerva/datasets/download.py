@@ -1,4 +1,4 @@
-"""Where the files of a data set are looked for, and how they are downloaded."""
+"""Locate the files of a data set, and download them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 
 def place(dir: str | os.PathLike[str] | None, what: str) -> Path:
-    """Give the folder or file to look in: `dir`, else what NERVA_DATA names, else the user's cache.
+    """Return the folder or file to look in: `dir`, else the one that NERVA_DATA names, else the user's cache.
 
-    Only the cache need not exist: FileNotFoundError otherwise, which names the data set by `what`.
+    Raises FileNotFoundError, which names the data set by `what`, if it does not exist; the cache need not.
     """
     origin = "dir"
     if dir is None and os.environ.get("NERVA_DATA"):
@@ -31,11 +31,20 @@ def place(dir: str | os.PathLike[str] | None, what: str) -> Path:
 
 
 def download(url: str, checksum: str, folder: Path, what: str) -> Path:
-    """Download one file; it appears in the folder when it is complete and its checksum is right.
+    """Download a file into a folder, where it appears once it is complete and verified, and return its path.
 
-    The checksum is as pooch takes it, "sha256:..." or "md5:...". A file that is there and has it is kept. Raises
-    ConnectionError where the server cannot be reached or refuses, ValueError for another checksum, OSError where the
-    file cannot be stored.
+    Parameters
+    ----------
+    url : of the file; its last part becomes the name
+    checksum : "sha256:..." or "md5:..."; an existing file that has it is not downloaded again
+    folder : created if it does not exist
+    what : the name of the data set, for the progress bar
+
+    Raises
+    ------
+    ConnectionError : the server cannot be reached, or refuses
+    ValueError : the checksum is wrong
+    OSError : the file cannot be stored
     """
     import pooch
     import requests
@@ -56,7 +65,7 @@ def download(url: str, checksum: str, folder: Path, what: str) -> Path:
 
 @contextlib.contextmanager
 def _progress(what: str) -> Iterator[Any]:
-    """Show a progress bar on a terminal, with the methods that pooch calls."""
+    """Show a progress bar on a terminal, with the methods that pooch calls of tqdm's."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
