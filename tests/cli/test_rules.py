@@ -10,9 +10,9 @@ from .running import assert_refused
 
 # A word that each option that goes with some choices only may be.
 WORDS = {
-    "label_smoothing": "0", "class_weights": "1,2", "momentum": "0", "betas": "0.7,0.8", "milestones": "1", "gamma": "1",
-    "period": "3", "decay": "0", "update_every": "7", "drop_fraction": "0", "drop_threshold": "0", "accumulate": "2",
-    "grow_init": "he", "final_density": "0.005", "prune_samples": "9",
+    "label_smoothing": "0", "class_weights": "1,2", "momentum": "0", "betas": "0.7,0.8", "milestones": "1",
+    "gamma": "1", "period": "3", "decay": "0", "update_every": "7", "drop_fraction": "0", "drop_threshold": "0",
+    "accumulate": "2", "grow_init": "he", "final_density": "0.005", "prune_samples": "9",
 }  # fmt: skip
 PAIRS = [
     (table, name, option)
