@@ -1,4 +1,4 @@
-"""The arguments of the command `nerva`: which there are, and what each may be."""
+"""The options of the command `nerva`, with their types and help."""
 
 from __future__ import annotations
 

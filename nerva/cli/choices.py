@@ -1,8 +1,8 @@
-"""What is chosen by name: data set, loss, optimizer, schedule, topology, and criterion of pruning at the start.
+"""Options whose value is a name: data set, loss, optimizer, schedule, topology, criterion of pruning at the start.
 
-Each name is one row of a table: what it stands for, and the options it takes. A new one is a new row: the names that
-the command line knows, which options go with them (nerva.cli.rules), their defaults, and the object that is built all
-follow from it.
+Each name is one row of a table: the class or function it stands for, and the options that go with it. To add a name,
+add its row: the choices of the option, which options go together (nerva.cli.rules), their defaults and the object that
+is built all follow from it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Keywords = Mapping[str, str | tuple[str, ...] | None]
 
 @dataclass(frozen=True)
 class Choice(Generic[T_co]):
-    """A row: what a name stands for.
+    """A row: the object that a name stands for, and the options that go with it.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Choices(Generic[T_co]):
         return [name for name, row in self.rows.items() if option in row.options]
 
     def build(self, name: str, options: Namespace, **keywords: Any) -> T_co:
-        """Return what the row of this name makes of the options that are given, and of further keywords."""
+        """Call `make` of this row with the options that are given, and with further keywords."""
         row = self.rows[name]
         for option, names in {**self.shared, **row.shared, **row.options}.items():
             value = getattr(options, option)

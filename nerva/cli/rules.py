@@ -1,4 +1,7 @@
-"""What goes with what on the command line, and the values of options that depend on others."""
+"""Rules between options: which go together, and defaults that depend on other options.
+
+Most follow from the tables of nerva.cli.choices; the functions here add those between options of different tables.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Error = Callable[[str], NoReturn]
 
 
 def apply_rules(options: Namespace, error: Error) -> None:
-    """Fill in the values of options that depend on others; end with `error` where options contradict each other."""
+    """Fill in the defaults that depend on other options; call `error`, which exits, if two contradict each other."""
     _data(options, error)
     _densities(options, error)
     _choice(OPTIMIZERS, options, error)
@@ -40,7 +43,7 @@ def flag(option: str) -> str:
 
 
 def _choice(choices: Choices[Any], options: Namespace, error: Error) -> None:
-    """Refuse options that the chosen name does not take or lacks, and fill in the defaults of the others."""
+    """Refuse options that do not go with the chosen name, or that it lacks, and fill in its defaults."""
     chosen = getattr(options, choices.option)
     row = choices.rows.get(chosen)
     for option in choices.options():
@@ -57,7 +60,7 @@ def _choice(choices: Choices[Any], options: Namespace, error: Error) -> None:
 
 
 def _given(options: Namespace, option: str) -> bool:
-    """Tell whether an option has a value, which 0 is, and an empty list is not."""
+    """Whether an option has a value: 0 is one, an empty list is not."""
     value = getattr(options, option)
     return value is not None and value != []
 

@@ -43,7 +43,7 @@ def existing_path(text: str) -> str:
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Return what converts an integer within `least` to `most`.
+    """Return a converter of integers within `least` to `most`.
 
     >>> whole(1)("20")
     20
@@ -66,7 +66,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def number(wanted: str, accept: Callable[[float], bool]) -> Callable[[str], float]:
-    """Return what converts a real number that is accepted; `wanted` describes it in the error."""
+    """Return a converter of the numbers that `accept` accepts; `wanted` describes them in the error."""
 
     def convert(text: str) -> float:
         try:
@@ -81,7 +81,7 @@ def number(wanted: str, accept: Callable[[float], bool]) -> Callable[[str], floa
 
 
 def list_of(item: Callable[[str], T]) -> Callable[[str], list[T]]:
-    """Return what converts items between commas.
+    """Return a converter of items separated by commas.
 
     >>> list_of(whole(0))("3,1,2")
     [3, 1, 2]
@@ -90,12 +90,12 @@ def list_of(item: Callable[[str], T]) -> Callable[[str], list[T]]:
 
 
 def list_or_none(item: Callable[[str], T]) -> Callable[[str], list[T]]:
-    """Return what converts items between commas, or the word none, an empty list."""
+    """Return a converter of items separated by commas, or of the word none, for no items."""
     return lambda text: [] if text == "none" else list_of(item)(text)
 
 
 def ascending(text: str) -> list[int]:
-    """Return positive integers between commas, each larger than the one before, or none."""
+    """Return positive integers separated by commas, in ascending order, or none."""
     milestones = list_or_none(whole(1))(text)
     if any(earlier >= later for earlier, later in pairwise(milestones)):
         raise ArgumentTypeError(f"{text!r} does not ascend")

@@ -32,24 +32,24 @@ def empty(n: int) -> tuple[Bytes, Labels]:
     return np.empty((n, FEATURES), dtype=np.uint8), np.empty(n, dtype=np.int64)
 
 
-def read_folder(folder: Path, readers: Mapping[str, Reader], what: str) -> None:
+def read_folder(folder: Path, readers: Mapping[str, Reader], title: str) -> None:
     """Read these files of the folder; raise FileNotFoundError if one is missing."""
     for name, read in readers.items():
         path = folder / name
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: this batch of {what} is missing")
+            raise FileNotFoundError(f"{path}: this batch of {title} is missing")
         with path.open("rb") as stream:
             read(stream, path.stat().st_size, str(path))
 
 
-def read_archive(path: Path, readers: Mapping[str, tuple[str, Reader]], what: str) -> None:
+def read_archive(path: Path, readers: Mapping[str, tuple[str, Reader]], title: str) -> None:
     """Read files out of a .tar.gz in one pass; nothing is extracted to the disk.
 
     Parameters
     ----------
     path : the archive
-    readers : by file name, the batch that the file holds and what reads it
-    what : the name of the data set, for errors
+    readers : by file name, the batch that the file holds and its reader
+    title : the name of the data set, for errors
 
     Raises ValueError if a batch is missing or comes twice, or the archive is corrupt.
     """
@@ -72,11 +72,11 @@ def read_archive(path: Path, readers: Mapping[str, tuple[str, Reader]], what: st
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: not a .tar.gz archive, or a truncated or corrupt one ({error})") from error
     if missing:
-        raise ValueError(f"{path}: this archive of {what} lacks {', '.join(sorted(missing))}")
+        raise ValueError(f"{path}: this archive of {title} lacks {', '.join(sorted(missing))}")
 
 
 def record_reader(pixels: Bytes, labels: Labels, classes: int, *, column: int = 0, columns: int = 1) -> Reader:
-    """Return what reads records of `columns` label bytes, of which `column` is the label, and 3,072 bytes of pixels."""
+    """Return a reader of records of `columns` label bytes, of which `column` is the label, and 3,072 pixel bytes."""
 
     def read(stream: Any, size: int, where: str) -> None:
         record = columns + FEATURES

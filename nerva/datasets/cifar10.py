@@ -25,8 +25,8 @@ from nerva.datasets.cifar import (
     samples,
 )
 from nerva.datasets.dataset import Dataset, Split
+from nerva.datasets.download import data_home
 from nerva.datasets.download import download as fetch
-from nerva.datasets.download import place
 from nerva.datasets.preprocess import Preprocess
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -77,7 +77,7 @@ def cifar10(
     ConnectionError : the download fails
     """
     check_options(preprocess, interleaved, MEAN, STD)
-    found = place(dir, "CIFAR-10")
+    found = data_home(dir, "CIFAR-10")
     source = _find(found)
     if source is None:
         if not download:

@@ -16,8 +16,8 @@ from nerva.datasets.cifar import (
     samples,
 )
 from nerva.datasets.dataset import Dataset, Split
+from nerva.datasets.download import data_home
 from nerva.datasets.download import download as fetch
-from nerva.datasets.download import place
 from nerva.datasets.preprocess import Preprocess
 from nerva.validation import check_flag
 
@@ -81,7 +81,7 @@ def cifar100(
     """
     check_options(preprocess, interleaved, MEAN, STD)
     coarse = check_flag(coarse, "coarse")
-    found = place(dir, "CIFAR-100")
+    found = data_home(dir, "CIFAR-100")
     source = _find(found)
     if source is None:
         if not download:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
-def place(dir: str | os.PathLike[str] | None, what: str) -> Path:
+def data_home(dir: str | os.PathLike[str] | None, title: str) -> Path:
     """Return the folder or file to look in: `dir`, else the one that NERVA_DATA names, else the user's cache.
 
-    Raises FileNotFoundError, which names the data set by `what`, if it does not exist; the cache need not.
+    Raises FileNotFoundError, which names the data set by `title`, if it does not exist; the cache need not.
     """
     origin = "dir"
     if dir is None and os.environ.get("NERVA_DATA"):
@@ -24,13 +24,13 @@ def place(dir: str | os.PathLike[str] | None, what: str) -> Path:
     path = Path(dir).expanduser()
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} ({origin}) does not exist: name a folder or archive that holds {what}, "
-            f"or create the folder (mkdir -p {path}) to have {what} downloaded into it"
+            f"{path} ({origin}) does not exist: name a folder or archive that holds {title}, "
+            f"or create the folder (mkdir -p {path}) to have {title} downloaded into it"
         )
     return path
 
 
-def download(url: str, checksum: str, folder: Path, what: str) -> Path:
+def download(url: str, checksum: str, folder: Path, title: str) -> Path:
     """Download a file into a folder, where it appears once it is complete and verified, and return its path.
 
     Parameters
@@ -38,7 +38,7 @@ def download(url: str, checksum: str, folder: Path, what: str) -> Path:
     url : of the file; its last part becomes the name
     checksum : "sha256:..." or "md5:..."; an existing file that has it is not downloaded again
     folder : created if it does not exist
-    what : the name of the data set, for the progress bar
+    title : the name of the data set, for the progress bar
 
     Raises
     ------
@@ -52,7 +52,7 @@ def download(url: str, checksum: str, folder: Path, what: str) -> Path:
     file = url.rsplit("/", 1)[-1]
     by_hand = f"download it by hand into {folder}, or name a folder that holds it"
     try:
-        with _progress(what) as bar:
+        with _progress(title) as bar:
             get = pooch.HTTPDownloader(progressbar=bar, timeout=30)
             return Path(pooch.retrieve(url, checksum, fname=file, path=folder, downloader=get))
     except requests.RequestException as error:
@@ -64,7 +64,7 @@ def download(url: str, checksum: str, folder: Path, what: str) -> Path:
 
 
 @contextlib.contextmanager
-def _progress(what: str) -> Iterator[Any]:
+def _progress(title: str) -> Iterator[Any]:
     """Show a progress bar on a terminal, with the methods that pooch calls of tqdm's."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -72,7 +72,7 @@ def _progress(what: str) -> Iterator[Any]:
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(title, total=None)
 
         class Bar:
             total: int | None = None

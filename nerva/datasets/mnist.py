@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from nerva.datasets.dataset import Dataset, Split, Standardized
+from nerva.datasets.download import data_home
 from nerva.datasets.download import download as fetch
-from nerva.datasets.download import place
 from nerva.datasets.idx import read_idx
 from nerva.datasets.preprocess import Preprocess, statistics
 
@@ -122,7 +122,7 @@ def fashion_mnist(
 
 def _load(source: _Source, dir: str | os.PathLike[str] | None, download: bool, preprocess: Preprocess) -> Dataset:
     mean, std = statistics(preprocess, (source.mean,), (source.std,))
-    root = place(dir, source.title)
+    root = data_home(dir, source.title)
     if root.is_file():
         raise ValueError(f"dir is {root}, a file; it must be a folder that holds the files of {source.title}")
     folders = [root / folder for folder in source.folders] + ([root] if dir is not None else [])
