@@ -62,7 +62,8 @@ def on_terminal(*argv, cwd, **environment):
 
 
 def test_a_terminal_gets_a_bar_that_goes_away(tmp_path):
-    output, code = on_terminal("train", "--epochs", "2", cwd=tmp_path)
+    # Small batches, so that an epoch takes longer than the bar waits before it is drawn anew.
+    output, code = on_terminal("train", "--epochs", "2", "--batch-size", "10", cwd=tmp_path)
     assert code == 0
     assert re.search(r"epoch 1 of 2 .*\d+%  \d+ s left", output)
     assert "\x1b[?25h" in output.rpartition("\x1b[?25l")[2]  # the cursor is back
