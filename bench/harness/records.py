@@ -1,33 +1,35 @@
-"""Measurements as JSON, and what they mean: operations a second, the share of the machine's ceiling, ratios.
+"""Measurements as JSON: times, ratios, floating-point operations per second, and the fraction of the ceiling.
 
-A document is {"title", "surroundings", "threads", "probe", "tables"}; a table is {"label", "unit", "rows"} and a row
-what `record` returns. Tables of text and pictures are made from these alone.
+A document is {"title", "environment", "probe", "tables"}, a table {"label", "unit", "rows"}, and a row what `record`
+returns. Text tables and plots are made from documents alone.
 """
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from pairs import Measurement
-from probe import Probe
+
+from harness.pairs import Measurement
+from harness.probe import Probe
 
 Record = dict[str, Any]
-UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6}
+Unit = Literal["s", "ms", "µs"]
+UNITS: dict[Unit, float] = {"s": 1.0, "ms": 1e3, "µs": 1e6}
 
 
 @dataclass
 class Table:
-    """Rows of one kind: what names them, the unit of their times, and the peers in their order."""
+    """Rows of one kind, the heading of their names, and the unit of their times."""
 
     label: str
-    unit: str = "ms"
+    unit: Unit = "ms"
     rows: list[Record] = field(default_factory=list)
 
 
 def record(name: str, work: object, measurement: Measurement, probe: Probe | None) -> Record:
-    """Return all that is known about a row."""
+    """Return the row of a measured workload."""
     results = measurement.results
     row: Record = {
         "name": name,
@@ -52,16 +54,16 @@ def record(name: str, work: object, measurement: Measurement, probe: Probe | Non
 
 
 def peers_of(rows: list[Record]) -> list[str]:
-    """Return the peers of a table in their order; some rows may lack some."""
+    """Return the names of a table's peers in order; a row may lack some."""
     fullest = sorted(rows, key=lambda row: -len(row["seconds"]))
     return list(dict.fromkeys(peer for row in fullest for peer in row["seconds"]))
 
 
-def document(title: str, surroundings: str, probe: Probe | None, tables: list[Table]) -> Record:
-    """Return what a file holds."""
+def document(title: str, environment: str, probe: Probe | None, tables: list[Table]) -> Record:
+    """Return the content of a file."""
     return {
         "title": title,
-        "surroundings": surroundings,
+        "environment": environment,
         "probe": None if probe is None else probe.as_dict(),
         "tables": [vars(table) for table in tables],
     }
@@ -80,7 +82,7 @@ def load(path: Path) -> Record:
 
 
 def ratios(content: Record) -> dict[str, float]:
-    """Return every ratio of a document, or of a file by pytest-benchmark, under a name of its own."""
+    """Return the ratios of a document, or of a file of pytest-benchmark, by row and peer."""
     if "benchmarks" in content:
         pairs = [(bench["fullname"].split("::", 1)[-1], bench["extra_info"]) for bench in content["benchmarks"]]
     else:

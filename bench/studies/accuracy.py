@@ -1,16 +1,17 @@
 """Train the same sparse network with nerva and with masked PyTorch on CIFAR-10, and compare the test accuracies.
 
-    python bench/accuracy.py --data-dir DIR --out accuracy.jsonl
-    python bench/accuracy.py --data-dir DIR --out recipe.jsonl --densities 0.05 --epochs 40 --rate 0.03 --decay \\
-        --augment
+    python bench/studies/accuracy.py --data-dir DIR --out accuracy.jsonl
+    python bench/studies/accuracy.py --data-dir DIR --out recipe.jsonl --densities 0.05 --epochs 40 --rate 0.03 \\
+        --decay --augment
 
-Hidden layers 1024 and 512, Nesterov 0.9, batches of 100. For every density and seed both start from the same weights on
-the same support and see the same batches, image by image; each framework has a process of its own.
+Hidden layers 1024 and 512, Nesterov 0.9, batch size 100. For every density and seed both frameworks start from the same
+weights on the same support and train on the same mini-batches; each has a process of its own.
 """
 
 import argparse
 import json
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,32 +20,36 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from peers import MaskedPyTorchStep, NervaStep, installed
-from tables import markdown, surroundings
-from workers import Worker
-from workloads import BATCH, SIZES, Array, Step, Weights, network
 
+if not __package__:  # run as a script, which finds the modules of its own folder only
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness.peer import installed
+from harness.tables import environment, markdown
+from harness.workers import Worker
+from harness.workloads import BATCH, SIZES, Array, Step, Weights, network
 from nerva._kernels.batches import gather
 from nerva._kernels.memory import empty_batch
 from nerva.datasets import Augment, cifar10
 from nerva.datasets.dataset import Split
 from nerva.schedules import MultiStep
+from peers import MaskedPyTorchStep, NervaStep
 
 RATE = 0.01
 DENSITIES = (0.05, 0.01, 0.001)
 IMAGE = (3, 32, 32)
-DECAYS = (0.5, 0.75)  # of all epochs, after which --decay takes a tenth of the rate
+DECAYS = (0.5, 0.75)  # fractions of the epochs at which --decay divides the learning rate by ten
 
 
 class Data:
-    """CIFAR-10 as both see it: standardised samples as rows, moved and flipped at random where that is asked for."""
+    """CIFAR-10 for both frameworks: standardized samples as rows, optionally augmented."""
 
     def __init__(self, train: Split, test: Split, augmented: bool) -> None:
         self._train, self._test = train, test
         self._augment = Augment(IMAGE) if augmented else None
 
     def batches(self, order: Array, seed: int) -> Iterator[tuple[Array, Array]]:
-        """Yield the samples in this order, batch after batch."""
+        """Yield the mini-batches (samples, labels) of this order."""
         (X, y), rng = self._train, np.random.default_rng(seed)
         columns = empty_batch(X.shape[1], BATCH, np.float32)
         for first in range(0, len(order), BATCH):
@@ -59,7 +64,7 @@ class Data:
 
 
 class NervaRun(NervaStep):
-    """nerva on the whole data set."""
+    """nerva, trained on the whole data set."""
 
     def __init__(self, weights: Weights, data: Data, threads: int) -> None:
         super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64), RATE), threads)
@@ -74,7 +79,7 @@ class NervaRun(NervaStep):
 
 
 class MaskedPyTorchRun(MaskedPyTorchStep):
-    """Masked PyTorch on the whole data set."""
+    """Masked PyTorch, trained on the whole data set."""
 
     def __init__(self, weights: Weights, data: Data, threads: int) -> None:
         super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64), RATE), threads)
@@ -98,20 +103,20 @@ class MaskedPyTorchRun(MaskedPyTorchStep):
 
     def _check_support(self) -> None:
         if any(weight[mask == 0].any() for weight, mask in zip(self._masked, self._masks, strict=True)):
-            raise AssertionError("weights off the support have moved")
+            raise AssertionError("weights off the support are not zero")
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", help="where CIFAR-10 lies, or shall lie")
-    parser.add_argument("--data-name", default="CIFAR-10", help="what the table calls the data, if they are a copy")
+    parser.add_argument("--data-dir", help="folder of CIFAR-10, downloaded if it is missing")
+    parser.add_argument("--data-name", default="CIFAR-10", help="name of the data set in the table")
     parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rate", type=float, default=RATE)
-    parser.add_argument("--decay", action="store_true", help="a tenth of the rate at 50 %% and again at 75 %%")
-    parser.add_argument("--augment", action="store_true", help="move and flip the training images at random")
+    parser.add_argument("--decay", action="store_true", help="divide the learning rate by ten at 50 %% and 75 %%")
+    parser.add_argument("--augment", action="store_true", help="crop and flip the training images at random")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one for each epoch of each run")
     options = parser.parse_args()
@@ -119,11 +124,11 @@ def main() -> None:
     runs = [run for run in (NervaRun, MaskedPyTorchRun) if run in installed((NervaRun, MaskedPyTorchRun))]
     files = cifar10(options.data_dir)
     data = Data(files.train, files.test, options.augment)
-    schedule = MultiStep(options.rate, [share * options.epochs for share in DECAYS] if options.decay else [])
+    schedule = MultiStep(options.rate, [fraction * options.epochs for fraction in DECAYS] if options.decay else [])
     about = {"data": options.data_name, "sizes": SIZES, "optimizer": "Nesterov 0.9", "batch": BATCH}
     about |= {"rate": options.rate, "decays": DECAYS if options.decay else (), "augmented": options.augment}
     with options.out.open("w") as file:
-        print(json.dumps({"run": {**about, "surroundings": surroundings(runs, options.threads)}}), file=file)
+        print(json.dumps({"run": {**about, "environment": environment(runs, options.threads)}}), file=file)
         final = defaultdict(list)
         for density in options.densities:
             for seed in range(options.seeds):
@@ -142,7 +147,7 @@ def main() -> None:
 
 
 def _epochs(worker: Worker, epochs: int, samples: int, seed: int, schedule: MultiStep) -> Any:
-    """Train, and yield a record after each epoch; every framework gets the same orders for the same seed."""
+    """Train, and yield a record after each epoch; the order of the samples depends on the seed alone."""
     rng, order = np.random.default_rng(seed), np.arange(samples)
     for epoch in range(1, epochs + 1):
         rng.shuffle(order)

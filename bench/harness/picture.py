@@ -1,39 +1,43 @@
-"""Draw results: the time of a step against density for every peer, and products and steps under the machine's roofs.
+"""Plot results: the time of a step against the density for every peer, and a roofline of products and steps.
 
-    python bench/picture.py --step step.json --products products.json --out bench/results
+    python bench/harness/picture.py --step step.json --products products.json --out bench/results
 
-Files are those of `compare.py step --json` and `compare.py products --json`. Needs matplotlib.
+The files are those of `compare.py step --json` and `compare.py products --json`. Requires matplotlib.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
-from records import Record, load, peers_of
+if not __package__:  # run as a script, which finds the modules of its own folder only
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness.records import Record, load, peers_of
 
 FORMATS = ("svg", "png")
 MARKS = "osD^v<>PX"
 
 
 def time_of_step(content: Record, out: Path) -> None:
-    """Draw step.svg and step.png: milliseconds against the fraction of weights that exist."""
+    """Plot step.svg and step.png: milliseconds against density."""
     axes = _axes()
     rows = content["tables"][0]["rows"]
     for i, peer in enumerate(peers_of(rows)):
         points = [(1 - float(row["name"]), 1e3 * row["seconds"][peer]) for row in rows if peer in row["seconds"]]
         width, style = (2.5, "-") if peer == "nerva" else (1.0, "--" if "by hand" in peer else "-")
         axes.plot(*zip(*sorted(points), strict=True), style, marker=MARKS[i % len(MARKS)], lw=width, ms=4, label=peer)
-    axes.set(xscale="log", yscale="log", xlabel="density: weights that exist", ylabel="ms a step")
+    axes.set(xscale="log", yscale="log", xlabel="density", ylabel="ms per step")
     axes.set_title(f"{content['title']}, threads: {rows[0]['threads']}\n{_machine(content)}", fontsize=8)
     _save(axes, out / "step")
 
 
 def roofline(contents: list[Record], out: Path) -> None:
-    """Draw roofline.svg and roofline.png: GFLOP/s of a thread against operations for each byte that must be moved."""
+    """Plot roofline.svg and roofline.png: GFLOP/s per thread against arithmetic intensity."""
     axes = _axes()
     machine = contents[0]["probe"]
     if machine is None:
-        raise SystemExit("measured with --no-probe: there are no roofs to draw")
+        raise SystemExit("measured with --no-probe: there is no roofline to plot")
     series: dict[str, list[tuple[float, float]]] = {}
     for content in contents:
         for table in content["tables"]:
@@ -53,13 +57,13 @@ def roofline(contents: list[Record], out: Path) -> None:
     axes.annotate(f"multiply-add {peak:.0f} GFLOP/s", (right, peak), fontsize=7, color="grey", ha="right", va="bottom")
     rows_from_l2 = machine["read"]["L2"] / 4 * 2
     axes.axhline(rows_from_l2, color="grey", lw=0.8, ls=":")
-    text = f"a row from L2 for each weight: {rows_from_l2:.0f}"
+    text = f"a row from L2 per weight: {rows_from_l2:.0f}"
     axes.annotate(text, (right, rows_from_l2), fontsize=7, color="grey", ha="right", va="bottom")
     for i, (label, points) in enumerate(series.items()):
         axes.plot(*zip(*sorted(points), strict=True), marker=MARKS[i % len(MARKS)], lw=1, ms=4, label=label)
-    axes.set(xscale="log", yscale="log", ylabel="GFLOP/s a thread")
-    axes.set_xlabel("operations for each byte that must come from memory at least once")
-    axes.set_title(f"nerva, float32, one thread or the share of one\n{_machine(contents[0])}", fontsize=8)
+    axes.set(xscale="log", yscale="log", ylabel="GFLOP/s per thread")
+    axes.set_xlabel("arithmetic intensity: operations per byte read from memory at least once")
+    axes.set_title(f"nerva, float32, per thread\n{_machine(contents[0])}", fontsize=8)
     _save(axes, out / "roofline")
 
 
@@ -67,14 +71,14 @@ def _axes() -> Any:
     import matplotlib as mpl
 
     mpl.use("agg")
-    mpl.rcParams["svg.hashsalt"] = "nerva"  # the same picture from the same numbers
+    mpl.rcParams["svg.hashsalt"] = "nerva"  # the same file from the same data
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=(7, 4.5), layout="constrained")[1]
 
 
 def _machine(content: Record) -> str:
-    machine: str = content["surroundings"].split(";")[0]
+    machine: str = content["environment"].split(";")[0]
     return machine.split(", threads")[0]
 
 
@@ -88,17 +92,17 @@ def _save(axes: Any, path: Path) -> None:
 
 
 def main() -> None:
-    """Draw what there are numbers for."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--step", type=Path, help="of compare.py step --json")
-    parser.add_argument("--products", type=Path, help="of compare.py products --json")
-    parser.add_argument("--out", type=Path, required=True, help="the folder of the pictures")
+    parser.add_argument("--step", type=Path, help="file of compare.py step --json")
+    parser.add_argument("--products", type=Path, help="file of compare.py products --json")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the plots")
     options = parser.parse_args()
     draw([load(path) for path in (options.step, options.products) if path], options.out, step=bool(options.step))
 
 
 def draw(contents: list[Record], out: Path, step: bool) -> None:
-    """Draw the pictures; the first content is that of the steps, if there are any."""
+    """Plot the documents; with `step`, the first one is that of the steps."""
     if step:
         time_of_step(contents[0], out)
     if contents:

@@ -1,10 +1,11 @@
-"""Classes of one sample and of a hundred, by a network that is 99 % sparse."""
+"""Prediction of the classes of one sample and of a hundred; 99 % sparse."""
 
 from typing import Any
 
 import pytest
+
+from harness.workloads import samples
 from peers import PREDICTIONS
-from workloads import samples
 
 
 @pytest.mark.parametrize("count", [1, 100])

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+
+from harness.workloads import DENSITIES, PRODUCTS, Kind, product
 from peers import PRODUCTS as PEERS
-from workloads import DENSITIES, PRODUCTS, product
 
 
 @pytest.mark.parametrize("density", DENSITIES)
 @pytest.mark.parametrize("kind", PRODUCTS)
-def test_product(compared: Any, kind: str, density: float) -> None:
+def test_product(compared: Any, kind: Kind, density: float) -> None:
     compared(f"{kind}, density", f"{density:g}", PEERS, product(kind, density))

@@ -1,8 +1,8 @@
-"""Processes in which the peers live, and how long what they do takes.
+"""Processes that run the peers, and the time that a peer's method takes.
 
-Two OpenMP runtimes in one process steal each other's cores, and even in two processes they do while a pool spins after
-its last region: libiomp5 does so for 200 ms. Their settings stay as users have them (a shorter KMP_BLOCKTIME would
-change what is measured), so a worker answers only when all its threads have gone to sleep.
+Each peer has a process of its own because two OpenMP runtimes in one process steal each other's cores. Even in two
+processes they do while a thread pool spins after its last region (libiomp5 spins for 200 ms). A shorter KMP_BLOCKTIME
+would change what is measured, so a worker answers only when all its threads are asleep.
 """
 
 import multiprocessing
@@ -14,19 +14,19 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-WARM = 2  # calls that are not counted, before those that are
-LONG = 0.1  # seconds of a call that is warm after one
+WARM_UP = 2  # calls before those that are timed
+LONG = 0.1  # seconds of a call that needs only one to warm up
 
 
 class Times(NamedTuple):
-    """The seconds of each call, and how many cores other processes took from this one meanwhile."""
+    """The seconds of each call, and the number of cores that other processes took away meanwhile."""
 
     seconds: list[float]
-    taken: float
+    contention: float
 
 
 class Worker:
-    """A process that holds one object at a time, makes it, calls its methods, and sends back what they return."""
+    """A process that holds one object at a time: it makes the object, calls its methods and returns their results."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -36,15 +36,15 @@ class Worker:
         far.close()
 
     def make(self, kind: type, *args: object) -> None:
-        """Make the object kind(*args) in the worker; it replaces the one before."""
+        """Make the object kind(*args) in the worker, in place of the previous one."""
         self._ask("make", kind, args)
 
     def call(self, method: str, *args: object) -> Any:
-        """Return what the object's method returns."""
+        """Return the result of the object's method."""
         return self._ask("call", method, args)
 
     def times(self, method: str, count: int, threads: int) -> Times:
-        """Return how long each of `count` calls of the object's method takes, given that it runs so many threads."""
+        """Return the time of each of `count` calls of the object's method, which uses `threads` threads."""
         times: Times = self._ask("times", method, (count, threads))
         return times
 
@@ -59,17 +59,17 @@ class Worker:
     def _ask(self, *request: object) -> Any:
         try:
             self._connection.send(request)
-            result, trouble = self._connection.recv()
+            result, error = self._connection.recv()
         except (EOFError, BrokenPipeError):
             self._process.join(timeout=5)
             raise RuntimeError(f"a worker died with exit code {self._process.exitcode}") from None
-        if trouble:
-            raise RuntimeError(f"in a worker:\n{trouble}")
+        if error:
+            raise RuntimeError(f"in a worker:\n{error}")
         return result
 
 
 def rest(limit: float = 1.0) -> None:
-    """Wait until no thread of this process uses a core."""
+    """Wait until no thread of this process uses a core, at most `limit` seconds."""
     until = time.perf_counter() + limit
     while time.perf_counter() < until:
         before = time.process_time()
@@ -78,52 +78,52 @@ def rest(limit: float = 1.0) -> None:
             return
 
 
+def contention(threads: int, seconds: float = 0.2) -> float:
+    """Return how many of the cores that `threads` threads need are used by other processes, over some seconds."""
+    measured = _Contention(threads)
+    time.sleep(seconds)
+    return measured()
+
+
 def _serve(connection: Connection) -> None:
-    thing: Any = None
+    held: Any = None
     while True:
         try:
             verb, what, args = connection.recv()
         except (EOFError, KeyboardInterrupt):
             return
-        result, trouble = None, ""
+        result, error = None, ""
         try:
             if verb == "make":
-                thing = None
-                thing = what(*args)
+                held = None  # frees the memory of the previous object before the next takes its own
+                held = what(*args)
             elif verb == "call":
-                result = getattr(thing, what)(*args)
+                result = getattr(held, what)(*args)
             else:
-                result = _repeat(getattr(thing, what), *args)
+                result = _repeat(getattr(held, what), *args)
         except Exception:
-            trouble = traceback.format_exc()
+            error = traceback.format_exc()
         rest()
-        connection.send((result, trouble))
+        connection.send((result, error))
 
 
 def _repeat(work: Callable[[], object], count: int, threads: int) -> Times:
     started = time.perf_counter()
-    for _ in range(WARM):
+    for _ in range(WARM_UP):
         work()
         if time.perf_counter() - started > LONG:
             break
     seconds = []
-    taken_by_now = _Taken(threads)
+    measured = _Contention(threads)
     for _ in range(count):
         started = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - started)
-    return Times(seconds, taken_by_now())
+    return Times(seconds, measured())
 
 
-def taken(threads: int, seconds: float = 0.2) -> float:
-    """Return how many cores other processes take from one with so many threads, during the next moment."""
-    taken_by_now = _Taken(threads)
-    time.sleep(seconds)
-    return taken_by_now()
-
-
-class _Taken:
-    """How many cores other processes took from this one, with so many threads, since the object was made."""
+class _Contention:
+    """The cores that other processes took from the threads of this one since the object was made."""
 
     def __init__(self, threads: int) -> None:
         self._spare = (os.cpu_count() or 1) - threads
@@ -135,7 +135,7 @@ class _Taken:
 
 
 def _others() -> float:
-    """Return the seconds that all cores together have worked for other processes, or other machines on this one."""
+    """Return the CPU seconds of all other processes, and of other virtual machines on the same host, so far."""
     try:
         user, nice, system, _idle, _wait, irq, softirq, steal = Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
     except (OSError, ValueError):

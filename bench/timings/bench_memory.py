@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-import memory
 import pytest
-from workloads import BATCH, RATE, SPARSITY
 
 import nerva
+from harness import memory
+from harness.workloads import BATCH, RATE, SPARSITY
 
 
-def test_memory(benchmark: Any, told: Callable[[str], None], request: pytest.FixtureRequest) -> None:
+def test_memory(benchmark: Any, report: Callable[[str], None], request: pytest.FixtureRequest) -> None:
     found = memory.footprints()
     nerva.set_num_threads(request.config.option.threads)
     model, optimizer = nerva.MLP(memory.SIZES, density=1.0 - SPARSITY), nerva.Nesterov(0.9)
@@ -21,4 +21,4 @@ def test_memory(benchmark: Any, told: Callable[[str], None], request: pytest.Fix
         footprints=[vars(footprint) for footprint in found],
         ratios={other.name: other.resident / found[0].resident for other in found[1:]},
     )
-    told(memory.table(found))
+    report(memory.table(found))

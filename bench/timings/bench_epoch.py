@@ -1,9 +1,9 @@
-"""An epoch of 50,000 samples of 3072 bytes: batches drawn, fetched, standardised, trained on; 99 % sparse."""
+"""An epoch of 50,000 samples of 3072 bytes, gathering and standardization included; 99 % sparse."""
 
 from typing import Any
 
+from harness.workloads import SPARSITY, Epoch, network
 from peers import EPOCHS
-from workloads import SPARSITY, Epoch, network
 
 
 def test_epoch(compared: Any) -> None:

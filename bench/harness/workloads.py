@@ -1,12 +1,12 @@
-"""What is measured: a network with its batch for the training step, a matrix with its operands for a product.
+"""The workloads: a network and a batch for the training step, a matrix and its operands for a product.
 
-Plain arrays only, so that every peer, in whatever process and framework, starts from the same numbers. Making them
-needs nerva; receiving them does not.
+They hold plain arrays, so that every peer, in any process and framework, starts from the same values. Only making them
+needs nerva.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +14,21 @@ from scipy.sparse import csr_array
 
 Array = npt.NDArray[Any]
 Weights = list[Array | csr_array]
+Kind = Literal["spmm", "spmm_t", "sddmm"]
 
 SIZES = (3072, 1024, 512, 10)
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
-SPARSITY = 0.99  # where only one is measured
+SPARSITY = 0.99  # if only one is measured
 DENSITIES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
-MEAN, STD = 0.5, 0.25  # of pixels / 255 in noise, near enough: what an epoch's batches are standardised by
-PRODUCTS = ("spmm", "spmm_t", "sddmm")
+MEAN, STD = 0.5, 0.25  # roughly those of uniform noise in [0, 1]; they standardize the batches of an epoch
+PRODUCTS: tuple[Kind, ...] = get_args(Kind)
 BATCH = 100
-RATE = 1e-4  # so low that the network stays about where it began, however often the step is repeated
+RATE = 1e-4  # so low that the weights hardly change, however often the step is repeated
 
 
 @dataclass(frozen=True)
 class Step:
-    """A network, (K, D) per layer, csr_array where it is sparse, and one batch: X (N, D), y (N,) int64."""
+    """A network, one matrix (K, D) for each layer, csr_array if it is sparse, and a batch: X (N, D), y (N,) int64."""
 
     weights: Weights
     X: Array
@@ -36,26 +37,26 @@ class Step:
 
     @property
     def sparse(self) -> bool:
-        """Whether any layer is."""
+        """Whether any layer is sparse."""
         return any(not isinstance(W, np.ndarray) for W in self.weights)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The number type of all of it."""
+        """The dtype of weights and batch."""
         return self.X.dtype
 
     @property
     def flops(self) -> int:
-        """The operations that the weights that exist ask for: a multiply and an add each, per sample and product.
+        """The floating-point operations: a multiply and an add for each stored weight, sample and product.
 
-        Forward and weight gradient in each layer, and the input gradient in all but the first.
+        The products are forward and weight gradient in each layer, and the input gradient in all but the first.
         """
-        weights = [int(W.size) for W in self.weights]  # of a csr_array, those that exist
+        weights = [int(W.size) for W in self.weights]  # the size of a csr_array is its number of non-zeros
         return 2 * len(self.y) * (3 * sum(weights) - weights[0])
 
     @property
     def least_bytes(self) -> int:
-        """The bytes that must come from memory once where no cache holds them: weights, indices, velocity, batches."""
+        """The bytes that are read from memory at least once: weights, indices, velocity, batches."""
         item, N = self.dtype.itemsize, len(self.y)
         weights = sum(int(W.size) * (3 * item + (0 if isinstance(W, np.ndarray) else 4)) for W in self.weights)
         return weights + item * N * sum(sum(W.shape) for W in self.weights)
@@ -63,40 +64,40 @@ class Step:
 
 @dataclass(frozen=True)
 class Product:
-    """One product by name: spmm is W X, spmm_t is W' DY, sddmm is DY X' on the pattern of W.
+    """One product: spmm is W X, spmm_t is W' DY, sddmm is DY X' on the pattern of W.
 
     Shapes: W (K, D), X (D, N), DY (K, N).
     """
 
-    kind: str
+    kind: Kind
     W: csr_array
     X: Array
     DY: Array
 
     @property
     def flops(self) -> int:
-        """The floating-point operations that the non-zeros ask for: a multiply and an add each, per column."""
+        """The floating-point operations: a multiply and an add for each non-zero and column."""
         return 2 * int(self.W.nnz) * self.X.shape[1]
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The number type of all of it."""
+        """The dtype of weights and batch."""
         return self.X.dtype
 
     @property
     def sparse(self) -> bool:
-        """Whether the matrix is: always."""
+        """Whether the matrix is sparse: always."""
         return True
 
     @property
     def least_bytes(self) -> int:
-        """The bytes that must come from memory once where no cache holds them: weights, indices, both batches."""
+        """The bytes that are read from memory at least once: weights, indices, both batches."""
         return int(self.W.nnz) * (self.dtype.itemsize + 4) + self.X.nbytes + self.DY.nbytes
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """A pass over noise of the size of CIFAR-10 as bytes, to be standardised, with a network for it."""
+    """An epoch on uint8 noise of the size of CIFAR-10, which is standardized, and the network that is trained."""
 
     weights: Weights
     samples: int = 50_000
@@ -104,7 +105,7 @@ class Epoch:
     seed: int = 0
 
     def data(self) -> tuple[Array, Array]:
-        """Return the pixels, uint8 (samples, features), and the labels; every process draws the same."""
+        """Return the pixels, uint8 (samples, features), and the labels; the same in every process."""
         rng = np.random.default_rng(self.seed)
         shape = (self.samples, self.weights[0].shape[1])
         return rng.integers(0, 256, shape, np.uint8), rng.integers(0, self.weights[-1].shape[0], self.samples)
@@ -112,36 +113,36 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Inference:
-    """A network, and the samples to classify: X (N, D)."""
+    """A network, and the samples that it classifies: X (N, D)."""
 
     weights: Weights
     X: Array
 
     @property
     def flops(self) -> int:
-        """A multiply and an add for each weight that exists, per sample."""
+        """The floating-point operations: a multiply and an add for each stored weight and sample."""
         return 2 * len(self.X) * sum(int(W.size) for W in self.weights)
 
     @property
     def least_bytes(self) -> int:
-        """The bytes that must come from memory once where no cache holds them: weights, indices, batches."""
+        """The bytes that are read from memory at least once: weights, indices, batches."""
         item = self.X.dtype.itemsize
         weights = sum(int(W.size) * (item + (0 if isinstance(W, np.ndarray) else 4)) for W in self.weights)
         return weights + item * len(self.X) * sum(sum(W.shape) for W in self.weights)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The number type of all of it."""
+        """The dtype of weights and batch."""
         return self.X.dtype
 
     @property
     def sparse(self) -> bool:
-        """Whether any layer is."""
+        """Whether any layer is sparse."""
         return any(not isinstance(W, np.ndarray) for W in self.weights)
 
 
 def network(sparsity: float, seed: int = 0, sizes: Sequence[int] = SIZES, dtype: npt.DTypeLike = np.float32) -> Weights:
-    """Draw the first weights of a network: Erdos-Renyi supports, Xavier values, biases left at zero."""
+    """Draw the initial weights of a network: Erdos-Renyi supports, Xavier values; biases are zero."""
     import nerva
 
     model = nerva.MLP(sizes, density=1.0 - sparsity, seed=seed, dtype=dtype)
@@ -156,14 +157,14 @@ def training_step(
     dtype: npt.DTypeLike = np.float32,
     rate: float = RATE,
 ) -> Step:
-    """Make the training step of a network on a batch of noise."""
+    """Return the training step of a network on a batch of noise."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((batch, sizes[0])).astype(dtype)
     return Step(network(sparsity, seed, sizes, dtype), X, rng.integers(0, sizes[-1], batch), rate)
 
 
 def product(
-    kind: str,
+    kind: Kind,
     density: float,
     K: int = 1024,
     D: int = 3072,
@@ -171,7 +172,7 @@ def product(
     seed: int = 0,
     dtype: npt.DTypeLike = np.float32,
 ) -> Product:
-    """Make a product with a K x D matrix whose support is drawn uniformly."""
+    """Return a product with a K x D matrix whose support is drawn uniformly."""
     import nerva
 
     rng = np.random.default_rng(seed)
@@ -181,13 +182,13 @@ def product(
 
 
 def samples(count: int, sparsity: float = SPARSITY, seed: int = 0) -> Inference:
-    """Make some samples of noise, and the network of SIZES that is to classify them."""
+    """Return samples of noise, and the network of SIZES that classifies them."""
     rng = np.random.default_rng(seed)
     return Inference(network(sparsity, seed), rng.standard_normal((count, SIZES[0]), dtype=np.float32))
 
 
 class Shape(NamedTuple):
-    """A training step beside the usual one."""
+    """A training step that differs from the default one in what is given."""
 
     name: str
     sizes: tuple[int, ...] = SIZES

@@ -1,9 +1,9 @@
-"""Results as text: Markdown tables, and a line on what they were measured with."""
+"""Results as text: Markdown tables, and a line about the hardware and software they were measured on."""
 
 from collections.abc import Sequence
 
-from peers import Peer
-from records import UNITS, Record, peers_of
+from harness.peer import Peer
+from harness.records import UNITS, Record, peers_of
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -15,7 +15,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def comparison(table: Record) -> str:
-    """Return a table with a row for each record: the first peer's time, and how many times as long others take."""
+    """Return a table with a row for each record: the first peer's time, and the ratios of the others to it."""
     rows: list[Record] = table["rows"]
     first, *peers = peers_of(rows)
     rated, bounded = any("gflops" in row for row in rows), any("of_ceiling" in row for row in rows)
@@ -31,20 +31,20 @@ def comparison(table: Record) -> str:
         lines.append([*line, *(f"{row['ratios'][peer]:.3g}" if peer in row["ratios"] else "-" for peer in peers)])
     notes = [f"{row['name']}: {left}" for row in rows for left in _left_out(row)]
     if any(row["disturbed"] for row in rows):
-        notes.append("* other processes took part of the cores: these say little, measure again on a quieter machine.")
+        notes.append("* other processes used the cores: unreliable, measure again on a quieter machine.")
     return "\n\n".join([markdown(header, lines), *(["\n".join(notes)] if notes else [])])
 
 
 def _left_out(row: Record) -> list[str]:
-    """Return a sentence for each reason why peers were left out of a row."""
+    """Return a sentence for each reason that peers were left out of a row."""
     reasons: dict[str, list[str]] = {}
     for peer, why in row["left_out"].items():
         reasons.setdefault(why, []).append(peer)
     return [f"{', '.join(peers)} left out, {why}." for why, peers in reasons.items()]
 
 
-def surroundings(peers: Sequence[type[Peer]], threads: int | None) -> str:
-    """Return the processor, the threads and the versions in one line."""
+def environment(peers: Sequence[type[Peer]], threads: int | None) -> str:
+    """Return the processor, the number of threads and the versions in one line."""
     import nerva
 
     config = nerva.config()

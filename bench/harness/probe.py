@@ -1,18 +1,14 @@
-"""What one core of this machine allows: multiply-adds a second, and bytes a second read from each level of memory.
+"""The peak performance of one core: multiply-adds per second, and bytes per second read from each level of memory.
 
-    python bench/probe.py [--json]
-
-Compiles probe.c when it is first used. Each figure is the best of several short repetitions: what disturbs them only
-ever makes them slower.
+probe.c is compiled on first use. Each figure is the best of several short repetitions, since a disturbance can only
+make them slower.
 
 A product with a sparse matrix reads one row of the batch for each weight: 4 bytes (8 in float64) for two operations.
-Its ceiling is taken to be what reading these rows from L2 allows; kernels that keep rows in L1 may go past it.
+Its ceiling is the rate at which these rows are read from L2; kernels that keep rows in L1 may exceed it.
 """
 
-import argparse
 import ctypes
 import hashlib
-import json
 import os
 import shlex
 import subprocess
@@ -32,12 +28,12 @@ SOURCE = Path(__file__).with_suffix(".c")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 FALLBACK = {"L1": 32 << 10, "L2": 1 << 20, "L3": 32 << 20}
 REPETITIONS, SECONDS = 7, 0.02
-MOST = 256 << 20  # bytes read from memory, however large L3 is
+MAX_BYTES = 256 << 20  # read from memory, however large L3 is
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What one core does: GFLOP/s by number type, GB/s by level of memory, and the bytes each cache holds."""
+    """The peak of one core: GFLOP/s by dtype, GB/s by level of memory; and the bytes of each cache."""
 
     instruction_set: str
     fma: dict[str, float]
@@ -45,25 +41,25 @@ class Probe:
     caches: dict[str, int] = field(default_factory=dict)
 
     def sparse_ceiling(self, dtype: npt.DTypeLike, threads: int) -> float:
-        """Return the GFLOP/s of products whose non-zeros each read a row from L2."""
+        """Return the GFLOP/s of products that read a row from L2 for each non-zero."""
         return threads * 2 * self.read["L2"] / np.dtype(dtype).itemsize
 
     def ceiling(self, sparse: bool, dtype: npt.DTypeLike, threads: int) -> float:
-        """Return the GFLOP/s that bound a piece of work: of dense work, the fused multiply-adds."""
+        """Return the GFLOP/s that a workload can reach; a dense one is bounded by the fused multiply-adds."""
         return self.sparse_ceiling(dtype, threads) if sparse else threads * self.fma[np.dtype(dtype).name]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the fields, ready for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, entries: dict[str, Any]) -> "Probe":
-        """Return what `as_dict` was called on."""
+        """Return the probe with the fields that `as_dict` returned."""
         return cls(**entries)
 
 
 def probe() -> Probe:
-    """Measure; it takes about two seconds."""
+    """Measure this machine, in about two seconds."""
     level = "x86-64-v4" if " avx512f " in _flags() else "x86-64-v3"
     library = ctypes.CDLL(str(_compiled(level)))
     for name in ("probe_fma_float", "probe_fma_double"):
@@ -76,8 +72,8 @@ def probe() -> Probe:
         "float64": _best(library.probe_fma_double) * chains * (width // 8) * 2 / 1e9,
     }
     caches = cache_sizes()
-    # Half of a cache, so that nothing else drives it out; and several times the last one.
-    sizes = {name: size // 2 for name, size in caches.items()} | {"memory": min(MOST, 4 * caches["L3"])}
+    # Half of a cache, so that other data does not evict it; and several times the last cache.
+    sizes = {name: size // 2 for name, size in caches.items()} | {"memory": min(MAX_BYTES, 4 * caches["L3"])}
     read = {}
     for name, size in sizes.items():
         size -= size % (8 * width)
@@ -88,7 +84,7 @@ def probe() -> Probe:
 
 
 def cache_sizes() -> dict[str, int]:
-    """Return the bytes of the first core's L1 for data, L2 and L3; usual ones where nothing says them."""
+    """Return the bytes of the first core's L1 data cache, L2 and L3; common sizes if the system does not tell."""
     sizes = dict(FALLBACK)
     for index in CACHES.glob("index*"):
         try:
@@ -101,7 +97,7 @@ def cache_sizes() -> dict[str, int]:
 
 
 def _best(work: Callable[[int], object]) -> float:
-    """Return how many times a second work(n) does what it does n times."""
+    """Return the iterations per second of work(n), which runs n iterations."""
     times, seconds = 1, 0.0
     while seconds < SECONDS:
         times = max(2 * times, int(1.2 * times * SECONDS / seconds)) if seconds else times
@@ -124,14 +120,14 @@ def _flags() -> str:
 
 
 def _compiled(level: str) -> Path:
-    """Return the shared library, compiled unless that was done before from the same source."""
+    """Return the shared library, compiled unless there is one of the same source, compiler and flags."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     flags = ["-O3", f"-march={level}", "-ffp-contract=fast", "-shared", "-fPIC"]
     key = hashlib.sha256(SOURCE.read_bytes() + repr((compiler, flags)).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"nerva-bench-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise RuntimeError(f"{folder} belongs to somebody else")
+        raise RuntimeError(f"{folder} belongs to another user")
     library = folder / f"probe-{key}.so"
     if not library.exists():
         unfinished = folder / f"{library.name}.{os.getpid()}"
@@ -145,29 +141,3 @@ def _compiled(level: str) -> Path:
             raise RuntimeError(f"no C compiler found: neither {compiler} nor cc")
         unfinished.replace(library)
     return library
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON instead")
-    options = parser.parse_args()
-    found = probe()
-    print(json.dumps(found.as_dict(), indent=2) if options.json else table(found))
-
-
-def table(found: Probe) -> str:
-    """Return what was found as a table, with what it means for sparse products."""
-    from tables import markdown
-
-    rows = [[f"multiply-add, {name}", f"{gflops:.0f} GFLOP/s"] for name, gflops in found.fma.items()]
-    for name, gigabytes in found.read.items():
-        size = f" ({found.caches[name] >> 10} KiB)" if name in found.caches else ""
-        rows.append([f"reads from {name}{size}", f"{gigabytes:.0f} GB/s"])
-    for name in found.fma:
-        rows.append([f"so sparse products, {name}", f"{found.sparse_ceiling(name, 1):.0f} GFLOP/s"])
-    return markdown([f"one core, {found.instruction_set}", "at most"], rows)
-
-
-if __name__ == "__main__":
-    main()

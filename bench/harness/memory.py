@@ -1,13 +1,14 @@
 """The memory of a network in training: counted, and measured as the growth of a fresh process.
 
-    python bench/memory.py --sizes 8192 8192 8192 --sparsity 0.99 [--json FILE]
+    python bench/harness/memory.py --sizes 8192 8192 8192 --sparsity 0.99 [--json FILE]
 
-Counted are weights, pattern or mask, gradients and momentum. The growth is that of the process's resident memory from
-before the network is made until after three steps on a batch of 100: it holds the batches between the layers as well.
+Weights, pattern or mask, gradients and momentum are counted. The growth is that of the resident memory from before the
+network is made until after three steps on a batch of 100, so it includes the activations between the layers.
 """
 
 import argparse
 import os
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -15,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import save
-from tables import markdown
-from workers import Worker
-from workloads import BATCH, RATE, SPARSITY
+
+if not __package__:  # run as a script, which finds the modules of its own folder only
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness.records import save
+from harness.tables import markdown
+from harness.workers import Worker
+from harness.workloads import BATCH, RATE, SPARSITY
 
 SIZES = (8192, 8192, 8192)
 STEPS = 3
@@ -26,7 +31,7 @@ STEPS = 3
 
 @dataclass(frozen=True)
 class Footprint:
-    """The bytes of a network in training: counted, and measured."""
+    """The number of weights, and the bytes of a network in training: counted and measured."""
 
     name: str
     weights: int
@@ -35,12 +40,12 @@ class Footprint:
 
 
 class NervaNetwork:
-    """nerva's network, drawn where it is measured."""
+    """A network of nerva."""
 
     name, module = "nerva", "nerva"
 
     def measure(self, sizes: tuple[int, ...], sparsity: float) -> Footprint:
-        """Train for some steps, and return what it took."""
+        """Train for a few steps, and return the memory."""
         import nerva
 
         def train(sizes: tuple[int, ...]) -> Any:
@@ -57,12 +62,12 @@ class NervaNetwork:
 
 
 class MaskedPyTorchNetwork:
-    """Masked PyTorch: weights, masks, gradients and momentum, all dense."""
+    """A network of PyTorch with masks: weights, masks, gradients and momentum are dense."""
 
     name, module = "PyTorch masked", "torch"
 
     def measure(self, sizes: tuple[int, ...], sparsity: float) -> Footprint:
-        """Train for some steps, and return what it took."""
+        """Train for a few steps, and return the memory."""
         import torch
 
         def train(sizes: tuple[int, ...]) -> tuple[int, int]:
@@ -85,7 +90,7 @@ class MaskedPyTorchNetwork:
             parameters = list(model.parameters())
             tensors = [*parameters, *(p.grad for p in parameters), *masks]
             tensors += [state["momentum_buffer"] for state in optimizer.state.values()]
-            self.per_weight = model, masks, optimizer
+            self._alive = model, masks, optimizer  # until the memory is measured
             return sum(int(mask.count_nonzero()) for mask in masks), sum(t.nbytes for t in tensors)
 
         train((64, 64, 64))
@@ -95,13 +100,13 @@ class MaskedPyTorchNetwork:
 
 
 def resident() -> int:
-    """Return the resident bytes of this process."""
+    """Return the bytes of this process's resident memory."""
     pages: int = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def footprints(sizes: tuple[int, ...] = SIZES, sparsity: float = SPARSITY) -> list[Footprint]:
-    """Measure everybody who is installed, each in a process of its own."""
+    """Measure each framework that is installed, in a process of its own."""
     found = []
     for kind in (NervaNetwork, MaskedPyTorchNetwork):
         if find_spec(kind.module) is not None:
@@ -128,18 +133,18 @@ def table(found: list[Footprint]) -> str:
                 f"{times:.3g}",
             ]
         )
-    header = ["", "weights", "counted, MB", "bytes a weight", "measured, MB", "bytes a weight", "times"]
+    header = ["", "weights", "counted, MB", "bytes per weight", "measured, MB", "bytes per weight", "times"]
     return markdown(header, rows)
 
 
 def batch(sizes: tuple[int, ...]) -> tuple[Any, Any]:
-    """Return noise for a network: samples and labels."""
+    """Return a mini-batch of noise: samples and labels."""
     rng = np.random.default_rng(0)
     return rng.standard_normal((BATCH, sizes[0]), dtype=np.float32), rng.integers(0, sizes[-1], BATCH)
 
 
 def main() -> None:
-    """Print the table."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--sparsity", type=float, default=SPARSITY)

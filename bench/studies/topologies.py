@@ -1,20 +1,22 @@
 """Train with every method of dynamic sparse training on CIFAR-10, and compare accuracy, time and exploration.
 
-    python bench/topologies.py --data-dir DIR --out topologies.jsonl
-    python bench/topologies.py --data-dir DIR --out normalised.jsonl --batch-norm
-    python bench/topologies.py --show topologies.jsonl normalised.jsonl --picture docs/topologies.svg
+    python bench/studies/topologies.py --data-dir DIR --out plain.jsonl
+    python bench/studies/topologies.py --data-dir DIR --out normalized.jsonl --batch-norm
+    python bench/studies/topologies.py --show plain.jsonl normalized.jsonl --picture docs/topologies.svg
 
-The recipe is the original's, shortened: hidden layers 1024 and 512, Nesterov 0.9, batches of 100, images padded,
-cropped and flipped at random, learning rate 0.1 at density 0.01 and 0.03 at 0.05, a tenth of it from 50 % and again
-from 75 % of the epochs. Every run has a process of its own with one thread; the seed draws weights, supports and order.
-"time" is that of training, of the fastest seed, as a multiple of the static network's; "explored" the part of the first
-layer's positions that ever had a weight, and "largest fan-in" that of one of its neurons at the end.
+The recipe is that of the original Nerva with fewer epochs: hidden layers 1024 and 512, Nesterov 0.9, batch size 100,
+images padded, cropped and flipped at random, learning rate 0.1 at density 0.01 and 0.03 at 0.05, divided by ten at 50 %
+and at 75 % of the epochs. Every run has a process of its own with one thread; the seed determines weights, supports and
+the order of the samples. "time" is the training time of the fastest seed relative to the static network's, "explored"
+the fraction of the first layer's positions that ever had a weight, and "largest fan-in" that of the first layer's
+neurons at the end.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
@@ -22,10 +24,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from tables import markdown
-from workloads import BATCH, SIZES
+if not __package__:  # run as a script, which finds the modules of its own folder only
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import nerva
+from harness.tables import markdown
+from harness.workloads import BATCH, SIZES
 from nerva.topology.distributions import erdos_renyi
 
 RATES = {0.01: 0.1, 0.05: 0.03}
@@ -34,13 +38,13 @@ Run = dict[str, Any]
 Groups = dict[tuple[bool, float, float], dict[str, list[Run]]]  # by batch normalization, density, rate; then by method
 
 
-def _unmoved(density: float) -> None:
+def _static(density: float) -> None:
     return None
 
 
-# What moves the weights to the density, or at it, and the density the network starts with.
+# The topology that reaches or keeps a density, and the initial density.
 METHODS: dict[str, tuple[Callable[[float], nerva.Topology | None], Callable[[float], float]]] = {
-    "static": (_unmoved, lambda d: d),
+    "static": (_static, lambda d: d),
     "SET": (lambda d: nerva.SET(), lambda d: d),
     "RigL": (lambda d: nerva.RigL(), lambda d: d),
     "SRigL": (lambda d: nerva.SRigL(), lambda d: d),
@@ -53,7 +57,7 @@ METHODS: dict[str, tuple[Callable[[float], nerva.Topology | None], Callable[[flo
 
 
 def network(density: float, seed: int, batch_norm: bool) -> nerva.Sequential:
-    """Return the network with all its layers sparse ones, even where one is full: those can be pruned."""
+    """Return the network; its layers are sparse even at density 1, so that they can be pruned."""
     import numpy as np
 
     shapes, rng = list(pairwise(SIZES)), np.random.default_rng(seed)
@@ -69,7 +73,7 @@ def network(density: float, seed: int, batch_norm: bool) -> nerva.Sequential:
 
 
 def train(run: Run) -> Run:
-    """Train as the run says, and return it with what came out."""
+    """Train as the run specifies, and return the run with its results."""
     nerva.set_num_threads(1)
     data = nerva.datasets.cifar10(run["data_dir"])
     make, start = METHODS[run["method"]]
@@ -80,7 +84,7 @@ def train(run: Run) -> Run:
         validation=data.test,
         epochs=epochs,
         batch_size=BATCH,
-        schedule=nerva.MultiStep(run.get("rate", RATES[density]), [share * epochs for share in DECAYS]),
+        schedule=nerva.MultiStep(run.get("rate", RATES[density]), [fraction * epochs for fraction in DECAYS]),
         augment=nerva.Augment((3, 32, 32)),
         topology=make(density),
     )
@@ -97,7 +101,7 @@ def train(run: Run) -> Run:
 
 
 def show(runs: list[Run], picture: Path | None) -> None:
-    """Print a table for each density, with and without batch normalization, and draw them all."""
+    """Print a table for each density, rate, with and without batch normalization, and plot them all."""
     groups: Groups = defaultdict(lambda: defaultdict(list))
     for run in runs:
         groups[run["batch_norm"], run["density"], run.get("rate", RATES[run["density"]])][run["method"]].append(run)
@@ -112,7 +116,7 @@ def show(runs: list[Run], picture: Path | None) -> None:
                 continue
             final = [100 * run["accuracy"][-1] for run in found]
             fan_in = max((run["fan_in"][4] for run in found if run["fan_in"]), default=None)
-            times = min(sum(run["seconds"]) for run in found) / plain  # of the least disturbed
+            times = min(sum(run["seconds"]) for run in found) / plain  # the fastest is the least disturbed
             rows.append(
                 [
                     name,
@@ -131,7 +135,7 @@ def show(runs: list[Run], picture: Path | None) -> None:
 
 
 def draw(groups: Groups, out: Path) -> None:
-    """Draw the accuracy of every run against what it explored of the first layer, a panel for each group."""
+    """Plot the accuracy of every run against its exploration of the first layer, a panel for each group."""
     from matplotlib.figure import Figure
 
     rows = -(-len(groups) // 2)
@@ -145,9 +149,9 @@ def draw(groups: Groups, out: Path) -> None:
                 x = [100 * run["exploration"] for run in found]
                 y = [100 * run["accuracy"][-1] for run in found]
                 (marks[name],) = axes.plot(x, y, "osD^v<>PX"[i], color=f"C{i}", ms=5)
-        axes.set(xscale="log", xlabel="positions of the first layer ever used, %", ylabel="test accuracy, %")
-        usual = "" if rate == RATES[density] else f", rate {rate:g}"
-        axes.set_title(f"density {density:g}{', batch norm' * batch_norm}{usual}", fontsize=9)
+        axes.set(xscale="log", xlabel="explored positions of the first layer, %", ylabel="test accuracy, %")
+        other_rate = "" if rate == RATES[density] else f", rate {rate:g}"
+        axes.set_title(f"density {density:g}{', batch norm' * batch_norm}{other_rate}", fontsize=9)
         axes.grid(alpha=0.3)
     for axes in panels:
         axes.set_axis_off()
@@ -156,25 +160,25 @@ def draw(groups: Groups, out: Path) -> None:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", help="where CIFAR-10 lies, or shall lie")
+    parser.add_argument("--data-dir", help="folder of CIFAR-10, downloaded if it is missing")
     parser.add_argument("--densities", type=float, nargs="+", default=list(RATES), choices=list(RATES))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--rate", type=float, help="learning rate, instead of the density's own")
+    parser.add_argument("--rate", type=float, help="learning rate, instead of the default of the density")
     parser.add_argument("--batch-norm", action="store_true")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="runs at a time")
-    parser.add_argument("--out", type=Path, help="JSON lines, one for each run; those it has are not repeated")
-    parser.add_argument("--show", type=Path, nargs="+", help="print what these files hold, and train nothing")
-    parser.add_argument("--picture", type=Path, help="draw them there")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="parallel runs")
+    parser.add_argument("--out", type=Path, help="JSON lines, one for each run; runs in it are not repeated")
+    parser.add_argument("--show", type=Path, nargs="+", help="print the runs in these files, train nothing")
+    parser.add_argument("--picture", type=Path, help="file of the plot")
     options = parser.parse_args()
     if options.show:
         show([json.loads(line) for file in options.show for line in file.read_text().splitlines()], options.picture)
         return
     if options.out is None:
-        parser.error("name --out or --show")
+        parser.error("--out or --show is required")
     runs = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     common = {"epochs": options.epochs, "batch_norm": options.batch_norm}
     if options.rate is not None:

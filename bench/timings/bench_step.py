@@ -4,9 +4,10 @@ import os
 from typing import Any
 
 import pytest
-from pairs import Pairs
+
+from harness.pairs import Pairs
+from harness.workloads import SHAPES, SPARSITIES, SPARSITY, Shape, training_step
 from peers import FEATURES, STEPS
-from workloads import SHAPES, SPARSITIES, SPARSITY, Shape, training_step
 
 
 @pytest.mark.parametrize("sparsity", SPARSITIES)
