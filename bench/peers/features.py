@@ -104,4 +104,6 @@ class ProfiledStep(NervaStep):
         import nerva
 
         super().__init__(work, threads)
-        nerva.profile().__enter__()
+        # Kept: a context manager without a reference is closed at once, and the step would not be profiled.
+        self._profile = nerva.profile()
+        self._profile.__enter__()
