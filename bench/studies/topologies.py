@@ -61,7 +61,7 @@ def network(density: float, seed: int, batch_norm: bool) -> nerva.Sequential:
     import numpy as np
 
     shapes, rng = list(pairwise(SIZES)), np.random.default_rng(seed)
-    layers: list[nerva.Layer] = []
+    layers: list[Any] = []
     for i, ((D, K), d) in enumerate(zip(shapes, erdos_renyi(shapes, density), strict=True)):
         hidden = i < len(shapes) - 1
         activation = "relu" if hidden and not batch_norm else "identity"
