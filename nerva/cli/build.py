@@ -20,7 +20,7 @@ from nerva.losses import (
 from nerva.models.mlp import MLP
 from nerva.models.pruning import pruned
 from nerva.models.sequential import Sequential
-from nerva.optimizers import OPTIMIZERS, SGD
+from nerva.optimizers import OPTIMIZERS, Optimizer
 from nerva.saving.weights import load_weights
 from nerva.schedules import (
     Constant,
@@ -139,7 +139,7 @@ def loss(options: Namespace, data: Dataset) -> Loss:
     return losses[options.loss]()
 
 
-def optimizer(options: Namespace) -> SGD:
+def optimizer(options: Namespace) -> Optimizer:
     """Return the optimizer."""
     settings: dict[str, Any] = {} if options.momentum is None else {"momentum": options.momentum}
     settings |= dict(zip(("beta1", "beta2"), options.betas or (), strict=False))
