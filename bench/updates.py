@@ -18,7 +18,7 @@ import nerva
 from nerva._kernels.memory import empty_batch
 from nerva._kernels.products import gemm
 from nerva.topology import TopologyUpdater
-from nerva.training.fit import train_batch
+from nerva.training.step import train_batch
 
 LAYERS = (SIZES, (4096, 4096, 4096, 10))
 DENSITIES = (0.01, 0.05)

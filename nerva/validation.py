@@ -71,6 +71,11 @@ def check_below_one(value: Any, name: str) -> float:
     return _check_range(value, name, 0.0 <= _comparable(value) < 1.0, "from 0 to below 1")
 
 
+def check_proper_fraction(value: Any, name: str) -> float:
+    """Return a number above 0 and below 1 as a float; raise TypeError or ValueError otherwise."""
+    return _check_range(value, name, 0.0 < _comparable(value) < 1.0, "above 0 and below 1")
+
+
 def _comparable(value: Any) -> float:
     """Return the number, or NaN, which is in no range, for what is none."""
     try:
@@ -84,6 +89,21 @@ def _check_range(value: Any, name: str, within: bool, wanted: str) -> float:
     if not within:
         raise ValueError(f"{name} is {value}; it must be {wanted}")
     return number
+
+
+def check_ascending(values: Any, name: str) -> None:
+    """Raise TypeError where values are not a sequence of numbers, ValueError where they do not ascend from 0.
+
+    >>> check_ascending((75, 50), "milestones")
+    Traceback (most recent call last):
+    ValueError: milestones is [75, 50]; they must ascend from 0
+    """
+    try:
+        ascending = all(isfinite(value) and value >= 0 for value in values) and list(values) == sorted(values)
+    except TypeError:
+        raise TypeError(f"{name} is {values!r}; it must be a sequence of numbers") from None
+    if not ascending:
+        raise ValueError(f"{name} is {list(values)}; they must ascend from 0")
 
 
 def check_flag(value: Any, name: str) -> bool:
