@@ -16,7 +16,7 @@ import pytest
 
 import nerva
 from nerva.backends import calibration
-from nerva.callbacks.interruption import Patience
+from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.callbacks.json_lines import Metrics
 from nerva.cli import main
 from nerva.cli.report import duration, size
@@ -709,7 +709,7 @@ def test_a_signal_ends_it_cleanly(blobs, tmp_path, number, code):
 
 
 def test_a_second_signal_does_not_wait():
-    patience = Patience()
+    patience = DeferredInterrupt()
     patience.on_batch(1, 2)
     patience.hold(signal.SIGINT, None)
     with pytest.raises(KeyboardInterrupt):

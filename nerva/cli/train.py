@@ -18,7 +18,7 @@ import numpy as np
 
 from nerva._kernels import isa, mkl
 from nerva.backends.config import config
-from nerva.callbacks.interruption import Patience
+from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.callbacks.json_lines import Metrics
 from nerva.cli.build import Failure, build, load, loss, optimizer, schedule, topology
 from nerva.datasets import Augment, Dataset
@@ -55,7 +55,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             return
         if metrics is not None:
             metrics.write({"run": _run(options, argv, data, model)})
-        patience, timing = Patience(), profile() if options.timer else contextlib.nullcontext()
+        patience, timing = DeferredInterrupt(), profile() if options.timer else contextlib.nullcontext()
         try:
             with handling(patience.hold), timing as timer, report, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "the loss is not finite")  # _stop_when_lost says more
