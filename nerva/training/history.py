@@ -61,19 +61,6 @@ class History:
         """Return a dict for each epoch, ready for json or a data frame."""
         return [asdict(record) for record in self.epochs]
 
-    def state(self) -> dict[str, list[dict[str, Any]]]:
-        """Return all records as plain data; see `restore`."""
-        return {"epochs": self.as_dicts(), "topology": [asdict(record) for record in self.topology]}
-
-    def restore(self, state: dict[str, list[dict[str, Any]]]) -> None:
-        """Replace all records by those of `state()`, in the same lists."""
-        self.epochs[:] = [EpochRecord(**record) for record in state["epochs"]]
-        spreads = ("fan_in", "fan_out")  # tuples, which JSON turns into lists
-        self.topology[:] = [
-            TopologyRecord(**{**record, **{name: tuple(record[name]) for name in spreads}})
-            for record in state["topology"]
-        ]
-
 
 class Callback(Protocol):
     """What `fit` calls after every epoch, with the network and the record of the epoch.

@@ -181,7 +181,7 @@ class Run:
             "rng": None if self.batches.rng is None else self.batches.rng.bit_generator.state,
             "order": self.batches.order.copy(),
             "schedule": schedule_state(self.schedule),
-            "history": self.history.state(),
+            "history": self.history.as_dicts(),
             "layers": layers_state(self.model, self._optimizers),
             "topology": None if self.updater is None else topology_state(self.updater),
         }
@@ -199,7 +199,7 @@ class Run:
         if self.batches.rng is not None:
             self.batches.rng.bit_generator.state = state["rng"]
         self.batches.order[:] = state["order"]
-        self.history.restore(state["history"])
+        self.history.epochs[:] = [EpochRecord(**record) for record in state["history"]]
         self.current_epoch, self.stopped = state["epoch"], False
         self._start_epoch()
 
@@ -236,7 +236,7 @@ def _check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
 
 def _check_optimizer_state(topology: Topology, optimizer: Optimizer) -> None:
     """Raise ValueError where the optimizer does not keep the state that a method of dynamic sparse training reads."""
-    wanted = getattr(topology, "state", ())
+    wanted: Any = getattr(topology, "optimizer_state", None) or getattr(topology, "state", ())
     probe = Parameter("weight", np.zeros(1, np.float32))
     if wanted:
         optimizer.step([probe], 0.0)

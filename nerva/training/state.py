@@ -5,6 +5,7 @@ What layers, parameters and topology updaters hold is read and written here, and
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,7 @@ from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array, empty_vector
 from nerva._kernels.rewiring import flat_positions
 from nerva.parameters import Parameter
-from nerva.topology import TopologyUpdater
-from nerva.topology.layer_state import Explored
+from nerva.topology import TopologyRecord
 from nerva.training.trainable import Trainable
 
 STATISTICS = ("running_mean", "running_variance")  # of batch normalization
@@ -78,6 +78,8 @@ def _layer_state(layer: Any, optimizers: Sequence[object]) -> dict[str, Any]:
         "statistics": {name: getattr(layer, name) for name in STATISTICS if hasattr(layer, name)},
         "masks": None if keys is None else {"seed": keys.seed, "count": keys.count},
     }
+    if len(state["parameters"]) != len(layer.parameters()):
+        raise ValueError(f"{layer!r} has two parameters by the same name, so that its state cannot be told")
     if isinstance(weight, CSR):
         state["pattern"] = {"indptr": weight.indptr, "indices": weight.indices}
     return state
@@ -94,22 +96,20 @@ def _parameter_state(parameter: Parameter, optimizers: Sequence[object]) -> dict
 
 
 def _shapes(state: LayerData) -> str:
-    """Describe what does not change in training: parameters, their sizes and types, statistics, masks."""
-    sparse = "pattern" in state
+    """Describe what training does not change: parameters with their sizes and dtypes, statistics, masks."""
     sizes = [
-        f"{name} of {'a pattern' if sparse and name == 'weight' else len(saved['values'])}, {saved['values'].dtype}"
-        for name, saved in state["parameters"].items()
+        f"{name} of {saved['values'].dtype}[{len(saved['values'])}]" for name, saved in state["parameters"].items()
     ]
+    if "pattern" in state:  # the number of weights may change
+        sizes[0] = f"{sizes[0].split('[')[0]} in {len(state['pattern']['indptr']) - 1} sparse rows"
     sizes += [f"{name} of {len(array)}" for name, array in state["statistics"].items()]
-    if sparse:
-        sizes.append(f"{len(state['pattern']['indptr']) - 1} rows")
-    return "; ".join(sizes + ["masks"] * (state["masks"] is not None)) or "without parameters"
+    return ", ".join(sizes + ["masks"] * (state["masks"] is not None)) or "without parameters"
 
 
 def _pattern(layer: Any, state: LayerData) -> CSR:
     """Return the weights of a state; ValueError where they do not fit the layer."""
-    pattern, values = state["pattern"], state["parameters"]["weight"]["values"]
-    return CSR(layer.weight.shape, pattern["indptr"], pattern["indices"], values)
+    pattern, weight = state["pattern"], next(iter(state["parameters"].values()))  # a sparse layer's first parameter
+    return CSR(layer.weight.shape, pattern["indptr"], pattern["indices"], weight["values"])
 
 
 def _rewire(layer: Any, wanted: CSR) -> None:
@@ -135,25 +135,34 @@ def _aligned(vector: Array) -> Array:
 # ---- topology
 
 
-def topology_state(updater: TopologyUpdater) -> list[dict[str, Any]]:
-    """Return copies of what an updater remembers of each sparse layer."""
-    return copy.deepcopy(
-        [
-            {
-                "started": layer.started,
-                "per_weight": layer.per_weight,
-                "extra": layer.extra,
-                "explored": layer.ever.positions(),
-                "factors": layer._batches,  # gradient factors that an update to come accumulates
-            }
-            for layer in updater.layers
-        ]
-    )
+def topology_state(updater: Any) -> dict[str, Any]:
+    """Return a copy of what a TopologyUpdater remembers of each sparse layer, and its records."""
+    if hasattr(updater, "state"):
+        own: dict[str, Any] = updater.state()
+        return own
+    layers = [
+        {
+            "started": layer.started,
+            "per_weight": layer.per_weight,
+            "extra": layer.extra,
+            "explored": layer.ever.positions(),
+            "factors": layer._batches,  # gradient factors that an update to come accumulates
+        }
+        for layer in updater.layers
+    ]
+    return copy.deepcopy({"layers": layers, "records": [asdict(record) for record in updater.records]})
 
 
-def restore_topology(updater: TopologyUpdater, states: Sequence[Mapping[str, Any]]) -> None:
-    """Give an updater back what it remembered, once the weights have their pattern."""
-    for layer, saved in zip(updater.layers, states, strict=True):
-        state = copy.deepcopy(saved)
-        layer.started, layer.per_weight, layer.extra = state["started"], state["per_weight"], state["extra"]
-        layer.ever, layer._batches = Explored(layer.positions, state["explored"]), state["factors"]
+def restore_topology(updater: Any, state: Mapping[str, Any]) -> None:
+    """Give an updater back what it remembered, once the layers have their weights."""
+    if hasattr(updater, "restore"):
+        updater.restore(state)
+        return
+    for layer, saved in zip(updater.layers, copy.deepcopy(state["layers"]), strict=True):
+        layer.started, layer.per_weight, layer.extra = saved["started"], saved["per_weight"], saved["extra"]
+        layer.ever, layer._batches = type(layer.ever)(layer.positions, saved["explored"]), saved["factors"]
+    # In place: the training history holds the same list.
+    updater.records[:] = [
+        TopologyRecord(**{**record, "fan_in": tuple(record["fan_in"]), "fan_out": tuple(record["fan_out"])})
+        for record in state["records"]
+    ]
