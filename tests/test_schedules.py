@@ -1,5 +1,6 @@
 """Learning-rate schedules against closed forms and symbolic formulas."""
 
+import json
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import sympy as sp
 
 import nerva
-from nerva.schedules import tell
+from nerva.schedules import restore_schedule, schedule_state, tell
 
 from .derivations import assert_agree, compiled, exact
 
@@ -80,6 +81,33 @@ def test_fit_tells_the_loss(validated):
 def test_what_does_not_listen_is_left_alone():
     tell(0.1, 3.0)
     tell(nerva.Constant(0.1), 3.0)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_plateau_goes_on_from_its_state(wrapped):
+    def make():
+        schedule = nerva.ReduceOnPlateau(1.0, factor=0.5, patience=1, cooldown=2, least=0.2)
+        return nerva.WarmUp(schedule, 2) if wrapped else schedule
+
+    losses = [3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1]
+    for after in range(len(losses)):
+        whole, half, other = make(), make(), make()
+        for i, loss in enumerate(losses):
+            whole.observe(loss)
+            if i < after:
+                half.observe(loss)
+            if i == after:
+                restore_schedule(other, json.loads(json.dumps(schedule_state(half))))
+            if i >= after:
+                other.observe(loss)
+                assert other(4.0) == whole(4.0)
+        assert schedule_state(other) == schedule_state(whole)
+
+
+def test_what_remembers_nothing_has_no_state():
+    for schedule in (nerva.Constant(0.1), nerva.WarmUp(0.1, 3), lambda epoch: 0.1):
+        assert schedule_state(schedule) is None
+        restore_schedule(schedule, None)
 
 
 @pytest.mark.parametrize(

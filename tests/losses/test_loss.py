@@ -1,5 +1,7 @@
 """Losses against float64 formulas written apart, central differences, and one another."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -127,3 +129,14 @@ def test_through_a_network_of_sparse_layers(name):
     X = np.random.default_rng(3).standard_normal((8, 6))
     report = nerva.check_gradients(nerva.Sequential(layers), X, targets, loss=loss)
     assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_loss_is_made_again_of_its_config(name):
+    loss, targets, activation, _ = CASES[name]
+    config = json.loads(json.dumps(loss.config()))
+    twin = type(loss)(**config)
+    assert repr(twin) == repr(loss)
+    assert twin.config() == config
+    Z, y = outputs(activation), loss.check_targets(targets, 8, K)
+    assert twin(Z, y).value == loss(Z, y).value

@@ -1,7 +1,9 @@
 """Sequential: how it is put together, what it tells, its forward and backward pass, copies."""
 
 import copy
+import inspect
 import pickle
+import pydoc
 import re
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 import nerva
 from nerva.layers import LEAKY_SLOPE
+from nerva.training import evaluation, fit, step
 
 from ..reference import activate, assert_same_bits, softmax_cross_entropy  # noqa: TID252
 
@@ -164,3 +167,61 @@ def test_a_copy_goes_on_as_the_original(clone):
     for one, two in zip(model.parameters(), twin.parameters(), strict=True):
         assert_same_bits(one.values, two.values, one.name)
     assert_same_bits(model.predict_proba(X), twin.predict_proba(X))
+
+
+# ---- methods of training and inference, described in nerva.training
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("fit", fit.fit),
+        ("train_step", step.train_step),
+        ("evaluate", evaluation.evaluate),
+        ("predict", evaluation.predict),
+        ("predict_proba", evaluation.predict_proba),
+    ],
+)
+def test_a_method_has_the_signature_and_docstring_of_its_function(name, function):
+    method, wanted = getattr(nerva.MLP, name), inspect.signature(function)
+    parameters = list(inspect.signature(method).parameters.values())
+    assert parameters[0].name == "self"
+    assert parameters[1:] == list(wanted.parameters.values())[1:]
+    assert list(inspect.signature(getattr(network(), name)).parameters.values()) == parameters[1:]
+    assert method.__doc__ == function.__doc__
+    assert method.__qualname__ == f"Sequential.{name}"
+    text = pydoc.render_doc(method, renderer=pydoc.plaintext)
+    assert f"{name}(self, X: " in text
+    assert "Parameters" in text
+
+
+def test_arguments_that_do_not_exist_or_are_missing_are_named():
+    model, (X, y) = network(), samples(8)
+    with pytest.raises(TypeError, match=r"fit\(\) got an unexpected keyword argument 'epoch'"):
+        model.fit(X, y, epoch=3)
+    with pytest.raises(TypeError, match=r"predict\(\) got an unexpected keyword argument 'size'"):
+        model.predict(X, size=3)
+    with pytest.raises(TypeError, match=r"fit\(\) missing 1 required positional argument: 'y'"):
+        model.fit(X)
+    with pytest.raises(TypeError, match=r"fit\(\) takes 3 positional arguments but 4 were given"):
+        model.fit(X, y, 3)
+
+
+def test_a_subclass_may_extend_fit():
+    class Counted(nerva.MLP):
+        calls = 0
+
+        def fit(self, X, y, **settings):
+            self.calls += 1
+            return super().fit(X, y, **settings)
+
+    model, (X, y) = Counted([12, 4]), samples(8)
+    assert len(model.fit(X=X, y=y, epochs=2)) == 2
+    assert model.calls == 1
+
+
+def test_the_warning_of_a_lost_training_is_that_of_the_line_that_calls_fit():
+    model, (X, y) = network(), samples(90)
+    with pytest.warns(RuntimeWarning, match="loss is not finite") as found:
+        model.fit(X, y, epochs=2, batch_size=10, schedule=1e30)
+    assert found[0].filename == __file__

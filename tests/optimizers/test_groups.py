@@ -49,3 +49,13 @@ def test_groups_step_each_by_its_own(fused):
                 how.step([parameter], 0.1 * scale)
     for a, b in zip(model.parameters(), twin.parameters(), strict=True):
         np.testing.assert_allclose(a.values, b.values, rtol=1e-5, atol=1e-7)
+
+
+def test_groups_within_groups():
+    inner = nerva.Groups([("bias", nerva.SGD())], rest=nerva.Momentum())
+    outer = nerva.Groups([("weight", nerva.Adam())], rest=inner)
+    assert [type(member) for member in outer.members] == [nerva.Adam, nerva.SGD, nerva.Momentum]
+    model, (X, y) = network(), batch()
+    model.train_step(X, y, outer, 0.01)
+    assert {parameter.owner for parameter in model.parameters()} == {outer.members[0], None}
+    assert {parameter.name for parameter in model.parameters() if not parameter.state} == {"bias"}

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 import nerva
 from nerva._kernels.updates import Update
 from nerva.optimizers import OPTIMIZERS, clip_norm
+from nerva.parameters import Step
 
 
 def network(dtype=np.float32, seed=0):
@@ -89,3 +90,62 @@ def test_the_norm_takes_no_memory_and_no_order_from_threads():
 def test_wrong_settings_are_named(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+# ---- the base class
+
+
+@pytest.mark.parametrize("kind", [*OPTIMIZERS.values(), nerva.Groups])
+def test_every_optimizer_is_an_optimizer_and_only_sgd_is_sgd(kind):
+    assert issubclass(kind, nerva.Optimizer)
+    assert issubclass(kind, nerva.SGD) == (kind is nerva.SGD)
+    assert issubclass(kind, nerva.Momentum) == (kind in (nerva.Momentum, nerva.Nesterov))
+    optimizer = kind([]) if kind is nerva.Groups else kind()
+    assert optimizer.members == ((optimizer.rest,) if kind is nerva.Groups else (optimizer,))
+
+
+def test_the_base_class_has_no_rule():
+    with pytest.raises(TypeError, match="abstract"):
+        nerva.Optimizer()
+
+
+def test_a_rule_of_ones_own_steps_in_the_backward_pass():
+    class Halved(nerva.Optimizer):
+        def at(self, rate):
+            return Step(self._update("sgd", rate / 2), self)
+
+    one, two, (X, y) = network(), network(), batch()
+    assert Halved().fused
+    for _ in range(3):
+        one.train_step(X, y, Halved(weight_decay=0.1), 0.2)
+        two.train_step(X, y, nerva.SGD(weight_decay=0.1), 0.1)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        np.testing.assert_array_equal(a.values, b.values)
+
+
+def test_a_step_of_ones_own_is_taken():
+    class Signs(nerva.SGD):
+        def step(self, parameters, rate):
+            for parameter in parameters:
+                parameter.gradient[:] = np.sign(parameter.gradient)
+            super().step(parameters, rate)
+
+    class Alone:
+        def step(self, parameters, rate):
+            for parameter in parameters:
+                parameter.values[:] -= rate * np.sign(parameter.gradient)
+
+    one, two, (X, y) = network(), network(), batch()
+    assert not Signs().fused
+    with pytest.raises(TypeError, match="rest has Signs"):
+        nerva.Groups([], rest=Signs())
+    one.fit(X, y, epochs=2, optimizer=Signs(), rng=0)
+    two.fit(X, y, epochs=2, optimizer=Alone(), rng=0)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        np.testing.assert_allclose(a.values, b.values, rtol=1e-6, atol=1e-7)
+
+
+def test_an_unknown_setting_is_named():
+    for kind in OPTIMIZERS.values():
+        with pytest.raises(TypeError, match="unexpected keyword argument 'nesterov'"):
+            kind(nesterov=True)
