@@ -152,12 +152,20 @@ def test_weights():
         refused(ValueError, f"^class_weights {message}$", v.check_weights, values, "class_weights")
 
 
-def test_dtypes():
-    for dtype in ("float32", np.float64, np.dtype(np.float32), float):
-        assert v.real_dtype(dtype) == np.dtype(dtype)
-    refused(TypeError, "^dtype is 'real'; it must be float32 or float64$", v.real_dtype, "real")
-    for dtype in (None, "float16", int, "float32,float32"):
-        refused(ValueError, "^dtype is .*; it must be float32 or float64$", v.real_dtype, dtype)
+@pytest.mark.parametrize("dtype", ["float32", np.float64, np.dtype("f4"), float])
+def test_real_dtypes(dtype):
+    assert v.real_dtype(dtype) == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "error"),
+    [
+        *((dtype, ValueError) for dtype in (None, "float16", int, np.complex64, object, "f4,f4")),
+        *((dtype, TypeError) for dtype in ("nonsense", 3, np.zeros)),
+    ],
+)
+def test_a_dtype_that_is_not_real_is_named(dtype, error):
+    refused(error, "^dtype is .*; it must be float32 or float64$", v.real_dtype, dtype)
 
 
 def test_generators():
