@@ -42,7 +42,7 @@ from nerva.models.compaction import DeadNeurons, dead_neurons
 from nerva.models.mlp import MLP
 from nerva.models.pruning import pruned
 from nerva.models.sequential import Sequential
-from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, RMSprop
+from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, Optimizer, RMSprop
 from nerva.parameters import Parameter
 from nerva.saving.weights import load_weights, save_weights
 from nerva.schedules import (
@@ -121,6 +121,7 @@ __all__ = [
     "NegativeLogLikelihood",
     "Nesterov",
     "OneCycle",
+    "Optimizer",
     "Parameter",
     "Profile",
     "RMSprop",

@@ -1,4 +1,4 @@
-"""Optimizers against NumPy's float64, step after step, and whose momentum is whose."""
+"""SGD, Momentum and Nesterov against NumPy's float64, step after step, and whose momentum is whose."""
 
 import copy
 import math
@@ -11,7 +11,7 @@ import nerva
 from nerva.optimizers import OPTIMIZERS
 from nerva.parameters import Parameter
 
-from . import reference
+from .. import reference  # noqa: TID252
 
 RATES = (0.1, 0.1, 0.5, 0.01, 0.0, 0.2)
 DECAYS = (0.0, 0.01)
@@ -156,14 +156,3 @@ def test_weight_decay_pulls_sparse_dense_and_bias_alike(optimizer):
 def test_a_wrong_setting_is_named(make, error, name):
     with pytest.raises(error, match=rf"^{name} is"):
         make()
-
-
-def test_defaults_and_names():
-    assert repr(nerva.SGD()) == "SGD(weight_decay=0.0)"
-    assert repr(nerva.Nesterov(weight_decay=0.1)) == "Nesterov(weight_decay=0.1, momentum=0.9)"
-    assert (
-        repr(nerva.Adam(clip_value=1))
-        == "Adam(weight_decay=0.0, clip_value=1.0, beta1=0.9, beta2=0.999, epsilon=1e-08)"
-    )
-    assert list(OPTIMIZERS) == ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lion"]
-    assert nerva.Momentum().momentum == nerva.Nesterov().momentum == 0.9
