@@ -18,6 +18,7 @@ from nerva._kernels.csr import CSR
 from nerva._kernels.losses import softmax
 from nerva._kernels.memory import Array, empty_batch
 from nerva._kernels.products import gemm
+from nerva.backends.cost_model import BackendSetting
 from nerva.initializers import Initializer, initial_values
 from nerva.layers import LEAKY_SLOPE, SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
@@ -225,7 +226,7 @@ def pruned(
     init: str | Initializer = "xavier",
     dtype: npt.DTypeLike = np.float32,
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendSetting = "auto",
 ) -> Sequential:
     """Return a sparse multi-layer perceptron whose weights are the best of a dense one by a criterion.
 

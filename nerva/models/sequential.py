@@ -163,7 +163,7 @@ class Sequential:
         given, delta, profile = DY, False, recorder()
         for i in range(len(self.layers) - 1, self._first - 1, -1):
             layer, below = self.layers[i], None
-            if i > self._first and layer.goes_through and self.layers[i - 1].fused is not None:
+            if i > self._first and layer.fuses_below and self.layers[i - 1].fused is not None:
                 below = self.layers[i - 1]
             # The loss keeps its gradient; that of a layer is nobody's once the next one has it.
             overwrite = DY is not given
