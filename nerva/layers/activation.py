@@ -135,18 +135,19 @@ class Activation(Layer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], prefix: str = "") -> Self:
         """Return the layer of a config and arrays, built if it has any; see Layer.from_config."""
-        features, out = config["in"], config["out"]
+        built = (config["in"], config["out"]) != (None, None)
+        features = int(config["in"]) if built else 0
+        if built and int(config["out"]) != features:
+            raise ArraysMismatch(f"an activation has as many outputs as inputs, {features}, not {config['out']}")
         layer = cls(from_config(config["activation"]))
-        if out != features:
-            raise ArraysMismatch(f"an activation has as many outputs as inputs, not {features} and {out}")
         function = as_object(layer.activation)
-        if isinstance(function, SReLU) and features is not None:
+        if isinstance(function, SReLU) and built:
             # Checked before `build`, which allocates what the config says.
-            n, name = 4 * (int(features) if function.per == "neuron" else 1), f"{prefix}srelu"
+            n, name = 4 * (features if function.per == "neuron" else 1), f"{prefix}srelu"
             values = find(arrays, name)
             if values.shape != (n,) or values.dtype not in (np.float32, np.float64):
                 raise ValueError(f"{name} must be {n} finite numbers, float32 or float64")
-            layer.build(int(features), values.dtype)
+            layer.build(features, values.dtype)
             layer.fill_parameters(arrays, prefix)
         return layer
 

@@ -243,10 +243,12 @@ class SparseLinear(Affine):
         return {"indptr": self.weight.indptr, "indices": self.weight.indices, "values": self.weight.values, **rest}
 
     def assign(self, other: Layer) -> None:
-        """Take the CSR matrix of another SparseLinear, no copy, and set the other arrays; see Layer.assign."""
+        """Take the CSR matrix of another SparseLinear, no copy, and set the other parameters; see Layer.assign."""
         assert isinstance(other, SparseLinear)
         self.weight = other.weight
-        super().assign(other)
+        for mine, theirs in zip(self.parameters()[1:], other.parameters()[1:], strict=True):
+            mine.values[:] = theirs.values
+        self._forget_optimizers()
 
     @classmethod
     def from_weight(cls, weight: Any, bias: Array | None = None, **settings: Any) -> Self:

@@ -60,7 +60,7 @@ def compact(layers: Sequence[Any]) -> list[Layer]:
         for layer in group:
             if layer.activation in ("softmax", "log_softmax"):
                 raise ValueError(f"{layer!r} couples the neurons of a hidden layer: without some, the others change")
-    linear = [group[0].take_features(np.arange(group[0].out_features)) for group in groups]
+    linear = [group[0].astype(group[0].dtype) for group in groups]
     # Forward first: the neurons of the next layer that had only constant inputs are constant themselves then.
     for below, group, above in zip(linear, groups, linear[1:], strict=False):
         _fold_constants(below, group[1:], above)
