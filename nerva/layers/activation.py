@@ -24,6 +24,7 @@ from nerva.parameters import Parameter, Step
 from nerva.validation import real_dtype
 
 FUSED = frozenset(ACTIVATIONS.values())
+IDENTITY = ACTIVATIONS["identity"], 0.0
 EVERY = slice(None)
 
 
@@ -104,6 +105,7 @@ class Activation(Layer):
         For the other flags see Layer.backward.
         """
         X, Y = self.saved_for_backward(DY)
+        # The layer above has differentiated this activation, which is the whole layer.
         if delta:
             return DY
         DX = DY if overwrite else self._input_gradients.take(X.shape[1])
@@ -118,8 +120,9 @@ class Activation(Layer):
                 step(parameter)
         else:
             column_softmax_backward(DY, Y, self.activation == "log_softmax", DX)
+            # The softmax kernel adds up no bias gradient; the backward pass of the identity does.
             if bias_gradient is not None:
-                activation_backward(DX, Y, ACTIVATIONS["identity"], 0.0, DX, bias_gradient)
+                activation_backward(DX, Y, *IDENTITY, DX, bias_gradient)
         return DX if input_gradient else None
 
     def parameters(self) -> list[Parameter]:

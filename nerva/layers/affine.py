@@ -14,7 +14,7 @@ from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.sparse_inputs import SparseBatch
 from nerva.activations import Activation as Function
 from nerva.activations import LeakyReLU, check_activation, from_config, to_config
-from nerva.layers.activation import EVERY, Activation, fused_code
+from nerva.layers.activation import EVERY, IDENTITY, Activation, fused_code
 from nerva.layers.arrays import ArraysMismatch, find
 from nerva.layers.dropout import MaskKeys
 from nerva.layers.layer import Features, Layer
@@ -64,7 +64,7 @@ class Affine(Weighted):
         self.drop_connect = check_below_one(drop_connect, "drop_connect")
         # Kernels compute a fused activation within the product; any other is a layer of its own behind it.
         self.fused = fused_code(activation)
-        self._code, self._alpha = self.fused or (0, 0.0)
+        self._code, self._alpha = self.fused or IDENTITY
         self._unfused = None if self.fused else Activation(activation).build(self.out_features, self.dtype)
         self._DZ: Array | None = None
         self._outputs = Buffer(self.out_features, self.dtype)
@@ -88,6 +88,7 @@ class Affine(Weighted):
         (sparse_inputs if isinstance(X, SparseBatch) else products).check_batch(X, "X", self.dtype, self.in_features)
         Y = self._outputs.take(X.shape[1])
         dropping = training and self._keys is not None
+        # The backward pass uses the same masked weights, and the same key for the gradient.
         if dropping:
             assert self._keys is not None
             self._drop(self._keys.next())
@@ -96,6 +97,7 @@ class Affine(Weighted):
         else:
             self._product(X, Y, dropping)
         self._X, self._Y = (X, Y) if training else (None, None)
+        # The DZ of an earlier batch, with this X, would be the factors of no gradient.
         self._DZ = None
         return Y if self._unfused is None else self._unfused.forward(Y, training=training)
 
@@ -119,6 +121,7 @@ class Affine(Weighted):
             raise RuntimeError("backward needs a forward pass with training=True before it")
         if below is not None:
             self.check_below(below)
+        # A layer above that differentiated another activation would have done nothing, or the wrong thing.
         if delta and self.fused is None:
             raise RuntimeError("delta is set, but this activation is not fused: no layer above can differentiate it")
         N = self._X.shape[1]
@@ -128,7 +131,7 @@ class Affine(Weighted):
             assert DZ is not None
             DY, delta = DZ, True
         # DY is the caller's, so DZ needs memory of its own unless both are the same.
-        DZ = DY if delta or self._code == 0 else self._deltas.take(N)
+        DZ = DY if delta or self._code == IDENTITY[0] else self._deltas.take(N)
         if isinstance(self._X, SparseBatch):
             if input_gradient:
                 raise ValueError("input_gradient is True, but X was sparse; there is no gradient for it")
@@ -144,6 +147,7 @@ class Affine(Weighted):
         """Run the backward pass for a batch of sparse samples."""
         if not delta:
             self.through_activation(DY, Y, DZ)
+        # Only the pattern of the weights is read, which masking leaves as it is.
         sparse_inputs.gradient(self.weight, DZ, X, self.weight_gradient)
         self._finish_gradient(step)
 

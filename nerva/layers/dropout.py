@@ -37,6 +37,7 @@ class MaskKeys:
 
         G. L. Steele, D. Lea & C. H. Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
         """
+        # Modulo 2^64, as the kernels compute; Python's integers would grow.
         x = (self.seed + self.count * 0xD1B54A32D192ED03) % 2**64
         x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
         x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
@@ -55,7 +56,7 @@ class Dropout(Layer):
     rng : numpy.random.Generator or seed of the masks, or None for a fresh one
 
     >>> nerva.Dropout(0.5, rng=0).forward(np.ones((1, 6), np.float32))
-    array([[0., 2., 0., 2., 2., 2.]], dtype=float32)
+    array([[0., 0., 2., 2., 2., 2.]], dtype=float32)
 
     N. Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR 2014.
     """
@@ -100,8 +101,9 @@ class Dropout(Layer):
         self.check_below(below)
         if not input_gradient:
             return None
-        if Y is X and below is None:
+        if Y is X and below is None:  # nothing was dropped
             return DY
+        # The mask is computed from the present key, which is that of the last forward pass in training.
         DX = DY if overwrite else self._input_gradients.take(X.shape[1])
         if below is not None and below.fused is not None:
             rate = self.rate if Y is not X else 0.0
@@ -124,7 +126,7 @@ class Dropout(Layer):
         return self._copy()
 
     def take_features(self, kept: Features) -> "Dropout":
-        """Return a copy for any features: row i is dropped by the mask of row i, whichever feature it is."""
+        """Return a copy for any features; masks go by rows of the batch, so a feature's mask is another one then."""
         return self._copy()
 
     def _copy(self) -> "Dropout":

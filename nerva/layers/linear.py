@@ -145,7 +145,7 @@ class Linear(Affine):
         return self.weight
 
     def entries(self) -> Entries:
-        """Return the coordinates and values of all K x D weights."""
+        """Return the coordinates and values, these in the memory in use, of all K x D weights."""
         row, column = np.divmod(np.arange(self.nnz), self.in_features)
         return Entries(row, column, self._parameters[0].values)
 

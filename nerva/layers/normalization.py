@@ -10,7 +10,7 @@ from nerva._kernels.memory import Array, Buffer, zeros
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
 from nerva.activations import Activation as Function
 from nerva.activations import check_activation, from_config, to_config
-from nerva.layers.activation import EVERY, Activation, fused_code
+from nerva.layers.activation import EVERY, IDENTITY, Activation, fused_code
 from nerva.layers.arrays import ArraysMismatch, fill, find
 from nerva.layers.layer import Features, Layer
 from nerva.parameters import Parameter, Step
@@ -59,7 +59,7 @@ class BatchNorm(Layer):
         self.activation = check_activation(activation)
         # The kernel computes a fused activation in the same pass; any other is a layer of its own behind it.
         self.fused = fused_code(activation)
-        self._code = self.fused or (0, 0.0)
+        self._code = self.fused or IDENTITY
         self._unfused = None if self.fused else Activation(activation).build(features, self.dtype)
         self._parameters = [
             Parameter("gamma", zeros(features, self.dtype)),
@@ -147,7 +147,7 @@ class BatchNorm(Layer):
         if input_gradient:
             DX = DY if overwrite else self._input_gradients.take(X.shape[1])
         gamma, beta = self._parameters
-        code, alpha = (0, 0.0) if delta else self._code
+        code, alpha = IDENTITY if delta else self._code
         batch_norm_backward(
             DY, Y, X, gamma.values, self._mean, self._inverse, code, alpha, DX, gamma.gradient, beta.gradient
         )

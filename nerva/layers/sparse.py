@@ -80,15 +80,8 @@ class SparseLinear(Affine):
         self._choices = ChoiceCache()
         rng = as_generator(rng)
         if weight is None:
-            weight = draw_weight(
-                (self.out_features, self.in_features),
-                density=density,
-                support=support,
-                init=init,
-                fan=fan,
-                rng=rng,
-                dtype=self.dtype,
-            )
+            drawn: dict[str, Any] = {"density": density, "support": support, "init": init, "fan": fan}
+            weight = draw_weight((self.out_features, self.in_features), **drawn, rng=rng, dtype=self.dtype)
         self._weight = weight
         self._register(weight.values)
         self._start_dropping(rng)
@@ -168,7 +161,7 @@ class SparseLinear(Affine):
         products.spmm(weight, X, Y, self.bias, self._code, self._alpha, backend)
 
     def _drop(self, key: int) -> None:
-        # A twin has values of its own on the same pattern; rewiring, or another weight, needs a new one.
+        # A twin has values of its own on the same pattern, until W is rewired or replaced.
         if self._masked_weight is None or not self._masked_weight.is_twin_of(self.weight):
             self._masked_weight = self.weight.twin()
         drop_vector(self.weight.values, key, self.drop_connect, self._masked_weight.values)
@@ -239,8 +232,8 @@ class SparseLinear(Affine):
 
     def arrays(self) -> dict[str, Array]:
         """Return "indptr", "indices", "values", "bias" if there is one, and the parameters of an SReLU: no copies."""
-        rest = {parameter.name: parameter.values for parameter in self.parameters() if parameter.name != "weight"}
-        return {"indptr": self.weight.indptr, "indices": self.weight.indices, "values": self.weight.values, **rest}
+        W, rest = self.weight, {parameter.name: parameter.values for parameter in self.parameters()[1:]}
+        return {"indptr": W.indptr, "indices": W.indices, "values": W.values, **rest}
 
     def assign(self, other: Layer) -> None:
         """Take the CSR matrix of another SparseLinear, no copy, and set the other parameters; see Layer.assign."""
@@ -298,5 +291,5 @@ class SparseLinear(Affine):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._parameters[0].values = self.weight.values
+        self._parameters[0].values = self.weight.values  # of which unpickling made two arrays
         self._share_bias()

@@ -37,6 +37,7 @@ class Weighted(Layer):
 
     def _register(self, weights: Array) -> None:
         """Make the parameters anew, without optimizer state, for a flat vector of weights."""
+        # Memory shared with the layer: optimizers change both in place.
         self._parameters = [Parameter("weight", weights)]
         if self._bias is not None:
             self._parameters.append(Parameter("bias", self._bias))

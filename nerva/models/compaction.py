@@ -114,13 +114,13 @@ def _fold_constants(below: Affine, others: Sequence[Any], above: Affine) -> None
     if above.bias is None:
         constant, outputs = constant[outputs == 0], outputs[outputs == 0]
     row, column, value = above.entries()
-    numbers = np.flatnonzero(np.isin(column, constant))
+    folded = np.flatnonzero(np.isin(column, constant))
     if above.bias is not None:
         inputs = np.zeros(above.in_features)
         inputs[constant] = outputs
-        added = np.bincount(row[numbers], value[numbers] * inputs[column[numbers]], above.out_features)
+        added = np.bincount(row[folded], value[folded] * inputs[column[folded]], above.out_features)
         above.bias += added.astype(above.dtype)
-    above.remove_weights(numbers)
+    above.remove_weights(folded)
 
 
 def _constant_outputs(layer: Affine, others: Sequence[Any]) -> Array:

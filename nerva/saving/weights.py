@@ -43,11 +43,11 @@ def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: Lay
 
     Raises TypeError, ValueError or OSError, which name what is wrong.
 
-    >>> nerva.save_weights(nerva.MLP([4, 3, 2], density=0.5), "weights.npz")
+    >>> nerva.save_weights(nerva.MLP([20, 10, 2], density=0.5, distribution="uniform"), "weights.npz")
     >>> nerva.load_weights("weights.npz")
     Sequential([
-        SparseLinear(4, 3, density=0.5, activation='relu', dtype='float32'),
-        SparseLinear(3, 2, density=0.5, activation='identity', dtype='float32'),
+        SparseLinear(20, 10, density=0.5, activation='relu', dtype='float32'),
+        SparseLinear(10, 2, density=0.5, activation='identity', dtype='float32'),
     ])
     """
     check_model(model, layout)
