@@ -116,9 +116,19 @@ class BatchNorm(Layer):
                 "of an epoch too"
             )
         Y = self._outputs.take(N)
-        mean, inverse = (self._mean, self._inverse) if training else (None, None)
-        running = self.running_mean, self.running_variance
-        batch_norm(X, self.gamma, self.beta, self.epsilon, self.momentum, *self._code, Y, mean, inverse, *running)
+        batch_norm(
+            X,
+            self.gamma,
+            self.beta,
+            self.epsilon,
+            self.momentum,
+            *self._code,
+            Y,
+            mean=self._mean if training else None,
+            inverse=self._inverse if training else None,
+            running_mean=self.running_mean,
+            running_variance=self.running_variance,
+        )
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y if self._unfused is None else self._unfused.forward(Y, training=training)
 
@@ -149,7 +159,17 @@ class BatchNorm(Layer):
         gamma, beta = self._parameters
         code, alpha = IDENTITY if delta else self._code
         batch_norm_backward(
-            DY, Y, X, gamma.values, self._mean, self._inverse, code, alpha, DX, gamma.gradient, beta.gradient
+            DY,
+            Y,
+            X,
+            gamma.values,
+            self._mean,
+            self._inverse,
+            code,
+            alpha,
+            DX=DX,
+            Dgamma=gamma.gradient,
+            Dbeta=beta.gradient,
         )
         # After the kernel, which needs the gamma of the forward pass.
         if step is not None:
