@@ -18,7 +18,7 @@ from nerva.backends.cost_model import (
     FORWARD,
     INPUT,
     WEIGHT,
-    Plan,
+    BackendChoice,
     choose,
     is_open,
     seconds,
@@ -133,9 +133,9 @@ def test_when_it_is_measured_at_all(K, D, nnz, N, wanted, monkeypatch):
     asked = []
     monkeypatch.setattr(calibration, "costs", lambda dtype: asked.append(dtype) or FAST_MKL)
     assert is_open(K, D, nnz, N) == wanted
-    assert calibration.plan("auto", K, D, nnz, N, FLOAT) == FIXED["mkl" if wanted else "native"]
+    assert calibration.choose_backends("auto", K, D, nnz, N, FLOAT) == FIXED["mkl" if wanted else "native"]
     for backend in ("native", "mkl", "dense"):
-        assert calibration.plan(backend, K, D, nnz, N, FLOAT) == FIXED[backend]
+        assert calibration.choose_backends(backend, K, D, nnz, N, FLOAT) == FIXED[backend]
     assert asked == [FLOAT] * wanted
 
 
@@ -168,7 +168,7 @@ def test_auto_is_right_whatever_is_chosen(forward, by_input, by_weight, dtype, a
     )
     for N in (5, 130, 0, 1):
         assert_right(layer, N)
-    assert layer._plan(5) == (forward, (by_input, by_weight), by_weight)
+    assert layer._choice(5) == (forward, (by_input, by_weight), by_weight)
     optimizers = nerva.Nesterov(weight_decay=0.1), nerva.Nesterov(weight_decay=0.1)
     for N in (7, 130):
         X, DY = batch(layer, N)
@@ -182,13 +182,18 @@ def test_auto_is_right_whatever_is_chosen(forward, by_input, by_weight, dtype, a
 
 def test_the_products_go_where_the_plan_says(monkeypatch):
     """And the way back in one where all of it is native."""
-    called, plan = [], Plan("mkl", ("dense", "dense"), "native")
-    monkeypatch.setattr(calibration, "plan", lambda *_: plan)
+    called, choice = [], BackendChoice("mkl", ("dense", "dense"), "native")
+    monkeypatch.setattr(calibration, "choose_backends", lambda *_: choice)
+
+    def record(name, real):
+        def call(*arguments, **keywords):
+            called.append((name, None if keywords else arguments[-1]))  # the backend, which sparse_backward has none of
+            return real(*arguments, **keywords)
+
+        monkeypatch.setattr(sparse.products, name, call)
+
     for name in ("spmm", "sddmm", "spmm_t", "sparse_backward"):
-        real = getattr(sparse.products, name)
-        monkeypatch.setattr(
-            sparse.products, name, lambda *a, name=name, real=real: called.append((name, a[-1])) or real(*a)
-        )
+        record(name, getattr(sparse.products, name))
     layer = nerva.SparseLinear(23, 17, density=0.4)
     X, DY = batch(layer, 5)
     layer.forward(X)
@@ -196,7 +201,7 @@ def test_the_products_go_where_the_plan_says(monkeypatch):
     assert called == [("spmm", "mkl"), ("sddmm", "dense"), ("spmm_t", "dense")]
     layer.backward(DY, input_gradient=False)
     assert called[3:] == [("sparse_backward", None)]
-    plan, layer.weight, called[:] = Plan("native", ("native", "native"), "dense"), layer.weight, []
+    choice, layer.weight, called[:] = BackendChoice("native", ("native", "native"), "dense"), layer.weight, []
     layer.forward(X)
     layer.backward(DY)
     layer.backward(DY, input_gradient=False)
@@ -206,8 +211,10 @@ def test_the_products_go_where_the_plan_says(monkeypatch):
 def test_the_choice_is_made_once_for_a_batch_and_threads(always_open, monkeypatch):
     always_open(FAST_MKL)
     asked = []
-    real = calibration.plan
-    monkeypatch.setattr(calibration, "plan", lambda *arguments: asked.append(arguments[4]) or real(*arguments))
+    real = calibration.choose_backends
+    monkeypatch.setattr(
+        calibration, "choose_backends", lambda *arguments: asked.append(arguments[4]) or real(*arguments)
+    )
     layer = nerva.SparseLinear(23, 17, density=0.4)
     for N in (5, 5, 6, 5, 6):
         X, DY = batch(layer, N)
@@ -222,14 +229,14 @@ def test_the_choice_is_made_once_for_a_batch_and_threads(always_open, monkeypatc
     assert asked == [5, 6, 6, 6]
     for N in range(200):
         layer.forward(batch(layer, N)[0])
-    assert len(layer._plans) <= 64
+    assert len(layer._choices) <= 64
 
 
 def test_another_backend_may_be_set():
     layer = nerva.SparseLinear(23, 17, density=0.4)
     for backend in ("native", "dense", "mkl"):
         layer.backend = backend
-        assert layer._plan(5) == FIXED[backend]
+        assert layer._choice(5) == FIXED[backend]
     layer.backend = "cuda"
     with pytest.raises(ValueError, match="backend"):
         layer.forward(batch(layer, 5)[0])
@@ -243,7 +250,7 @@ def test_a_copy_chooses_for_itself(clone, always_open):
     layer.forward(X)
     always_open(made_up())
     twin = clone(layer)
-    assert (twin._plan(5).forward, layer._plan(5).forward) == ("native", "mkl")
+    assert (twin._choice(5).forward, layer._choice(5).forward) == ("native", "mkl")
     np.testing.assert_allclose(twin.forward(X), layer.forward(X), rtol=1e-4, atol=1e-6)
 
 
@@ -278,12 +285,12 @@ def test_dense_memory_is_counted():
 
 def test_a_known_choice_takes_no_time():
     layer = nerva.SparseLinear(23, 17, density=0.4)
-    layer._plan(100)
+    layer._choice(100)
 
     def best(runs=2000):
         start = time.perf_counter()
         for _ in range(runs):
-            layer._plan(100)
+            layer._choice(100)
         return (time.perf_counter() - start) / runs
 
     assert min(best() for _ in range(5)) < 5e-6  # 0.3 on a quiet machine

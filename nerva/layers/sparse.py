@@ -178,9 +178,9 @@ class SparseLinear(Affine):
         if backends == ("native", "native"):
             self._backward_fused(back, step)
         else:
-            self._backward_apart(back, step, *backends)
+            self._backward_unfused(back, step, *backends)
 
-    def _backward_apart(self, back: Backward, step: Step | None, by_input: str, by_weight: str) -> None:
+    def _backward_unfused(self, back: Backward, step: Step | None, by_input: str, by_weight: str) -> None:
         """Run the backward pass one product after the other."""
         X, Y, DY, DZ, DX, delta, below = back
         W = self._weight_in_use(self._keys is not None)
