@@ -27,7 +27,8 @@ from nerva.backends.config import config, package_version, show_config
 from nerva.datasets import Augment
 from nerva.inspection import plots
 from nerva.inspection.gradients import GradientReport, check_gradients
-from nerva.interop.torch import from_torch, to_torch
+from nerva.interop.from_torch import from_torch
+from nerva.interop.to_torch import to_torch
 from nerva.layers import Activation, BatchNorm, Dropout, Linear, SparseLinear
 from nerva.losses import (
     CrossEntropy,

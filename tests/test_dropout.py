@@ -1,6 +1,5 @@
-"""Dropout of outputs and of weights: how many stay, that seed and step alone decide which, and the gradients."""
+"""The kernels of dropout: how many entries stay, that the key alone decides which, and the gradients."""
 
-import copy
 import pickle
 
 import numpy as np
@@ -21,25 +20,11 @@ from .reference import (
     assert_refuses_wrong_arrays,
     assert_same_bits,
     assert_within,
+    stays,
 )
 
 FRAMES = st.tuples(st.integers(0, 17), st.integers(0, 17))
 MASK64 = 2**64 - 1
-
-
-def stays(key, row, N, rate):
-    """Which of the N numbers of a row stay, by the definition, in Python's integers."""
-    x = (key + 0x9E3779B97F4A7C15 * (row + 1)) & MASK64
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK64
-    x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK64
-    x ^= x >> 31
-    start, stride = x & 0xFFFFFFFF, x >> 32 | 1
-    if (stride ^ stride >> 1).bit_count() < 12:
-        stride ^= 0xAAAAAAAA
-    places = (start + np.arange(N, dtype=np.uint64) * stride) & 0xFFFFFFFF
-    places = (places ^ places >> 16) * 0x7FEB352D & 0xFFFFFFFF
-    places = (places ^ places >> 15) * 0x846CA68B & 0xFFFFFFFF
-    return (places ^ places >> 16) <= max(int((1 - rate) * 2**32) - 1, 0)
 
 
 # ---- the kernels
@@ -153,132 +138,6 @@ def test_wrong_arguments_are_refused(dtype, name):
     for key in (-1, 2**64, "key"):
         with pytest.raises((TypeError, ValueError, OverflowError)):
             call(key=key)
-
-
-# ---- the layer
-def test_the_layer(dtype, rng):
-    layer, X = nerva.Dropout(0.4, rng=3), rng.standard_normal((30, 50)).astype(dtype)
-    assert layer.forward(X, training=False) is X
-    Y = layer.forward(X).copy()
-    kept = Y != 0
-    assert 0.5 < kept.mean() < 0.7
-    np.testing.assert_allclose(Y[kept], X[kept] / 0.6, rtol=1e-6)
-    DY = rng.standard_normal(X.shape).astype(dtype)
-    np.testing.assert_allclose(layer.backward(DY), np.where(kept, DY / 0.6, 0), rtol=1e-6)
-    again = layer.forward(X).copy()
-    assert not np.array_equal(Y, again)
-    same = nerva.Dropout(0.4, rng=3)
-    assert_same_bits(same.forward(X).copy(), Y)
-    for twin in (copy.deepcopy(same), pickle.loads(pickle.dumps(same))):
-        assert_same_bits(twin.forward(X).copy(), again, "a copy goes on where the original stood")
-    idle = nerva.Dropout(0.0)
-    assert idle.forward(X) is X
-    assert idle.backward(DY) is DY
-    assert idle.backward(DY, input_gradient=False) is None
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1.0, 1, np.nan, "0.5", None, True])
-def test_wrong_rates_are_named(rate):
-    for make, name in (
-        (lambda: nerva.Dropout(rate), "rate"),
-        (lambda: nerva.Linear(3, 2, drop_connect=rate), "drop_connect"),
-        (lambda: nerva.SparseLinear(3, 2, density=0.5, drop_connect=rate), "drop_connect"),
-        (lambda: nerva.MLP([3, 2, 2], dropout=rate), "dropout"),
-        (lambda: nerva.MLP([3, 2, 2], drop_connect=rate), "drop_connect"),
-    ):
-        with pytest.raises((TypeError, ValueError), match=rf"\b{name}\b"):
-            make()
-
-
-def test_a_layer_has_settled_on_its_features_and_dtype():
-    layer = nerva.Dropout(0.5)
-    layer.forward(np.ones((4, 3), np.float32))
-    with pytest.raises(ValueError, match="shape"):
-        layer.forward(np.ones((5, 3), np.float32))
-    with pytest.raises(TypeError, match="dtype"):
-        layer.forward(np.ones((4, 3)))
-    for X in (None, [[1.0]], np.ones(3), np.ones((2, 2), int), np.ones((4, 6))[:, ::2]):
-        with pytest.raises((TypeError, ValueError), match="X"):
-            nerva.Dropout(0.5).forward(X)
-
-
-# ---- DropConnect
-def make(kind, **settings):
-    if kind == "linear":
-        return nerva.Linear(13, 9, rng=5, drop_connect=0.3, **settings)
-    return nerva.SparseLinear(13, 9, density=0.5, rng=5, backend=kind, drop_connect=0.3, **settings)
-
-
-def flat(layer):
-    return layer.parameters()[0].values
-
-
-def positions(layer):
-    """Where the weights are in a matrix (K, D)."""
-    if isinstance(layer, nerva.Linear):
-        return np.divmod(np.arange(9 * 13), 13)
-    return np.repeat(np.arange(9), np.diff(layer.weight.indptr)), layer.weight.indices
-
-
-@pytest.mark.parametrize("stepped", [False, True])
-@pytest.mark.parametrize("kind", ["linear", "native", "mkl", "dense", "auto"])
-def test_weights_dropped(kind, stepped, dtype, rng):
-    layer = make(kind, activation="tanh", bias=False, dtype=dtype)
-    X, DY = rng.standard_normal((13, 20)).astype(dtype), rng.standard_normal((9, 20)).astype(dtype)
-    seed = layer._keys.seed
-    for step in (1, 2):
-        before = flat(layer).astype(np.float64)
-        Y = layer.forward(X).copy()
-        assert layer._keys.count == step
-        assert layer._keys.seed == seed
-        mask = np.concatenate([stays(layer._keys.now, row, 1024, 0.3) for row in range(2)])[: len(before)] / 0.7
-        W = np.zeros((9, 13))
-        W[positions(layer)] = before * mask
-        wanted = np.tanh(W @ X)
-        np.testing.assert_allclose(Y, wanted, rtol=1e-4, atol=1e-5)
-        assert_same_bits(flat(layer).astype(np.float64), before, "the weights themselves")
-        DZ = DY * (1 - wanted**2)
-        DX = layer.backward(DY, step=nerva.SGD().at(0.1) if stepped else None)
-        np.testing.assert_allclose(DX, W.T @ DZ, rtol=1e-4, atol=1e-5)
-        gradient = (DZ @ X.T)[positions(layer)] * mask
-        if stepped:
-            np.testing.assert_allclose(flat(layer), before - 0.1 * gradient, rtol=1e-4, atol=1e-5)
-        else:
-            np.testing.assert_allclose(layer.parameters()[0].gradient, gradient, rtol=1e-4, atol=1e-4)
-            assert not layer.parameters()[0].gradient[mask == 0].any()
-
-
-@pytest.mark.parametrize("kind", ["linear", "native", "mkl", "dense"])
-def test_no_weight_is_dropped_in_evaluation(kind, rng):
-    layer, X = make(kind), rng.standard_normal((13, 4)).astype(np.float32)
-    W = np.zeros((9, 13))
-    W[positions(layer)] = flat(layer)
-    layer.forward(X)
-    np.testing.assert_allclose(layer.forward(X, training=False), W @ X, rtol=1e-4, atol=1e-5)
-
-
-def test_it_holds_one_more_vector_of_weights_and_no_second_pattern(rng):
-    layer, plain = make("native"), nerva.SparseLinear(13, 9, density=0.5, rng=5)
-    X, DY = rng.standard_normal((13, 20)).astype(np.float32), rng.standard_normal((9, 20)).astype(np.float32)
-    assert_same_bits(flat(layer), flat(plain), "the seed of masks is drawn last")
-    for one in (layer, plain):
-        one.forward(X)
-        one.backward(DY)
-    assert layer.nbytes == plain.nbytes + 4 * layer.nnz
-
-
-def test_the_weight_may_be_replaced_and_the_layer_copied(rng):
-    layer, X = make("native"), rng.standard_normal((13, 4)).astype(np.float32)
-    layer.forward(X)
-    twins = [pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)]
-    wanted = layer.forward(X).copy()
-    for twin in twins:
-        assert_same_bits(twin.forward(X).copy(), wanted)
-        assert repr(twin) == repr(layer)
-    layer.weight = nerva.CSR.from_dense(np.eye(9, 13, dtype=np.float32))
-    Y = layer.forward(X)
-    kept = stays(layer._keys.now, 0, 9, 0.3)
-    np.testing.assert_allclose(Y, X[:9] * kept[:, None] / 0.7, rtol=1e-6)
 
 
 def test_a_twin_shares_the_pattern_and_outlives_its_original(dtype, rng):

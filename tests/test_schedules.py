@@ -78,6 +78,50 @@ def test_fit_tells_the_loss(validated):
     assert falling.rate == pytest.approx(0.1 * 0.5**3)
 
 
+@pytest.mark.parametrize(
+    ("epoch", "rate"), [(0, 0.4), (1.99, 0.4), (2, 0.2), (2.01, 0.2), (4.99, 0.2), (5.0, 0.1), (1000, 0.1)]
+)
+def test_multi_step_falls_at_its_milestones(epoch, rate):
+    assert nerva.MultiStep(0.4, milestones=[2, 5], gamma=0.5)(epoch) == pytest.approx(rate)
+    assert nerva.MultiStep(0.4, milestones=np.array([2, 5]), gamma=0.5)(epoch) == pytest.approx(rate)
+
+
+def test_schedules_and_what_becomes_one():
+    assert nerva.MultiStep(0.1, ())(99) == nerva.Constant(0.1)(99) == nerva.schedules.as_schedule(0.1)(0) == 0.1
+    assert nerva.MultiStep(0.1, [0, 0])(0) == pytest.approx(0.001)
+    assert nerva.schedules.as_schedule(np.float32(0.5))(3.3) == 0.5
+    assert nerva.schedules.as_schedule(0)(1) == 0
+    assert nerva.schedules.as_schedule(math.sqrt) is math.sqrt
+    multi = nerva.MultiStep(0.1, [1])
+    assert nerva.schedules.as_schedule(multi) is multi
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "name"),
+    [
+        (lambda: nerva.Constant(-1), ValueError, "rate"),
+        (lambda: nerva.Constant(math.nan), ValueError, "rate"),
+        (lambda: nerva.Constant("0.1"), TypeError, "rate"),
+        (lambda: nerva.Constant("fast"), TypeError, "rate"),
+        (lambda: nerva.MultiStep(math.inf, [1]), ValueError, "rate"),
+        (lambda: nerva.MultiStep(0.1, [1], gamma=-0.1), ValueError, "gamma"),
+        (lambda: nerva.MultiStep(0.1, [1], gamma=None), TypeError, "gamma"),
+        (lambda: nerva.MultiStep(0.1, [5, 2]), ValueError, "milestones"),
+        (lambda: nerva.MultiStep(0.1, [-1, 2]), ValueError, "milestones"),
+        (lambda: nerva.MultiStep(0.1, [1, math.nan]), ValueError, "milestones"),
+        (lambda: nerva.MultiStep(0.1, ["1"]), TypeError, "milestones"),
+        (lambda: nerva.MultiStep(0.1, 50), TypeError, "milestones"),
+        (lambda: nerva.schedules.as_schedule(-0.1), ValueError, "schedule"),
+        (lambda: nerva.schedules.as_schedule(None), TypeError, "schedule"),
+        (lambda: nerva.schedules.as_schedule("constant"), TypeError, "schedule"),
+        (lambda: nerva.validation.check_not_negative([1.0, 2.0], "gamma"), TypeError, "gamma"),
+    ],
+)
+def test_wrong_rates_are_named(make, error, name):
+    with pytest.raises(error, match=rf"^{name} is"):
+        make()
+
+
 def test_what_does_not_listen_is_left_alone():
     tell(0.1, 3.0)
     tell(nerva.Constant(0.1), 3.0)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array
+from nerva.backends.cost_model import BackendSetting
 from nerva.initializers import Initializer
 from nerva.layers import SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
@@ -40,7 +41,7 @@ def pruned(
     init: str | Initializer = "xavier",
     dtype: npt.DTypeLike = np.float32,
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendSetting = "auto",
 ) -> Sequential:
     """Return a sparse multi-layer perceptron with those weights of a dense one that a criterion keeps.
 

@@ -188,7 +188,7 @@ class Sequential:
         given, delta, profile = DY, False, recorder()
         for i in range(len(self.layers) - 1, self._first - 1, -1):
             layer, below = self.layers[i], None
-            if i > self._first and layer.goes_through and self.layers[i - 1].fused is not None:
+            if i > self._first and layer.fuses_below and self.layers[i - 1].fused is not None:
                 below = self.layers[i - 1]
             # The loss owns DY and must find it unchanged; between layers, DX may overwrite DY in place.
             overwrite = DY is not given

@@ -1,33 +1,21 @@
-"""What is measured and kept: files that come back, files that are broken, folders that cannot be written."""
+"""Costs are measured once: by threads, processes, instruction sets, and again where a file is broken."""
 
 import json
 import os
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import nerva
 from nerva._kernels import isa, mkl
 from nerva.backends import calibration
-from nerva.backends.cost_model import BATCHES, CANDIDATES, DENSITIES
 
-from .reference import made_up
+from ..reference import made_up  # noqa: TID252
 
 FLOAT = np.dtype(np.float32)
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty place for the cache; nothing is known, and measuring, which is counted, gives made-up costs."""
-    monkeypatch.setenv("NERVA_CACHE", str(tmp_path / "a" / "cache"))
-    monkeypatch.setattr(calibration, "_known", {})
-    return tmp_path / "a" / "cache"
 
 
 @pytest.fixture
@@ -41,29 +29,6 @@ def measured(monkeypatch):
 def forget(monkeypatch):
     """Do as a new process would."""
     monkeypatch.setattr(calibration, "_known", {})
-
-
-def test_what_is_measured_is_whole(folder):
-    costs = calibration.costs("float32")
-    assert {direction: tuple(backends) for direction, backends in costs.rates.items()} == CANDIDATES
-    for backends in costs.rates.values():
-        for table in backends.values():
-            assert [len(row) for row in table] == [len(BATCHES)] * len(DENSITIES)
-            assert all(isfinite(rate) and 0 < rate < 1e-3 for row in table for rate in row)
-    assert 0 < costs.step < 1e-3
-    (file,) = folder.iterdir()
-    assert calibration.load(file, calibration.identity(FLOAT)) == costs
-    assert "forward         native" in calibration.describe("float32")
-    content = json.loads(file.read_text())
-    assert content["threads"] == mkl.get_num_threads()
-    assert content["processor"] == nerva.config()["processor"]
-
-
-def test_a_disturbed_measurement_is_bounded_by_larger_products():
-    """Weights down, batch across: what took longer than a larger product was disturbed, and counts as that one."""
-    times = np.array([[1.0, 9.0, 5.0], [2.0, 3.0, 7.0], [8.0, 4.0, 6.0]])
-    wanted = [[1.0, 3.0, 5.0], [2.0, 3.0, 6.0], [4.0, 4.0, 6.0]]
-    np.testing.assert_array_equal(calibration._ascending(times), wanted)
 
 
 def test_it_is_measured_once(folder, measured, monkeypatch):
@@ -180,55 +145,6 @@ def test_a_full_disk_leaves_nothing_behind(folder, measured, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-def test_where_it_is_kept(tmp_path, monkeypatch):
-    def place():
-        return calibration.cache_file("float32").parent
-
-    monkeypatch.setenv("NERVA_CACHE", str(tmp_path / "mine"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert place() == tmp_path / "mine"
-    monkeypatch.setenv("NERVA_CACHE", "")
-    assert place() == tmp_path / "xdg" / "nerva"
-    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
-    assert place() == tmp_path / "home" / ".cache" / "nerva"
-
-    def no_home():
-        raise RuntimeError("no home")
-
-    monkeypatch.setattr(Path, "home", no_home)
-    assert calibration.cache_file("float32") is None
-    assert calibration.load(None, {"nerva": 1}) is None
-    calibration.save(None, {}, made_up())
-
-
-def test_many_may_write_at_once(folder):
-    """Whoever reads meanwhile finds the whole of one of them, or nothing."""
-    path, about = folder / "costs.json", {"nerva": "1"}
-    written, wrong = [made_up(step=n) for n in range(1, 5)], []
-    done = threading.Event()
-
-    def write(costs):
-        for _ in range(100):
-            calibration.save(path, about, costs)
-
-    def read():
-        while not done.is_set():
-            if path.exists() and calibration.load(path, about) not in written:
-                wrong.append(path.read_text())
-
-    writers = [threading.Thread(target=write, args=(costs,)) for costs in written]
-    reader = threading.Thread(target=read)
-    for thread in (*writers, reader):
-        thread.start()
-    for thread in writers:
-        thread.join()
-    done.set()
-    reader.join()
-    assert not wrong
-    assert list(folder.iterdir()) == [path]
-
-
 def test_threads_measure_once(folder, measured):
     threads = [threading.Thread(target=calibration.costs, args=("float32",)) for _ in range(4)]
     for thread in threads:
@@ -236,12 +152,6 @@ def test_threads_measure_once(folder, measured):
     for thread in threads:
         thread.join()
     assert len(measured) == 1
-
-
-def test_costs_come_back_to_the_last_bit(folder):
-    path, costs = folder / "costs.json", made_up(dense=1 / 3, mkl=0.1, step=1 / 7)
-    calibration.save(path, {}, costs)
-    assert asdict(calibration.load(path, {})) == asdict(costs)
 
 
 def test_a_wrong_dtype_is_named():
