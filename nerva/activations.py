@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from nerva._kernels.activations import ACTIVATIONS, CURVES
+from nerva._kernels.activations import ACTIVATIONS, FROM_INPUTS
 from nerva.validation import check_choice, check_flag, check_integer, check_number, check_positive
 
 
@@ -127,17 +127,17 @@ def as_object(activation: Activation) -> Activation:
 
 
 def code_of(activation: Activation) -> tuple[int, float] | None:
-    """Return the kernels' code (of ACTIVATIONS or CURVES) and number; None for SReLU and the softmaxes."""
+    """Return the kernels' code (of ACTIVATIONS or FROM_INPUTS) and number; None for SReLU and the softmaxes."""
     match as_object(activation):
         case LeakyReLU(slope) | AllReLU(slope=slope):
             # Where the slope is negative, the sign of y does not tell that of z.
-            return (ACTIVATIONS["leaky_relu"] if slope >= 0 else CURVES["all_relu"]), slope
+            return (ACTIVATIONS["leaky_relu"] if slope >= 0 else FROM_INPUTS["all_relu"]), slope
         case TReLU(epsilon):
-            return CURVES["trelu"], epsilon
+            return FROM_INPUTS["trelu"], epsilon
         case GELU(tanh):
-            return CURVES["gelu_tanh" if tanh else "gelu"], 0.0
-        case str(name) if name in ACTIVATIONS or name in CURVES:
-            return (ACTIVATIONS | CURVES)[name], 0.0
+            return FROM_INPUTS["gelu_tanh" if tanh else "gelu"], 0.0
+        case str(name) if name in ACTIVATIONS or name in FROM_INPUTS:
+            return (ACTIVATIONS | FROM_INPUTS)[name], 0.0
     return None
 
 

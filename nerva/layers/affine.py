@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels import products, sparse_inputs
-from nerva._kernels.dropout import drop_vector
+from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array, Buffer, zeros
-from nerva._kernels.sparse_inputs import SparseBatch
+from nerva._kernels.sparse_batch import SparseBatch
 from nerva.activations import Activation as Function
 from nerva.activations import LeakyReLU, check_activation
 from nerva.layers.activation import Activation, fused_code
@@ -196,7 +196,7 @@ class Affine(Layer):
         """Take a step from the gradient that is there; of dropped weights there is none."""
         if self._keys is not None:
             gradient = self._parameters[0].gradient
-            drop_vector(gradient, self._keys.now, self.drop_connect, gradient)
+            dropout_vector(gradient, self._keys.now, self.drop_connect, gradient)
         if step is not None:
             for parameter in self._parameters:
                 step(parameter)

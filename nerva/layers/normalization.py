@@ -106,10 +106,10 @@ class BatchNorm(Layer):
             self.momentum,
             *self._code,
             Y,
-            mean,
-            inverse,
-            self.running_mean,
-            self.running_variance,
+            mean=mean,
+            inverse=inverse,
+            running_mean=self.running_mean,
+            running_variance=self.running_variance,
         )
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y if self._after is None else self._after.forward(Y, training=training)
@@ -136,7 +136,17 @@ class BatchNorm(Layer):
         gamma, beta = self._parameters
         code, alpha = (0, 0.0) if delta else self._code
         batch_norm_backward(
-            DY, Y, X, gamma.values, self._mean, self._inverse, code, alpha, DX, gamma.gradient, beta.gradient
+            DY,
+            Y,
+            X,
+            gamma.values,
+            self._mean,
+            self._inverse,
+            code,
+            alpha,
+            DX=DX,
+            Dgamma=gamma.gradient,
+            Dbeta=beta.gradient,
         )
         if step is not None:
             step(gamma)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from nerva._kernels import products
 from nerva._kernels.csr import CSR
-from nerva._kernels.dropout import drop_vector
+from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array
 from nerva._kernels.mkl import get_num_threads
 from nerva._kernels.rewiring import rewire
@@ -181,7 +181,7 @@ class SparseLinear(Affine):
     def _drop(self, key: int) -> None:
         if self._masked_weight is None or not self._masked_weight.is_twin_of(self.weight):
             self._masked_weight = self.weight.twin()
-        drop_vector(self.weight.values, key, self.drop_connect, self._masked_weight.values)
+        dropout_vector(self.weight.values, key, self.drop_connect, self._masked_weight.values)
 
     def _used(self, dropping: bool) -> CSR:
         if not dropping:
@@ -219,17 +219,19 @@ class SparseLinear(Affine):
             self._alpha,
             DZ,
             DX,
-            None if taken is not None and 0 < X.shape[1] <= products.widest_batch(self.dtype) else weight.gradient,
-            None if bias is None else bias.gradient,
-            None if taken is None else taken.update,
-            None if taken is None else taken.velocity,
-            None if bias_taken is None else self.bias,
-            None if bias_taken is None else bias_taken.velocity,
-            delta,
-            None if below is None or below.fused is None else (*below.fused, below.bias_gradient),
-            None if taken is None else taken.second,
-            None if bias_taken is None else bias_taken.update,
-            None if bias_taken is None else bias_taken.second,
+            gradient=None
+            if taken is not None and 0 < X.shape[1] <= products.widest_batch(self.dtype)
+            else weight.gradient,
+            Db=None if bias is None else bias.gradient,
+            update=None if taken is None else taken.update,
+            velocity=None if taken is None else taken.velocity,
+            second=None if taken is None else taken.second,
+            bias=None if bias_taken is None else self.bias,
+            bias_update=None if bias_taken is None else bias_taken.update,
+            bias_velocity=None if bias_taken is None else bias_taken.velocity,
+            bias_second=None if bias_taken is None else bias_taken.second,
+            delta=delta,
+            below=None if below is None or below.fused is None else (*below.fused, below.bias_gradient),
         )
         if self._keys is not None:
             self._step_apart(later)

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.csr import CSR
+from nerva._kernels.dense_gradient import candidates
 from nerva._kernels.memory import Array, empty_batch, empty_vector
 from nerva._kernels.mkl import get_num_threads
 from nerva._kernels.products import gemm
-from nerva._kernels.rewiring import candidates
 from nerva._kernels.selection import largest
 
 Positions = npt.NDArray[np.int64]
@@ -163,7 +163,9 @@ def _search(W: CSR, DZ: Array, X: Array, count: int, threshold: float) -> Positi
     height, width = tile_shape(K, D)
     rooms = Rooms(height * width, W.dtype)
     for step in tiles(K, D, height, width, rooms.at_once):
-        found = candidates(W, DZ, X, step, best.threshold, best.tied, rooms.work, rooms.scores, rooms.positions)
+        found = candidates(
+            W, DZ, X, step, best.threshold, best.tied, work=rooms.work, scores=rooms.scores, positions=rooms.positions
+        )
         for t, n in enumerate(found):
             best.offer(rooms.scores[t, :n], rooms.positions[t, :n])
     return best.result()
@@ -180,7 +182,9 @@ def top_gradients_of_rows(W: CSR, DZ: Array, X: Array, counts: npt.NDArray[np.in
     rooms = Rooms(height * D, W.dtype)
     chosen: list[Positions] = [np.empty(0, np.int64)]
     for step in tiles(K, D, height, D, rooms.at_once):
-        found = candidates(W, DZ, X, step, 0.0, ANYWHERE, rooms.work, rooms.scores, rooms.positions)
+        found = candidates(
+            W, DZ, X, step, 0.0, ANYWHERE, work=rooms.work, scores=rooms.scores, positions=rooms.positions
+        )
         for t, n in enumerate(found):
             rows = np.arange(step[t, 0], step[t, 1])
             ends = np.searchsorted(rooms.positions[t, :n], (rows + 1) * D)
