@@ -10,7 +10,7 @@ from nerva._kernels.memory import Array
 Arrays = tuple[tuple[int, ...], Array, Array, Array]  # shape, indptr, indices, values
 
 
-def from_dense(array: npt.ArrayLike, threshold: float) -> Arrays:
+def dense_to_csr(array: npt.ArrayLike, threshold: float) -> Arrays:
     """Return the CSR arrays of the elements |x| > threshold of an array (K, D)."""
     array = np.asarray(array)
     if array.ndim != 2:
@@ -24,14 +24,14 @@ def from_dense(array: npt.ArrayLike, threshold: float) -> Arrays:
     return array.shape, indptr, indices, array[rows, indices]
 
 
-def to_dense(shape: tuple[int, int], indptr: Array, indices: Array, values: Array) -> Array:
+def csr_to_dense(shape: tuple[int, int], indptr: Array, indices: Array, values: Array) -> Array:
     """Return the array (K, D) of a CSR matrix."""
     dense = np.zeros(shape, values.dtype)
     dense[np.repeat(np.arange(shape[0]), np.diff(indptr)), indices] = values
     return dense
 
 
-def from_scipy(matrix: Any) -> Arrays:
+def scipy_to_csr(matrix: Any) -> Arrays:
     """Return the CSR arrays of any SciPy sparse matrix or array; duplicates are summed, stored zeros are kept."""
     if not hasattr(matrix, "tocsr"):
         raise TypeError(f"matrix is {type(matrix).__name__}; it must be a SciPy sparse matrix or array")
@@ -42,7 +42,7 @@ def from_scipy(matrix: Any) -> Arrays:
     return matrix.shape, matrix.indptr, matrix.indices, matrix.data
 
 
-def to_scipy(shape: tuple[int, int], indptr: Array, indices: Array, values: Array) -> Any:
+def csr_to_scipy(shape: tuple[int, int], indptr: Array, indices: Array, values: Array) -> Any:
     """Return a scipy.sparse.csr_array with copies of the arrays; raise ImportError without SciPy."""
     try:
         from scipy.sparse import csr_array

@@ -15,7 +15,7 @@ from .mkl cimport mkl_sparse_destroy, sparse_matrix_t
 from .mkl_handles cimport create_handle, optimize_handle, update_handle
 from .pattern cimport check_pattern, freeze, integers, owned, transpose
 
-from . import conversion
+from .conversion import csr_to_dense, csr_to_scipy, dense_to_csr, scipy_to_csr
 from .memory import empty_vector
 
 cnp.import_array()
@@ -251,20 +251,20 @@ cdef class CSR:
     @classmethod
     def from_dense(cls, array, double threshold=0.0):
         """Return the CSR of the elements |x| > threshold of a float32 or float64 array (K, D)."""
-        return cls(*conversion.from_dense(array, threshold))
+        return cls(*dense_to_csr(array, threshold))
 
     @classmethod
     def from_scipy(cls, matrix):
         """Return the CSR of any SciPy sparse matrix or array; duplicates are summed, stored zeros are kept."""
-        return cls(*conversion.from_scipy(matrix))
+        return cls(*scipy_to_csr(matrix))
 
     def to_dense(self):
         """Return a dense array of shape (K, D)."""
-        return conversion.to_dense(self.shape, self._indptr, self._indices, self._values)
+        return csr_to_dense(self.shape, self._indptr, self._indices, self._values)
 
     def to_scipy(self):
         """Return a scipy.sparse.csr_array with copies of the arrays; ImportError without SciPy (extra 'scipy')."""
-        return conversion.to_scipy(self.shape, self._indptr, self._indices, self._values)
+        return csr_to_scipy(self.shape, self._indptr, self._indices, self._values)
 
     def copy(self):
         """Return a CSR with copies of the arrays."""

@@ -138,6 +138,7 @@ typedef struct {
 /* d = dy f'(y), written to DX if there is one, and of each row its vectors of partial sums of d and of d x^. */
 INLINE void sum_gradients(const backward_arguments *of, int64_t k, int64_t count, V sums[L], V dots[L]) {
     const int64_t N = of->N;
+    const V slope = of->alpha;
     /* In place there is nothing to write where f is the identity. */
     const int written = of->DX.data && !(of->activation == NERVA_IDENTITY && of->DX.data == of->DY.data);
     for (int64_t i = 0; i < count; i++) {
@@ -147,7 +148,7 @@ INLINE void sum_gradients(const backward_arguments *of, int64_t k, int64_t count
         V sum = vzero(), dot = vzero();
 #define BODY(whole, part) \
     { \
-        const V d = activate_backward(function, take(whole, part, dy + n), take(whole, part, y + n), of->alpha); \
+        const V d = activate_backward(function, take(whole, part, dy + n), take(whole, part, y + n), slope); \
         sum = vadd(sum, d); \
         dot = vfma(d, vmul(inverse, vsub(take(whole, part, x + n), mean)), dot); \
         if (written) put(whole, part, dx + n, d); \
