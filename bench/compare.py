@@ -1,4 +1,4 @@
-"""Print how many times faster nerva is than its peers here: medians of paired runs.
+"""Print how many times faster nerva is than its peers on this machine: medians of paired runs.
 
 python bench/compare.py step --sparsity 0.9 0.99
 python bench/compare.py step --sizes 3072 4096 4096 10 --dtype float64 --sparsity 0.99 --peers masked sparselab
@@ -12,13 +12,13 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from check import check
-from pairs import PATIENCE, ROUNDS, Pairs
-from peers import EPOCHS, FEATURES, GATHERS, PREDICTIONS, PRODUCTS, STEPS, Peer, installed
-from probe import Probe, probe
-from records import Table, document, record, save
-from tables import comparison, surroundings
-from workloads import (
+from harness.check import check
+from harness.pairs import PATIENCE, ROUNDS, Pairs
+from harness.peer import Peer, installed
+from harness.probe import Probe, probe
+from harness.records import Table, Unit, document, record, save
+from harness.tables import comparison, environment
+from harness.workloads import (
     BATCH,
     DENSITIES,
     SHAPES,
@@ -32,11 +32,12 @@ from workloads import (
     samples,
     training_step,
 )
-from workloads import PRODUCTS as KINDS
+from harness.workloads import PRODUCTS as KINDS
+from peers import EPOCHS, FEATURES, GATHERS, PREDICTIONS, PRODUCTS, STEPS
 
 
 class Comparison:
-    """The tables of one command: peers by the names asked for, in processes by their threads."""
+    """The tables of one command, and the processes that run its peers, one for each peer and number of threads."""
 
     def __init__(self, options: argparse.Namespace, stack: ExitStack) -> None:
         self.options, self._stack = options, stack
@@ -45,26 +46,26 @@ class Comparison:
         self.tables: list[Table] = []
 
     def among(self, peers: tuple[type[Peer], ...]) -> list[type[Peer]]:
-        """Return those of the peers that are installed and asked for; nerva always is."""
+        """Return the peers that are installed and selected by --peers, and always nerva."""
         first, *others = installed(peers)
         words = [word.lower() for word in self.options.peers or [""]]
         self.peers = [first, *(peer for peer in others if any(word in peer.name.lower() for word in words))]
         return self.peers
 
-    def table(self, label: str, unit: str = "ms") -> Table:
-        """Begin another table."""
+    def table(self, label: str, unit: Unit = "ms") -> Table:
+        """Append a table."""
         self.tables.append(Table(label, unit))
         return self.tables[-1]
 
     def add(self, table: Table, name: str, peers: list[type[Peer]], work: object, threads: int | None = None) -> None:
-        """Measure a row."""
+        """Measure a row and append it to the table."""
         options, threads = self.options, threads or self.options.threads
         if threads not in self._pairs:
             self._pairs[threads] = self._stack.enter_context(Pairs(threads, options.rounds, options.patience))
         table.rows.append(record(name, work, self._pairs[threads].measure(peers, work), self.probe))
 
     def close(self, threads: int) -> None:
-        """End the processes that have so many threads, and free their memory."""
+        """End the processes with this number of threads, which frees their memory."""
         if threads in self._pairs:
             self._pairs.pop(threads).close()
 
@@ -79,14 +80,14 @@ def steps(run: Comparison, options: argparse.Namespace) -> str:
 
 
 def shapes(run: Comparison, options: argparse.Namespace) -> str:
-    """Compare training steps of other shapes, batches and number types than the usual ones."""
+    """Compare training steps of other shapes, batch sizes and dtypes than the default ones."""
     peers = run.among(STEPS)
     chosen = [shape for shape in SHAPES if any(word in shape.name for word in options.rows or [""])]
     for sparsity in options.sparsity or [SPARSITY]:
         table = run.table(f"step, sparsity {sparsity:g}")
         for shape in chosen:
             _shape(run, table, peers, sparsity, shape)
-    return "training steps; 3072-1024-512-10, batch 100, float32, two threads where the row says nothing else"
+    return "training steps; 3072-1024-512-10, batch 100, float32, two threads unless the row states otherwise"
 
 
 def _shape(run: Comparison, table: Table, peers: list[type[Peer]], sparsity: float, shape: Shape) -> None:
@@ -113,24 +114,24 @@ def epoch(run: Comparison, options: argparse.Namespace) -> str:
     peers, table = run.among(EPOCHS), run.table("epoch, sparsity", "s")
     for sparsity in options.sparsity or [SPARSITY]:
         run.add(table, f"{sparsity:g}", peers, Epoch(network(sparsity)))
-    return "an epoch of 50,000 samples, 3072-1024-512-10, batch 100; PyTorch's from a twentieth of its steps"
+    return "an epoch of 50,000 samples, 3072-1024-512-10, batch 100; PyTorch's extrapolated from a twentieth of it"
 
 
 def data(run: Comparison, options: argparse.Namespace) -> str:
-    """Compare the fetching of batches, and tell what part of nerva's epoch it is."""
-    peers, table = run.among(GATHERS), run.table("fetching", "ms")
+    """Compare the gathering of mini-batches, and print its fraction of nerva's epoch."""
+    peers, table = run.among(GATHERS), run.table("gathering", "ms")
     work = Epoch(network(options.sparsity[0] if options.sparsity else SPARSITY))
     run.add(table, f"{work.batch} of {work.samples:,} samples", peers, work)
     whole = run.table("epoch", "s")
     run.add(whole, "nerva alone", installed(EPOCHS[:1]), work)
     batches = -(-work.samples // work.batch)
-    share = batches * table.rows[0]["seconds"]["nerva"] / whole.rows[0]["seconds"]["nerva"]
-    table.rows[0]["share_of_epoch"] = share
-    return f"batches out of uint8 samples in memory; fetching is {share:.0%} of nerva's epoch"
+    fraction = batches * table.rows[0]["seconds"]["nerva"] / whole.rows[0]["seconds"]["nerva"]
+    table.rows[0]["fraction_of_epoch"] = fraction
+    return f"mini-batches from uint8 samples in memory; gathering is {fraction:.0%} of nerva's epoch"
 
 
 def features(run: Comparison, options: argparse.Namespace) -> str:
-    """Compare the plain step with steps that have one thing more."""
+    """Compare the plain step with steps that have one feature more."""
     peers, table = run.among(FEATURES), run.table("sparsity")
     for sparsity in options.sparsity or [SPARSITY]:
         run.add(table, f"{sparsity:g}", peers, training_step(sparsity))
@@ -144,7 +145,7 @@ def inference(run: Comparison, options: argparse.Namespace) -> str:
         table = run.table(f"predict, sparsity {sparsity:g}, samples", "µs")
         for count in (1, 100):
             run.add(table, str(count), peers, samples(count, sparsity))
-    return "classes of samples, 3072-1024-512-10, float32"
+    return "prediction of classes, 3072-1024-512-10, float32"
 
 
 COMMANDS = {
@@ -171,35 +172,35 @@ def _parser() -> argparse.ArgumentParser:
         else:
             command.add_argument("--sparsity", type=float, nargs="+")
         if name == "step":
-            command.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="features from input to output")
+            command.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="layer sizes from input to output")
             command.add_argument("--batch", type=int, default=BATCH)
         if name == "shapes":
-            command.add_argument("--rows", nargs="+", help="words that the names of the rows hold")
-        command.add_argument("--peers", nargs="+", help="words that the names of the peers hold; default all")
+            command.add_argument("--rows", nargs="+", help="select rows whose names contain one of these words")
+        command.add_argument("--peers", nargs="+", help="select peers whose names contain one of these words")
         command.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
-        command.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each peer, at least 2")
-        command.add_argument("--patience", type=float, default=PATIENCE, help="seconds to wait for quiet, each row")
-        command.add_argument("--json", type=Path, metavar="FILE", help="write the measurements there too")
-        command.add_argument("--no-probe", action="store_true", help="do not measure the machine's ceilings first")
-    checks = commands.add_parser("check", help="tell whether all peers compute the same step")
+        command.add_argument("--rounds", type=int, default=ROUNDS, help="rounds, at least 2")
+        command.add_argument("--patience", type=float, default=PATIENCE, help="seconds to repeat disturbed rounds")
+        command.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to this file")
+        command.add_argument("--no-probe", action="store_true", help="do not measure the machine's peak first")
+    checks = commands.add_parser("check", help="check that all peers compute the same step")
     checks.add_argument("--sparsity", type=float, nargs="+", default=[SPARSITY])
     checks.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     return parser
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the command line."""
     parser = _parser()
     options = parser.parse_args()
     if options.command == "check":
-        raise SystemExit(check(options.sparsity, options.threads))
+        raise SystemExit(check(STEPS, options.sparsity, options.threads))
     batches = options.batch if isinstance(getattr(options, "batch", 1), list) else [getattr(options, "batch", 1)]
     if options.rounds < 2 or options.threads < 1 or min(batches) < 1:
         parser.error("--rounds must be at least 2, --threads and --batch at least 1")
     with ExitStack() as stack:
         run = Comparison(options, stack)
         title = COMMANDS[options.command](run, options)
-    about = surroundings(run.peers, None if options.command == "shapes" else options.threads)
+    about = environment(run.peers, None if options.command == "shapes" else options.threads)
     print(f"{title}; {about}\n")
     content = document(title, about, run.probe, run.tables)
     print("\n\n".join(comparison(table) for table in content["tables"]))

@@ -1,4 +1,4 @@
-"""Lets `pytest bench` find and run the benchmarks, which the project's own options skip elsewhere."""
+"""Options and fixtures of `pytest bench`, which collects timings/bench_*.py and does not skip benchmarks."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from pairs import PATIENCE, ROUNDS, Pairs
-from peers import Peer, installed
-from probe import Probe, probe
-from records import Record, Table, record
-from tables import comparison, surroundings
-from workers import rest
+from harness.pairs import PATIENCE, ROUNDS, Pairs
+from harness.peer import Peer, installed
+from harness.probe import Probe, probe
+from harness.records import Record, Table, Unit, record
+from harness.tables import comparison, environment
+from harness.workers import rest
 
 TABLES = pytest.StashKey[dict[str, Table]]()
 TEXTS = pytest.StashKey[list[str]]()
@@ -25,8 +25,8 @@ Compare = Callable[..., Record]
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nerva")
     group.addoption("--threads", type=int, default=min(2, os.cpu_count() or 1), help="threads of every peer")
-    group.addoption("--rounds", type=int, default=ROUNDS, help="turns of every peer, at least 2")
-    group.addoption("--patience", type=float, default=PATIENCE, help="seconds to wait for quiet, in each benchmark")
+    group.addoption("--rounds", type=int, default=ROUNDS, help="rounds, at least 2")
+    group.addoption("--patience", type=float, default=PATIENCE, help="seconds to repeat disturbed rounds")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def pairs(request: pytest.FixtureRequest) -> Iterator[Pairs]:
-    """The peers, each in its process."""
+    """The peers, each in a process of its own."""
     option = request.config.option
     with Pairs(option.threads, option.rounds, option.patience) as started:
         yield started
@@ -46,16 +46,16 @@ def pairs(request: pytest.FixtureRequest) -> Iterator[Pairs]:
 
 @pytest.fixture(scope="session")
 def machine() -> Probe:
-    """What a core allows."""
+    """The peak of one core."""
     return probe()
 
 
 @pytest.fixture
 def compared(benchmark: Any, pairs: Pairs, machine: Probe, request: pytest.FixtureRequest) -> Compare:
-    """Time the first peer here with pytest-benchmark, and all of them in pairs; keep the record in extra_info."""
+    """Time the first peer with pytest-benchmark in this process, and all of them in pairs; the record is extra_info."""
 
     def compare(
-        table: str, row: str, peers: Sequence[type[Peer]], work: object, unit: str = "ms", pairs: Pairs = pairs
+        table: str, row: str, peers: Sequence[type[Peer]], work: object, unit: Unit = "ms", pairs: Pairs = pairs
     ) -> Record:
         peers = installed(peers)
         ours = peers[0](work, pairs.threads)  # type: ignore[call-arg]
@@ -64,7 +64,7 @@ def compared(benchmark: Any, pairs: Pairs, machine: Probe, request: pytest.Fixtu
         del ours
         rest()
         found = record(row, work, pairs.measure(peers, work), machine)
-        benchmark.extra_info.update(found, surroundings=surroundings(peers, pairs.threads), probe=machine.as_dict())
+        benchmark.extra_info.update(found, environment=environment(peers, pairs.threads), probe=machine.as_dict())
         request.config.stash[TABLES].setdefault(table, Table(table, unit)).rows.append(found)
         return found
 
@@ -72,8 +72,8 @@ def compared(benchmark: Any, pairs: Pairs, machine: Probe, request: pytest.Fixtu
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Keep a text for the end of the run."""
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Print a text at the end of the run."""
     return request.config.stash[TEXTS].append
 
 

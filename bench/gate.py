@@ -1,12 +1,12 @@
-"""Fail where a kernel or the step has become slower, in less than a minute.
+"""Fail if a kernel or the training step has become slower, in less than a minute.
 
-    python bench/gate.py            # compare with gate.json; exit code 1 where a ratio fell by over a tenth
+    python bench/gate.py            # compare with gate.json; exit code 1 if a ratio fell by more than a tenth
     python bench/gate.py --update   # write gate.json
 
-Every figure is how many times faster the kernel is than MKL's dense product of the same shape (1024 x 3072 times 3072 x
-100) in the same run and on as many threads: both from their best repetition in short turns, so that only noise that
-lasts can do harm. A row that looks slower is measured again before it fails. Ratios hold for one kind of machine:
-elsewhere they are printed, and count only with --strict.
+A figure is the ratio of the time of MKL's dense product of the same shape (1024 x 3072 times 3072 x 100) to that of the
+kernel, in the same run and with the same number of threads. Both are the best of many repetitions in short turns, so
+that short disturbances do not matter. A row that looks slower is measured again before it fails. Ratios hold for one
+kind of machine; on another one they are printed, and fail only with --strict.
 """
 
 import argparse
@@ -17,21 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from harness.tables import markdown
+from harness.workloads import PRODUCTS as KINDS
+from harness.workloads import Product, Step, product, training_step
 from peers import NervaProduct, NervaStep
-from tables import markdown
-from workloads import PRODUCTS as KINDS
-from workloads import Product, Step, product, training_step
 
 FILE = Path(__file__).with_name("gate.json")
 DENSITIES, SPARSITIES = (0.01, 0.1, 0.5), (0.99, 0.9)
-FALL = 0.1  # of the ratio, that fails
-TURN, TURNS = 0.02, 5  # seconds of repetitions, and how often each has its turn
-SECONDS = 40.0  # after which no row is measured again
+FALL = 0.1  # relative fall of a ratio above which it fails
+TURN, TURNS = 0.02, 5  # seconds of repetitions in a turn, and turns of each
+SECONDS = 40.0  # after which no row is repeated
 Work = Callable[[], object]
 
 
 class Row:
-    """A piece of work and its dense reference, each with the best time so far."""
+    """A workload and its dense reference, with the best time of each so far."""
 
     def __init__(self, name: str, make: Callable[[], Work], reference: Work) -> None:
         self.name, self._make, self._reference = name, make, reference
@@ -39,11 +40,11 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times faster than the reference the work is."""
+        """How many times faster than the reference the workload is."""
         return self._best[1] / self._best[0]
 
     def measure(self) -> None:
-        """Take some turns more, with arrays made anew: where they lie in memory matters too."""
+        """Run further turns with newly allocated arrays, since their addresses influence the time."""
         pair = (self._make(), self._reference)
         counts = [max(3, round(TURN / _fastest(run, 3))) for run in pair]
         for _ in range(TURNS):
@@ -62,7 +63,7 @@ def _fastest(work: Work, count: int) -> float:
 
 
 def rows(threads: int) -> list[Row]:
-    """Make the rows."""
+    """Return the rows."""
     from nerva._kernels import products
 
     A = np.random.default_rng(0).standard_normal((1024, 3072), dtype=np.float32)
@@ -84,7 +85,7 @@ def rows(threads: int) -> list[Row]:
 
 
 def machine() -> dict[str, str]:
-    """Return what the ratios hold for."""
+    """Return the kind of machine that the ratios hold for."""
     import nerva
 
     config = nerva.config()
@@ -92,13 +93,13 @@ def machine() -> dict[str, str]:
 
 
 def judge(found: dict[str, float], before: dict[str, float]) -> dict[str, float]:
-    """Return by which fraction each ratio fell that fell by too much; one that is missing fell by all."""
+    """Return the relative fall of each ratio that fell too far; that of a missing one is 1."""
     falls = {name: 1 - found.get(name, 0.0) / ratio for name, ratio in before.items()}
     return {name: fall for name, fall in falls.items() if fall > FALL}
 
 
 def measure(threads: int, before: dict[str, float]) -> dict[str, float]:
-    """Measure all rows, and those that look slower than before again and again; without a before, all of them."""
+    """Return the ratios, repeating the rows that look slower than before; without `before`, all rows."""
     made, until = rows(threads), time.monotonic() + SECONDS
     again = made
     while again and time.monotonic() < until:
@@ -111,11 +112,11 @@ def measure(threads: int, before: dict[str, float]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Run what the command line asks for, and return the exit code."""
+    """Run the command line, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--update", action="store_true", help="write gate.json")
-    parser.add_argument("--strict", action="store_true", help="fail on another machine than gate.json's as well")
+    parser.add_argument("--strict", action="store_true", help="fail on another kind of machine than gate.json's too")
     options = parser.parse_args()
     here = machine() | {"threads": str(options.threads)}
     if options.update:
@@ -125,7 +126,7 @@ def main() -> int:
         print(f"{FILE.name} written\n\n{table(found, found)}")
         return 0
     if not FILE.exists():
-        print(f"there is no {FILE.name}: write it with --update")
+        print(f"{FILE.name} does not exist: write it with --update")
         return 1
     content: dict[str, Any] = json.loads(FILE.read_text())
     before = content["ratios"]
@@ -134,21 +135,21 @@ def main() -> int:
     print(table(found, before))
     if not same:
         there = ", ".join(f"{name}: {value}" for name, value in content["machine"].items())
-        print(f"\n{FILE.name} is of another machine ({there}), here: {', '.join(here.values())}")
+        print(f"\n{FILE.name} is of another machine ({there}); this one is {', '.join(here.values())}")
         if not options.strict:
-            print("so nothing is judged; --strict does it all the same")
+            print("not judged; --strict does so nevertheless")
             return 0
     falls = judge(found, before)
     for name, fall in falls.items():
         print(
             f"\n{name} is SLOWER by {fall:.0%}: {before[name]:.3g} times as fast as dense, now {found.get(name, 0):.3g}"
         )
-    print(f"\n{'failed' if falls else 'passed'}: {len(falls)} of {len(before)} rows are slower by over {FALL:.0%}")
+    print(f"\n{'failed' if falls else 'passed'}: {len(falls)} of {len(before)} rows are slower by more than {FALL:.0%}")
     return 1 if falls else 0
 
 
 def table(found: dict[str, float], before: dict[str, float]) -> str:
-    """Return the ratios now and before."""
+    """Return a table of the ratios now and before."""
     lines = []
     for name, ratio in found.items():
         change = f"{ratio / before[name] - 1:+.0%}" if name in before else "new"

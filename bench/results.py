@@ -1,8 +1,8 @@
-"""Measure everything that is committed, and write bench/results: JSON, pictures, and a README.md with the tables.
+"""Measure all committed results, and write bench/results: JSON, plots, and a README.md with the tables.
 
-python bench/results.py                       # about a quarter of an hour on a machine that does nothing else
-python bench/results.py --only step shapes    # measure these again, keep the others
-python bench/results.py --only                # write README.md and the pictures again, measure nothing
+python bench/results.py                       # about a quarter of an hour on an otherwise idle machine
+python bench/results.py --only step shapes    # measure these, keep the others
+python bench/results.py --only                # measure nothing, write README.md and the plots
 """
 
 import argparse
@@ -12,12 +12,13 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import memory
-from picture import draw
-from probe import Probe
-from probe import table as ceilings
-from records import Record, load
-from tables import comparison
+from harness.memory import Footprint
+from harness.memory import table as footprints
+from harness.picture import draw
+from harness.probe import Probe
+from harness.records import Record, load
+from harness.tables import comparison
+from machine import table as peaks
 
 HERE = Path(__file__).parent
 COMMANDS = {
@@ -31,22 +32,22 @@ COMMANDS = {
     "data": ["compare.py", "data", "--rounds", "5"],
     "inference": ["compare.py", "inference"],
     "features": ["compare.py", "features", "--rounds", "31"],
-    "memory": ["memory.py"],
+    "memory": ["harness/memory.py"],
 }
 HEADINGS = {
     "step": "A training step",
-    "shapes": "Other shapes, batches and number types",
+    "shapes": "Other shapes, batch sizes and dtypes",
     "products": "The products",
     "epoch": "An epoch",
-    "data": "Fetching batches",
+    "data": "Gathering mini-batches",
     "inference": "Inference",
-    "features": "What one thing more costs",
+    "features": "The cost of one feature more",
     "memory": "Memory",
 }
 INTRODUCTION = """# Results
 
 Written by `python bench/results.py`; [what the columns mean](../README.md#reading-the-tables). Times are medians,
-ratios medians of paired rounds. They hold for this machine: `python bench/compare.py step` tells those of yours.
+ratios are medians of paired rounds. They hold for this machine; `python bench/compare.py step` measures yours.
 """
 
 
@@ -63,28 +64,28 @@ def measure(names: list[str], folder: Path, quick: bool) -> None:
 
 
 def readme(contents: dict[str, Record]) -> str:
-    """Return README.md from what the commands have written."""
+    """Return README.md from the documents of the commands."""
     parts = [INTRODUCTION]
     machines = [content["probe"] for content in contents.values() if content.get("probe")]
     if machines:
-        parts.append(f"## The machine\n\n{ceilings(Probe.from_dict(machines[0]))}\n")
+        parts.append(f"## The machine\n\n{peaks(Probe.from_dict(machines[0]))}\n")
     for name, content in contents.items():
         command = " ".join(["python", f"bench/{COMMANDS[name][0]}", *COMMANDS[name][1:]])
-        about = "; ".join(content[key] for key in ("title", "surroundings") if key in content)
+        about = "; ".join(content[key] for key in ("title", "environment") if key in content)
         parts.append(f"## {HEADINGS[name]}\n\n{about[0].upper()}{about[1:]}. `{command}`\n")
         if name == "memory":
-            parts.append(memory.table([memory.Footprint(**entry) for entry in content["footprints"]]) + "\n")
+            parts.append(footprints([Footprint(**entry) for entry in content["footprints"]]) + "\n")
         parts += [comparison(table) + "\n" for table in content.get("tables", [])]
         parts += {"step": ["![](step.svg)\n"], "products": ["![](roofline.svg)\n"]}.get(name, [])
     return "\n".join(parts)
 
 
 def main() -> None:
-    """Measure, draw, write."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", choices=COMMANDS, help="what to measure; nothing: only write and draw")
+    parser.add_argument("--only", nargs="*", choices=COMMANDS, help="commands to measure; none: only write and plot")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="the folder to write to")
-    parser.add_argument("--quick", action="store_true", help="two rounds of each: to try it out, not to commit")
+    parser.add_argument("--quick", action="store_true", help="two rounds of each, to try it out")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     measure(list(COMMANDS) if options.only is None else options.only, options.out, options.quick)
@@ -93,7 +94,7 @@ def main() -> None:
     (options.out / "README.md").write_text(readme(contents))
     drawn = [contents[name] for name in ("step", "products") if name in contents]
     if find_spec("matplotlib") is None:
-        print("matplotlib is not installed: no pictures")
+        print("matplotlib is not installed: no plots")
     else:
         draw(drawn, options.out, step="step" in contents)
     print(f"written to {options.out}")

@@ -1,7 +1,9 @@
 """The house: who imports whom, what an import brings along, and that all of it is installed."""
 
 import ast
+import importlib
 import importlib.util
+import inspect
 import json
 import re
 import subprocess
@@ -28,6 +30,10 @@ FLOORS = [
     ["__init__", "__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+LADDERS = {
+    # lowest rung first
+}
+LONGEST_FILE, LONGEST_FUNCTION, LONGEST_TEST_FILE, MOST_POSITIONAL = 300, 60, 400, 8
 # Run by the build, not part of what is installed.
 BUILD_SCRIPTS = {"_kernels.find_mkl"}
 
@@ -48,6 +54,10 @@ def modules():
 
 MODULES = modules()
 COMPILED = {f"_kernels.{path.stem}": path for path in sorted(SOURCE.glob("_kernels/*.pyx"))}
+HEADERS = {f"_kernels.{path.stem}" for path in SOURCE.glob("_kernels/*.pxd")} - set(COMPILED)
+TESTS = Path(__file__).parent
+SOURCES = sorted(path for path in SOURCE.rglob("*") if path.suffix in (".py", ".pyx", ".pxd", ".c", ".h"))
+TEST_FILES = sorted(path for path in TESTS.rglob("*.py"))
 
 
 def as_module(name):
@@ -56,8 +66,54 @@ def as_module(name):
     return next((found for found in (name, f"{name}.__init__") if found in MODULES | COMPILED), None)
 
 
+def rung(module):
+    """The rung of a module on the ladder of its room; its __init__ stands on top."""
+    room, _, name = module.partition(".")
+    rungs = [i for i, names in enumerate(LADDERS.get(room, [])) if name in names]
+    if name == "__init__":
+        return len(LADDERS.get(room, []))
+    assert rungs, f"{module} is on no rung: give it one in LADDERS"
+    return rungs[0]
+
+
+def spans(path):
+    """The functions of a source file: (name, first line, last line). Of C and Cython, by their indentation."""
+    if path.suffix == ".py":
+        return [(name, node.lineno, node.end_lineno) for name, node in functions(path)]
+    lines, found = path.read_text().splitlines(), []
+    if path.suffix in (".c", ".h"):
+        opening = None
+        for number, line in enumerate(lines, 1):
+            if re.match(r"[A-Za-z#].*\($|[A-Za-z_].*\(.*", line) and not line.startswith(("#", "typedef")):
+                opening = number if opening is None else opening
+            if line.rstrip().endswith(";") and not line.startswith((" ", "}")):
+                opening = None
+            if line.startswith("}") and opening is not None:
+                found.append((lines[opening - 1][:60], opening, number))
+                opening = None
+        return found
+    for number, line in enumerate(lines):
+        start = re.match(r"( *)(?:def|cdef|cpdef)\b.*\(", line)
+        if not start:
+            continue
+        indent, last = len(start[1]), number
+        closed = line.rstrip().endswith(":")
+        for after in range(number + 1, len(lines)):
+            text = lines[after]
+            if not text.strip():
+                continue
+            if closed and len(text) - len(text.lstrip()) <= indent:
+                break
+            closed = closed or text.rstrip().endswith(":")
+            last = after
+        found.append((start[0].strip(), number + 1, last + 1))
+    return found
+
+
 def imports(module):
     """The modules of nerva that a module imports, anywhere in it."""
+    if module in COMPILED:
+        return compiled_imports(module)
     found = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
@@ -76,21 +132,77 @@ def imports(module):
     return found - {None, module}
 
 
+def compiled_imports(module):
+    """The modules that a compiled one imports or cimports, in its .pyx and its .pxd."""
+    texts = [path.read_text() for path in (COMPILED[module], COMPILED[module].with_suffix(".pxd")) if path.exists()]
+    names = re.findall(r"^\s*from \.(\w+) c?import", "\n".join(texts), re.MULTILINE)
+    return {f"_kernels.{name}" for name in names} - {module}
+
+
 def test_the_walk_sees_imports():
     assert {"_kernels.csr", "layers.__init__"} <= imports("__init__")
     assert "_kernels.products" in imports("layers.affine")
     assert imports("datasets.shapes") == {"datasets.dataset", "datasets.preprocess"}
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, *COMPILED])
 def test_imports_go_down(module):
     room = room_of(module)
     assert room in FLOOR, f"{module} stands on no floor: give it one in FLOORS"
     for other in imports(module):
         below = room_of(other)
-        if room == below and (SOURCE / room).is_dir():
+        if room == below:
+            assert rung(other) < rung(module), f"{module} (rung {rung(module)}) imports {other} (rung {rung(other)})"
+        else:
+            assert FLOOR[below] < FLOOR[room], f"{module} (floor {FLOOR[room]}) imports {other} (floor {FLOOR[below]})"
+
+
+@pytest.mark.parametrize("room", LADDERS)
+def test_a_ladder_has_every_module_of_its_room(room):
+    named = [name for names in LADDERS[room] for name in names]
+    found = [name.split(".", 1)[1] for name in [*MODULES, *COMPILED] if name.startswith(f"{room}.")]
+    found = [name for name in found if f"{room}.{name}" not in BUILD_SCRIPTS]
+    assert sorted(named) == sorted({*found} - {"__init__"})
+
+
+def functions(path):
+    """The functions and methods of a Python file: (name, node)."""
+    tree = ast.parse(path.read_text())
+    return [(node.name, node) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_and_functions_fit_the_head(path):
+    lines = path.read_text().splitlines()
+    assert len(lines) <= LONGEST_FILE, f"{len(lines)} lines"
+    for name, first, last in spans(path):
+        assert last - first + 1 <= LONGEST_FUNCTION, f"{name} has {last - first + 1} lines"
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_files_of_tests_fit_the_head(path):
+    assert len(path.read_text().splitlines()) <= LONGEST_TEST_FILE
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_functions_have_few_positional_parameters(module):
+    for name, node in functions(MODULES[module]):
+        given = [argument for argument in node.args.posonlyargs + node.args.args if argument.arg not in ("self", "cls")]
+        if not name.startswith("_") or name == "__init__":
+            assert len(given) <= MOST_POSITIONAL, f"{name} takes {len(given)} positional parameters"
+
+
+@pytest.mark.parametrize("module", [name for name in COMPILED])
+def test_public_kernels_have_few_positional_parameters(module):
+    for name, value in vars(importlib.import_module(f"nerva.{module}")).items():
+        if name.startswith("_") or not callable(value):
             continue
-        assert FLOOR[below] < FLOOR[room], f"{module} (floor {FLOOR[room]}) imports {other} (floor {FLOOR[below]})"
+        try:
+            parameters = inspect.signature(value).parameters.values()
+        except (TypeError, ValueError):
+            continue
+        given = [parameter for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+        assert len(given) <= MOST_POSITIONAL, f"{name} takes {len(given)} positional parameters"
 
 
 def test_there_is_no_circle():

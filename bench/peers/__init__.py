@@ -1,6 +1,6 @@
-"""Who is measured. A peer that is not installed, or cannot do the work, is left out by name.
+"""The implementations that are measured, nerva's first in every tuple.
 
-Each lives in a process of its own (see pairs.py) and imports there what it needs.
+Each runs in a process of its own (see harness/workers.py) and imports its framework there, not with its module.
 """
 
 from peers.by_hand import CSRPyTorchStep, SparseLabByHand, SparsePropByHand
@@ -15,7 +15,6 @@ from peers.features import (
     SReLUStep,
 )
 from peers.inference import CSRPyTorchPredict, DensePyTorchPredict, NervaPredict
-from peers.peer import Peer, able, installed
 from peers.products import CSRPyTorchProduct, MKLProduct, NervaProduct, SciPyProduct
 from peers.sparse_steps import SparseLabStep, SparsePropStep
 from peers.steps import DensePyTorchStep, MaskedPyTorchStep, MKLStep, NervaStep
@@ -52,12 +51,9 @@ __all__ = [
     "MaskedPyTorchStep",
     "NervaProduct",
     "NervaStep",
-    "Peer",
     "SciPyProduct",
     "SparseLabByHand",
     "SparseLabStep",
     "SparsePropByHand",
     "SparsePropStep",
-    "able",
-    "installed",
 ]

@@ -1,7 +1,7 @@
-"""The training step written out by hand on the fastest sparse products others offer: what a careful user could do.
+"""The training step written by hand on the fastest sparse products of other libraries, as an expert user would.
 
-Batches are columns, as these products like them: nothing is turned around. Nothing goes through autograd, nothing
-computes the input gradient of the first layer where the kernel lets one choose. Dense layers, loss and fused SGD are
+Samples are columns, the layout of these products, so no batch is transposed. Autograd is not used, and the input
+gradient of the first layer is not computed unless the kernel leaves no choice. Dense layers, loss and fused SGD are
 PyTorch's.
 """
 
@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.sparse import csr_array
-from workloads import Array, Step
 
-from peers.peer import Peer
+from harness.peer import Peer
+from harness.workloads import Array, Step
 from peers.sparse_steps import live_values, needs_sparse_float32, padded_csr, prepare_sparselab
 from peers.steps import MOMENTUM
 
 
 class _Layer:
-    """Weights by `values`, a bias, and dense products."""
+    """A dense layer: the weights are `values`."""
 
     def __init__(self, W: Any) -> None:
         import torch
@@ -31,7 +31,7 @@ class _Layer:
         return self.torch.addmm(self.bias.unsqueeze(1), self.values, X)
 
     def backward(self, DZ: Any, X: Any, input_gradient: bool) -> Any:
-        """Set the gradients, and return that of the input."""
+        """Set the gradients of the parameters, and return the input gradient."""
         self.values.grad, self.bias.grad = DZ @ X.T, DZ.sum(1)
         return self.values.T @ DZ if input_gradient else None
 
@@ -42,7 +42,7 @@ class _Layer:
 
 
 class _TorchCSRLayer(_Layer):
-    """Sparse CSR tensors; the transposed matrix takes the values over before it is used."""
+    """Sparse CSR tensors; the values are copied to the transposed matrix before it is used."""
 
     def __init__(self, W: csr_array) -> None:
         super().__init__(W)
@@ -70,7 +70,7 @@ class _TorchCSRLayer(_Layer):
 
 
 class _SparsePropLayer(_Layer):
-    """SparseProp's two kernels; the one for the way back computes both gradients, wanted or not."""
+    """SparseProp's two kernels; that of the backward pass always computes both gradients."""
 
     def __init__(self, W: csr_array) -> None:
         super().__init__(W)
@@ -93,7 +93,7 @@ class _SparsePropLayer(_Layer):
 
 
 class _SparseLabLayer(_Layer):
-    """SparseLab's kernels; it keeps the transposed matrix itself."""
+    """SparseLab's kernels; the library keeps the transposed matrix."""
 
     def __init__(self, W: csr_array) -> None:
         super().__init__(W)
@@ -120,12 +120,12 @@ class CSRPyTorchStep(Peer):
     """PyTorch's sparse CSR tensors; the weight gradient is sampled_addmm."""
 
     name, timed, module, distribution = "PyTorch CSR", "step", "torch", "torch"
-    beside = ("torch",)
+    also_requires = ("torch",)
     sparse_layer: ClassVar[type[_Layer]] = _TorchCSRLayer
 
     @classmethod
-    def refusal(cls, work: Step) -> str:
-        """Dense layers are those of dense PyTorch."""
+    def unsupported(cls, work: Step) -> str:
+        """Dense networks are left to dense PyTorch."""
         return "" if work.sparse else "no layer is sparse"
 
     def __init__(self, work: Step, threads: int) -> None:
@@ -163,7 +163,7 @@ class CSRPyTorchStep(Peer):
         return loss
 
     def trajectory(self, steps: int) -> tuple[list[float], list[Array]]:
-        """Take some steps, and return the loss before each and the weights of each layer after all."""
+        """Take some steps; return the loss before each, and the weights of each layer after the last."""
         return [float(self.step()) for _ in range(steps)], [layer.weights() for layer in self._layers]
 
 
@@ -172,7 +172,7 @@ class SparsePropByHand(CSRPyTorchStep):
 
     name, module, distribution = "SparseProp by hand", "sparseprop", "sparseprop"
     sparse_layer = _SparsePropLayer
-    refusal = staticmethod(needs_sparse_float32)
+    unsupported = staticmethod(needs_sparse_float32)
 
 
 class SparseLabByHand(CSRPyTorchStep):
@@ -180,7 +180,7 @@ class SparseLabByHand(CSRPyTorchStep):
 
     name, module, distribution = "SparseLab by hand", "sparselab", "sparselab"
     sparse_layer = _SparseLabLayer
-    refusal = staticmethod(needs_sparse_float32)
+    unsupported = staticmethod(needs_sparse_float32)
 
     def __init__(self, work: Step, threads: int) -> None:
         prepare_sparselab(threads)

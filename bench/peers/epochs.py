@@ -1,21 +1,21 @@
-"""A whole epoch: the batches are drawn, fetched from memory and standardised too."""
+"""An epoch, in which the mini-batches are drawn, gathered from memory and standardized too; and gathering alone."""
 
 from typing import Any
 
 import numpy as np
-from workloads import MEAN, RATE, STD, Array, Epoch, Step
 
-from peers.peer import Peer
+from harness.peer import Peer
+from harness.workloads import MEAN, RATE, STD, Array, Epoch, Step
 from peers.steps import MaskedPyTorchStep, NervaStep
 
 
 def _step(work: Epoch) -> Step:
-    """Return a step with the epoch's network; its batch is not used."""
+    """Return a step with the network of the epoch; its batch is not used."""
     return Step(work.weights, np.zeros((1, work.weights[0].shape[1]), np.float32), np.zeros(1, np.int64))
 
 
 class NervaEpoch(NervaStep):
-    """nerva's fit, on bytes that are standardised a batch at a time."""
+    """nerva's fit on uint8 samples, which are standardized a mini-batch at a time."""
 
     timed = "epoch"
 
@@ -27,20 +27,20 @@ class NervaEpoch(NervaStep):
         self._data, self._batch = nerva.datasets.Standardized(pixels, MEAN, STD), work.batch
 
     def epoch(self) -> None:
-        """Train one epoch."""
+        """Train for an epoch."""
         self.model.fit(
             self._data, self._labels, epochs=1, batch_size=self._batch, optimizer=self.optimizer, schedule=RATE
         )
 
 
 class MaskedPyTorchEpoch(MaskedPyTorchStep):
-    """Masked PyTorch on float32 samples that were standardised beforehand; a twentieth of an epoch, times twenty."""
+    """Masked PyTorch on float32 samples standardized in advance; a twentieth of an epoch is timed."""
 
-    timed, share = "epoch", 0.05
+    timed, fraction = "epoch", 0.05
 
     @classmethod
-    def refusal(cls, work: Any) -> str:
-        """Refuse nothing: epochs are measured on networks that fit."""
+    def unsupported(cls, work: Any) -> str:
+        """Support every epoch: none has a large network."""
         return ""
 
     def __init__(self, work: Epoch, threads: int) -> None:
@@ -54,14 +54,14 @@ class MaskedPyTorchEpoch(MaskedPyTorchStep):
         self._randperm, self._batch = torch.randperm, work.batch
 
     def epoch(self) -> None:
-        """Train the share of an epoch."""
+        """Train for the fraction of an epoch."""
         count = len(self._labels)
-        for rows in self._randperm(count)[: round(self.share * count)].split(self._batch):
+        for rows in self._randperm(count)[: round(self.fraction * count)].split(self._batch):
             self.update(self._samples[rows], self._labels[rows])
 
 
 class _Gather(Peer):
-    """One batch out of the data after the other, in random order."""
+    """One mini-batch after the other, in random order."""
 
     timed = "batch"
 
@@ -76,7 +76,7 @@ class _Gather(Peer):
 
 
 class NervaGather(_Gather):
-    """nerva's kernel: rows of bytes fetched, standardised and turned into columns in one go."""
+    """nerva's kernel: uint8 samples are gathered, standardized and transposed in one pass."""
 
     name, module, distribution = "nerva", "nerva", "nerva-sparse"
 
@@ -91,12 +91,12 @@ class NervaGather(_Gather):
         self._X = empty_batch(self._data.shape[1], work.batch, np.float32)
 
     def batch(self) -> None:
-        """Fetch the next batch."""
+        """Gather the next mini-batch."""
         self._gather(self._data.pixels, self._rows(), self._X, self._data.scale, self._data.shift)
 
 
 class PyTorchGather(_Gather):
-    """PyTorch's indexing of bytes, converted and standardised in place; samples stay rows."""
+    """PyTorch's indexing of uint8 samples, converted and standardized in place; samples stay rows."""
 
     name, module, distribution = "PyTorch, bytes", "torch", "torch"
 
@@ -108,12 +108,12 @@ class PyTorchGather(_Gather):
         self._from_numpy, self._pixels = torch.from_numpy, torch.from_numpy(work.data()[0])
 
     def batch(self) -> None:
-        """Fetch the next batch."""
+        """Gather the next mini-batch."""
         self._pixels[self._from_numpy(self._rows())].float().mul_(1 / (255 * STD)).sub_(MEAN / STD)
 
 
 class FloatPyTorchGather(_Gather):
-    """PyTorch's indexing of float32 samples that were standardised beforehand: four times the memory."""
+    """PyTorch's indexing of float32 samples standardized in advance, which take four times the memory."""
 
     name, module, distribution = "PyTorch, float32", "torch", "torch"
 
@@ -125,5 +125,5 @@ class FloatPyTorchGather(_Gather):
         self._from_numpy, self._samples = torch.from_numpy, torch.from_numpy(work.data()[0].astype(np.float32))
 
     def batch(self) -> None:
-        """Fetch the next batch."""
+        """Gather the next mini-batch."""
         self._samples[self._from_numpy(self._rows())]

@@ -1,30 +1,30 @@
-"""The training step of nerva with one thing more than the plain one has: what that costs."""
+"""The training step of nerva with one feature more than the plain step, to measure its cost."""
 
 from typing import Any
 
 import numpy as np
-from workloads import Step, Weights
 
+from harness.workloads import Step, Weights
 from peers.steps import MOMENTUM, NervaStep
 
 
 class PlainStep(NervaStep):
-    """ReLU and Nesterov, nothing else: what the others are compared to."""
+    """ReLU and Nesterov momentum: the baseline."""
 
     name = "plain"
 
 
 class SparseStep(NervaStep):
-    """Made of sparse layers alone."""
+    """A step that supports sparse layers only."""
 
     @classmethod
-    def refusal(cls, work: Step) -> str:
-        """No layer may be dense."""
+    def unsupported(cls, work: Step) -> str:
+        """Require every layer to be sparse."""
         return "" if all(not isinstance(W, np.ndarray) for W in work.weights) else "a layer is dense"
 
 
 class BatchNormStep(SparseStep):
-    """Batch normalization between every hidden layer and its ReLU."""
+    """Batch normalization before the ReLU of every hidden layer."""
 
     name = "batch norm"
 
@@ -43,7 +43,7 @@ class BatchNormStep(SparseStep):
 
 
 class DropoutStep(NervaStep):
-    """Dropout behind every hidden layer."""
+    """Dropout after every hidden layer."""
 
     name = "dropout"
 
@@ -57,7 +57,7 @@ class DropoutStep(NervaStep):
 
 
 class DropConnectStep(SparseStep):
-    """Weights dropped in every layer."""
+    """DropConnect on the weights of every layer."""
 
     name = "DropConnect"
     activation, settings = "relu", {"drop_connect": 0.2}
@@ -78,13 +78,13 @@ class DropConnectStep(SparseStep):
 
 
 class SReLUStep(DropConnectStep):
-    """SReLU, whose four numbers a layer are trained."""
+    """SReLU, with four trained parameters per layer."""
 
     name, activation, settings = "SReLU", "srelu", {}
 
 
 class AdamStep(NervaStep):
-    """Adam."""
+    """Adam instead of Nesterov momentum."""
 
     name = "Adam"
 
@@ -96,7 +96,7 @@ class AdamStep(NervaStep):
 
 
 class ProfiledStep(NervaStep):
-    """Under nerva.profile()."""
+    """The plain step under nerva.profile()."""
 
     name = "profiled"
 
@@ -104,4 +104,6 @@ class ProfiledStep(NervaStep):
         import nerva
 
         super().__init__(work, threads)
-        nerva.profile().__enter__()
+        # Kept: a context manager without a reference is closed at once, and the step would not be profiled.
+        self._profile = nerva.profile()
+        self._profile.__enter__()

@@ -1,10 +1,10 @@
-"""Classes for samples that are rows: from NumPy to NumPy in nerva, from tensor to tensor in PyTorch."""
+"""Prediction of classes: from NumPy to NumPy in nerva, from tensor to tensor in PyTorch."""
 
 from typing import Any
 
 import numpy as np
-from workloads import Inference, Step
 
+from harness.workloads import Inference, Step
 from peers.by_hand import CSRPyTorchStep
 from peers.steps import DensePyTorchStep, NervaStep
 
@@ -15,7 +15,7 @@ def _step(work: Inference) -> Step:
 
 
 class NervaPredict(NervaStep):
-    """nerva's predict: arguments checked, samples turned into columns."""
+    """nerva's predict, which checks its arguments and transposes the samples."""
 
     timed = "predict"
 
@@ -29,14 +29,14 @@ class NervaPredict(NervaStep):
 
 
 class DensePyTorchPredict(DensePyTorchStep):
-    """PyTorch with every weight, zeros included, in inference mode."""
+    """PyTorch with dense weights in inference mode."""
 
     timed = "predict"
 
     @classmethod
-    def refusal(cls, work: Any) -> str:
-        """A dense layer may be too large."""
-        return super().refusal(_step(work))
+    def unsupported(cls, work: Any) -> str:
+        """Reject a layer that is too large."""
+        return super().unsupported(_step(work))
 
     def __init__(self, work: Inference, threads: int) -> None:
         super().__init__(_step(work), threads)
@@ -51,14 +51,14 @@ class DensePyTorchPredict(DensePyTorchStep):
 
 
 class CSRPyTorchPredict(CSRPyTorchStep):
-    """PyTorch's sparse CSR tensors, written out by hand; the samples are columns beforehand."""
+    """PyTorch's sparse CSR tensors, written by hand; the samples are columns in advance."""
 
     timed = "predict"
 
     @classmethod
-    def refusal(cls, work: Any) -> str:
-        """Refuse what the step refuses."""
-        return super().refusal(_step(work))
+    def unsupported(cls, work: Any) -> str:
+        """Reject what the step rejects."""
+        return super().unsupported(_step(work))
 
     def __init__(self, work: Inference, threads: int) -> None:
         super().__init__(_step(work), threads)

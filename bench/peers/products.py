@@ -1,20 +1,20 @@
-"""The three products of a sparse layer. Peers keep what a careful user would keep between calls."""
+"""The three products of a sparse layer. Each peer keeps between calls what an expert user would keep."""
 
 from collections.abc import Callable
 
 import numpy as np
-from workloads import Array, Product
 
-from peers.peer import Peer
+from harness.peer import Peer
+from harness.workloads import Array, Kind, Product
 
 
 def _positions(work: Product) -> tuple[Array, Array]:
-    """Return the row and the column of each weight."""
+    """Return the row and the column of each non-zero."""
     return np.repeat(np.arange(work.W.shape[0]), np.diff(work.W.indptr)), np.asarray(work.W.indices, np.int64)
 
 
 def _padded(A: Array) -> Array:
-    """Return a copy whose rows start on cache lines, as every batch in nerva's layers does."""
+    """Return a copy whose rows start on cache lines, like every batch in nerva's layers."""
     from nerva._kernels.memory import empty_batch
 
     copy = empty_batch(A.shape[0], A.shape[1], A.dtype)
@@ -34,7 +34,7 @@ class NervaProduct(Peer):
         nerva.set_num_threads(threads)
         W, X, DY = nerva.CSR.from_scipy(work.W), _padded(work.X), _padded(work.DY)
         G = np.zeros(W.nnz, W.dtype)
-        calls: dict[str, Callable[[], None]] = {
+        calls: dict[Kind, Callable[[], None]] = {
             "spmm": lambda: products.spmm(W, X, DY),
             "spmm_t": lambda: products.spmm_t(W, DY, X),
             "sddmm": lambda: products.sddmm(W, DY, X, G),
@@ -43,7 +43,7 @@ class NervaProduct(Peer):
 
 
 class MKLProduct(Peer):
-    """MKL through nerva. It has no sampled product: there, the dense one by gemm, and the pattern picked from it."""
+    """MKL, called by nerva. It has no sampled product: sddmm is gemm, and the pattern is picked from the result."""
 
     name, timed, module, distribution = "MKL", "product", "nerva", "mkl"
 
@@ -60,7 +60,7 @@ class MKLProduct(Peer):
             products.gemm(DY, X, dense, transpose_b=True)
             np.take(dense.ravel(), flat, out=G, mode="clip")
 
-        calls: dict[str, Callable[[], None]] = {
+        calls: dict[Kind, Callable[[], None]] = {
             "spmm": lambda: products.spmm(W, X, DY, backend="mkl"),
             "spmm_t": lambda: products.spmm_t(W, DY, X, backend="mkl"),
             "sddmm": sampled,
@@ -69,9 +69,10 @@ class MKLProduct(Peer):
 
 
 class SciPyProduct(Peer):
-    """SciPy's csr_array, on one thread whatever is asked for.
+    """SciPy's csr_array, on one thread for any number of threads.
 
-    It has no sampled product: there, NumPy's dense one with as many threads as its BLAS takes, and the pattern of it.
+    It has no sampled product: sddmm is NumPy's dense product, on as many threads as its BLAS uses, and the pattern is
+    picked from the result.
     """
 
     name, timed, module, distribution = "SciPy", "product", "scipy", "scipy"
@@ -79,7 +80,7 @@ class SciPyProduct(Peer):
     def __init__(self, work: Product, threads: int) -> None:
         W, Wt, X, DY = work.W, work.W.T.tocsr(), work.X, work.DY
         flat = np.ravel_multi_index(_positions(work), W.shape)
-        calls: dict[str, Callable[[], Array]] = {
+        calls: dict[Kind, Callable[[], Array]] = {
             "spmm": lambda: W @ X,
             "spmm_t": lambda: Wt @ DY,
             "sddmm": lambda: np.take(DY @ X.T, flat),
@@ -88,7 +89,7 @@ class SciPyProduct(Peer):
 
 
 class CSRPyTorchProduct(Peer):
-    """PyTorch's sparse CSR tensors; the transposed matrix is kept beside the direct one."""
+    """PyTorch's sparse CSR tensors; the transposed matrix is kept as well."""
 
     name, timed, module, distribution = "PyTorch CSR", "product", "torch", "torch"
 
@@ -107,7 +108,7 @@ class CSRPyTorchProduct(Peer):
         )
         X, DY = torch.from_numpy(work.X), torch.from_numpy(work.DY)
         Xt = X.T
-        calls: dict[str, Callable[[], object]] = {
+        calls: dict[Kind, Callable[[], object]] = {
             "spmm": lambda: W @ X,
             "spmm_t": lambda: Wt @ DY,
             "sddmm": lambda: torch.sparse.sampled_addmm(W, DY, Xt, beta=0.0),

@@ -1,8 +1,8 @@
-"""The training step by the layers of other libraries whose weights are sparse in training as well.
+"""The training step by the layers of other libraries with sparse weights in training.
 
-The layers are made from CSR without a dense detour; SGD is PyTorch's fused one on the vector of values. Both libraries
-turn every batch around on the way into and out of a layer, and compute the input gradient of the first layer too: that
-is how they are used. by_hand.py has their kernels without that.
+The layers are built from CSR without a dense intermediate; the optimizer is PyTorch's fused SGD on the vector of
+values. Both libraries transpose every batch before and after a layer, and compute the input gradient of the first layer
+too: this is their intended use. by_hand.py has their kernels without it.
 """
 
 import os
@@ -11,26 +11,26 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
-from workloads import Array, Step
 
+from harness.workloads import Array, Step
 from peers.steps import TorchStep
 
 
 def needs_sparse_float32(work: Step) -> str:
-    """Return what both libraries lack for the work."""
+    """Return why both libraries cannot do the workload; empty if they can."""
     if not work.sparse:
         return "no layer is sparse"
     return "" if work.dtype == np.float32 else "float32 only"
 
 
 class SparsePropStep(TorchStep):
-    """SparseProp's SparseLinear. PyTorch comes first, so that both share one OpenMP runtime and its threads."""
+    """SparseProp's SparseLinear. PyTorch is imported first, so that both share one OpenMP runtime and its threads."""
 
     name, module, distribution = "SparseProp", "sparseprop", "sparseprop"
-    refusal = staticmethod(needs_sparse_float32)
+    unsupported = staticmethod(needs_sparse_float32)
 
     def sparse_layer(self, W: csr_array) -> Any:
-        """Make its layer; its own constructor wants a dense matrix and sends the indices through float32."""
+        """Build its layer around its constructor, which takes a dense matrix and converts the indices to float32."""
         import torch
         from sparseprop.modules import SparseLinear
 
@@ -41,22 +41,22 @@ class SparsePropStep(TorchStep):
         return layer
 
     def layer_values(self, layer: Any, W: csr_array) -> Array:
-        """Return the weights, which it keeps in the same order."""
+        """Return the weights, which have the order of CSR."""
         values: Array = layer.W_val.detach().numpy()
         return values
 
 
 def prepare_sparselab(threads: int) -> None:
-    """Let SparseLab use so many threads, and forget what it kept of other matrices."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when its runtime is loaded; there is no other way to say it
+    """Set SparseLab's number of threads, and clear its cache of transposed matrices."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when its runtime is loaded; there is no function to set it
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
     from sparselab import ops
 
-    ops._clear_transpose_cache()  # keyed by identity, which a matrix made earlier may have had
+    ops._clear_transpose_cache()  # keyed by id(), which an earlier matrix may have had
 
 
 def padded_csr(W: csr_array) -> Any:
-    """Return W as SparseLab keeps it, without room for growth in the rows."""
+    """Return W in SparseLab's format, without padding in the rows."""
     import torch
     from sparselab import PaddedCSR
 
@@ -66,24 +66,24 @@ def padded_csr(W: csr_array) -> Any:
 
 
 def live_values(csr: Any) -> Array:
-    """Return the weights of a matrix of SparseLab's; a row without any has one empty slot."""
+    """Return the weights of a SparseLab matrix; an empty row has one unused slot."""
     slots = [np.arange(start, start + n) for start, n in zip(csr.row_start, csr.row_nnz, strict=True)]
     values: Array = np.asarray(csr.values)[np.concatenate(slots)]
     return values
 
 
 class SparseLabStep(TorchStep):
-    """SparseLab's SparseLinear, without room for growth in its rows. It brings an OpenMP runtime of its own."""
+    """SparseLab's SparseLinear, without padding in its rows. It loads an OpenMP runtime of its own."""
 
     name, module, distribution = "SparseLab", "sparselab", "sparselab"
-    refusal = staticmethod(needs_sparse_float32)
+    unsupported = staticmethod(needs_sparse_float32)
 
     def __init__(self, work: Step, threads: int) -> None:
         prepare_sparselab(threads)
         super().__init__(work, threads)
 
     def sparse_layer(self, W: csr_array) -> Any:
-        """Make its layer from CSR."""
+        """Build its layer from CSR."""
         import torch
         from sparselab import SparseLinear
 
@@ -95,5 +95,5 @@ class SparseLabStep(TorchStep):
         return layer
 
     def layer_values(self, layer: Any, W: csr_array) -> Array:
-        """Return the weights; a row without any has one empty slot."""
+        """Return the weights in the order of CSR."""
         return live_values(layer._csr)

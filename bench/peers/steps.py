@@ -1,27 +1,27 @@
-"""The training step: forward, backward and Nesterov's update on one batch, everything in memory beforehand.
+"""The training step: forward, backward and the Nesterov update on one batch that is in memory.
 
-`step` returns the loss before the step, in whatever form the framework leaves it; `values` the weights after it.
+`step` returns the loss before the step, as a number or tensor of the framework.
 """
 
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.sparse import csr_array
-from workloads import Array, Step, Weights
 
-from peers.peer import Peer
+from harness.peer import Peer
+from harness.workloads import Array, Step, Weights
 
 MOMENTUM = 0.9
-MOST_DENSE = 1e9  # bytes of a layer above which its weights, gradient, momentum and mask are not kept densely
+MAX_DENSE = 1e9  # bytes of a layer's weights above which it is too large to be dense
 
 
 def positions(W: csr_array) -> tuple[Array, Array]:
-    """Return the row and the column of each weight."""
+    """Return the row and the column of each non-zero."""
     return np.repeat(np.arange(W.shape[0]), np.diff(W.indptr)), np.asarray(W.indices, np.int64)
 
 
 class NervaStep(Peer):
-    """nerva with its own kernels, as its training loop calls them."""
+    """nerva with its own kernels, called as in its training loop."""
 
     name, timed, module, distribution = "nerva", "step", "nerva", "nerva-sparse"
     backend: ClassVar[str] = "native"
@@ -35,7 +35,7 @@ class NervaStep(Peer):
         self._train_batch = training.train_batch
         self.model = nerva.Sequential(self._layers(work.weights))
         self.optimizer, self._loss, self._rate = nerva.Nesterov(MOMENTUM), nerva.SoftmaxCrossEntropy(), work.rate
-        # As the loader hands batches out: features by samples, rows padded to whole cache lines.
+        # The layout of a gathered mini-batch: (features, batch), rows padded to whole cache lines.
         self._X, self._y = empty_batch(work.X.shape[1], work.X.shape[0], work.X.dtype), work.y
         self._X[:] = work.X.T
 
@@ -58,31 +58,31 @@ class NervaStep(Peer):
         return self._train_batch(self.model, self._X, self._y, self.optimizer, self._rate, self._loss)[0]
 
     def values(self) -> list[Array]:
-        """Return the weights of each layer, one after the other as CSR has them."""
+        """Return the weights of each layer in the order of CSR."""
         weights = [layer.weight for layer in self.model.layers]
         return [np.array(W).ravel() if isinstance(W, np.ndarray) else np.array(W.values) for W in weights]
 
     def trajectory(self, steps: int) -> tuple[list[float], list[Array]]:
-        """Take some steps, and return the loss before each and the weights of each layer after all."""
+        """Take some steps; return the loss before each, and the weights of each layer after the last."""
         return [float(self.step()) for _ in range(steps)], self.values()
 
 
 class MKLStep(NervaStep):
-    """nerva with MKL's sparse products; MKL has no sampled one, so the weight gradient is nerva's own."""
+    """nerva with MKL's sparse products; MKL has no sampled product, so the weight gradient is nerva's own."""
 
     name, backend = "nerva, MKL backend", "mkl"
 
     @classmethod
-    def refusal(cls, work: Step) -> str:
-        """Dense layers are the same with either."""
+    def unsupported(cls, work: Step) -> str:
+        """Require a sparse layer: dense ones are the same with either backend."""
         return "" if work.sparse else "no layer is sparse"
 
 
 class TorchStep(Peer):
-    """Modules of PyTorch in a row, and its fused SGD. Subclasses say what a sparse layer is."""
+    """PyTorch's Sequential and fused SGD. Subclasses define the sparse layer."""
 
     timed, module, distribution = "step", "torch", "torch"
-    beside = ("torch",)
+    also_requires = ("torch",)
 
     def __init__(self, work: Step, threads: int) -> None:
         import torch
@@ -100,11 +100,11 @@ class TorchStep(Peer):
         self._X, self._y = torch.from_numpy(work.X), torch.from_numpy(work.y)
 
     def sparse_layer(self, W: csr_array) -> Any:
-        """Make the layer of sparse weights; its bias is zero."""
+        """Return a layer with these sparse weights and zero bias."""
         raise NotImplementedError
 
     def layer_values(self, layer: Any, W: csr_array) -> Array:
-        """Return the weights of the layer that W was."""
+        """Return the weights of the layer built from W, in the order of CSR."""
         raise NotImplementedError
 
     def step(self) -> Any:
@@ -112,7 +112,7 @@ class TorchStep(Peer):
         return self.update(self._X, self._y)
 
     def update(self, X: Any, y: Any) -> Any:
-        """Take one step on X (samples, features), and return the loss before it."""
+        """Take one step on X (samples, features); return the loss before it."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(self.model(X), y)
         loss.backward()
@@ -121,10 +121,10 @@ class TorchStep(Peer):
         return loss
 
     def mask(self) -> None:
-        """Leave all gradients as they are."""
+        """Mask the gradients; here, leave them as they are."""
 
     def trajectory(self, steps: int) -> tuple[list[float], list[Array]]:
-        """Take some steps, and return the loss before each and the weights of each layer after all."""
+        """Take some steps; return the loss before each, and the weights of each layer after the last."""
         losses = [self.step().item() for _ in range(steps)]
         pairs = zip(self.model[::2], self._weights, strict=True)
         return losses, [
@@ -134,7 +134,7 @@ class TorchStep(Peer):
 
 
 def dense_layer(W: Array) -> Any:
-    """Make a linear layer of PyTorch with these weights and a bias of zero."""
+    """Return a linear layer of PyTorch with these weights and zero bias."""
     import torch
 
     linear = torch.nn.Linear(W.shape[1], W.shape[0], dtype=torch.from_numpy(W[:0]).dtype)
@@ -145,22 +145,27 @@ def dense_layer(W: Array) -> Any:
 
 
 class DensePyTorchStep(TorchStep):
-    """PyTorch with every weight, zeros included; fused SGD."""
+    """PyTorch with dense weights; fused SGD. It trains the zeros of a sparse layer too."""
 
     name = "PyTorch dense"
 
     @classmethod
-    def refusal(cls, work: Step) -> str:
-        """A dense layer may be too large."""
+    def unsupported(cls, work: Step) -> str:
+        """Reject a layer that is too large."""
         most = max(W.shape[0] * W.shape[1] for W in work.weights) * work.dtype.itemsize
         return (
-            f"a dense layer has {most / 1e9:.2g} GB, and its gradient, momentum and mask each as much"
-            if most > MOST_DENSE
+            f"a dense layer takes {most / 1e9:.2g} GB, and its gradient, momentum and mask as much each"
+            if most > MAX_DENSE
             else ""
         )
 
+    @classmethod
+    def same_network(cls, work: Step) -> bool:
+        """Return whether no layer is sparse."""
+        return not work.sparse
+
     def sparse_layer(self, W: csr_array) -> Any:
-        """Make a dense layer, zeros where W has no weight."""
+        """Return a dense layer that is zero off the support of W."""
         return dense_layer(W.toarray())
 
     def layer_values(self, layer: Any, W: csr_array) -> Array:
@@ -170,18 +175,23 @@ class DensePyTorchStep(TorchStep):
 
 
 class MaskedPyTorchStep(DensePyTorchStep):
-    """PyTorch with 0/1 masks: sparse to look at, dense in every product; fused SGD.
+    """PyTorch with 0/1 masks: sparse weights in dense products; fused SGD.
 
-    The weights start on their support, and one call multiplies the masks into the gradients. That is enough: velocity
-    and weights off the support stay exactly zero, so masking the weights after the step as well would only cost time.
+    The initial weights are zero off their support, and one call multiplies the gradients by the masks. So velocity and
+    weights off the support stay exactly zero, and masking the weights after the step as well would only take time.
     """
 
     name = "PyTorch masked"
 
     @classmethod
-    def refusal(cls, work: Step) -> str:
-        """Without a sparse layer there is nothing to mask."""
-        return super().refusal(work) if work.sparse else "no layer is sparse"
+    def unsupported(cls, work: Step) -> str:
+        """Require a sparse layer to mask, and reject one that is too large."""
+        return super().unsupported(work) if work.sparse else "no layer is sparse"
+
+    @classmethod
+    def same_network(cls, work: Step) -> bool:
+        """Return that it is: the mask leaves the weights of the workload."""
+        return True
 
     def __init__(self, work: Step, threads: int) -> None:
         super().__init__(work, threads)
@@ -194,13 +204,13 @@ class MaskedPyTorchStep(DensePyTorchStep):
         self._masks = [torch.from_numpy(_support(W)) for _, W in sparse]
 
     def mask(self) -> None:
-        """Multiply the masks into the gradients."""
+        """Multiply the gradients by the masks."""
         if self._masks:
             self._multiply([weight.grad for weight in self._masked], self._masks)
 
 
 def _support(W: csr_array) -> Array:
-    """Return ones where W has a weight, whatever its value, and zeros elsewhere."""
+    """Return the mask of W: one on its support, zero elsewhere."""
     ones = np.ones(W.nnz, W.dtype)
     dense: Array = csr_array((ones, W.indices, W.indptr), shape=W.shape).toarray()
     return dense

@@ -1,7 +1,7 @@
-"""The command `nerva`: trains from the shell, and tells what it runs on.
+"""The command `nerva`: train a network from the shell (`train`), and show the configuration (`info`).
 
-Exit codes: 0 when it did what was asked; 1 when something failed on the way (data, disk, memory, a loss that is not
-finite); 2 when the command line asks for what cannot be; 128 + n when signal n ended it, 130 for Ctrl-C.
+Exit codes: 0 for success; 1 if something failed while it ran (data, disk, memory, a loss that is not finite); 2 if the
+command line is wrong; 128 + n if signal n ended it, 130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 info(options)
         code = 0
-    except SystemExit as ended:  # the parser, after --help or a complaint of its own
+    except SystemExit as ended:  # by the parser, after --help or an error
         code = int(ended.code or 0)
     except Failure as failure:
         code = _complain(failure, failure.code)
     except KeyboardInterrupt as signalled:
         code = _complain("interrupted", 128 + (signalled.args[0] if signalled.args else signal.SIGINT))
-    except BrokenPipeError:  # nobody reads on, which is nobody's mistake
+    except BrokenPipeError:  # by `nerva train | head`: not an error to report
         code = 128 + signal.SIGPIPE
     except OSError as error:
         code = _complain(error, 1)
@@ -46,18 +46,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(problem: object, code: int) -> int:
-    """Print one line about a problem, and return the exit code."""
+    """Print the problem as one line on standard error, and return the exit code."""
     print("nerva:", *str(problem).split(), file=sys.stderr)
     return code
 
 
 def _flush(code: int) -> int:
-    """Hand standard output over while a failure can still be told, and return the exit code."""
+    """Flush standard output while a failure can still be reported, and return the exit code."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        with contextlib.suppress(OSError):  # or the interpreter would try again, and tell it in its own way
+        with contextlib.suppress(OSError):  # else the interpreter flushes again at exit, and prints a traceback
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return code or 128 + signal.SIGPIPE

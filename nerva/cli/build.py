@@ -1,44 +1,20 @@
-"""What the options of the command line stand for: data, network, loss, optimizer, schedule, topology."""
+"""From options to objects: data, network, loss, schedule and topology."""
 
 from argparse import Namespace
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from nerva.datasets import Dataset, checkerboard, cifar10, cifar100, fashion_mnist, mini, mnist, npz, shapes
-from nerva.losses import (
-    CrossEntropy,
-    LogisticCrossEntropy,
-    Loss,
-    MeanSquaredError,
-    NegativeLogLikelihood,
-    SoftmaxCrossEntropy,
-    SquaredError,
-)
+from nerva.cli.choices import CRITERIA, DATA, LOSSES, SCHEDULES, TOPOLOGIES
+from nerva.datasets import Dataset, npz
+from nerva.losses import Loss
 from nerva.models.mlp import MLP
-from nerva.models.pruning import pruned
 from nerva.models.sequential import Sequential
-from nerva.optimizers import OPTIMIZERS, SGD
 from nerva.saving.weights import load_weights
-from nerva.schedules import (
-    Constant,
-    Cosine,
-    Exponential,
-    MultiStep,
-    OneCycle,
-    ReduceOnPlateau,
-    Schedule,
-    StepDecay,
-    TimeBased,
-    WarmUp,
-)
-from nerva.topology import GMP, SET, SNFS, DeepR, GraNet, Magnitude, RigL, SRigL, Threshold, TopKAST, Topology
+from nerva.schedules import Schedule, WarmUp
+from nerva.topology import Topology
 from nerva.topology.distributions import erdos_renyi
-
-# The activation of the last layer that a loss asks for; logits else.
-OUTPUTS = {"cross-entropy": "softmax", "negative-log-likelihood": "log_softmax"}
 
 
 class Failure(Exception):
@@ -49,27 +25,20 @@ class Failure(Exception):
         self.code = code
 
 
-def load(options: Namespace) -> Dataset:
-    """Return the data; raise Failure or OSError where they cannot be had."""
+def load_data(options: Namespace) -> Dataset:
+    """Return the data set; raise Failure or OSError if it cannot be read."""
+    name = options.data or "shapes"
     try:
-        preprocess = options.preprocess or "standardize"
-        if options.data in (None, "shapes"):
-            return shapes(preprocess=preprocess)
-        if options.data in ("checkerboard", "mini"):
-            return {"checkerboard": checkerboard, "mini": mini}[options.data](seed=options.seed)
-        downloaded = {"cifar10": cifar10, "cifar100": cifar100, "mnist": mnist, "fashion-mnist": fashion_mnist}
-        if options.data in downloaded:
-            return downloaded[options.data](options.data_dir, preprocess=preprocess)
-        return npz(options.data)
+        return DATA.build(name, options) if name in DATA.rows else npz(name)
     except ValueError as error:
         raise Failure(error) from error
 
 
-def build(options: Namespace, data: Dataset) -> Sequential:
-    """Return the network, with the weights of a file where one is named; raise Failure where that cannot be."""
+def build_network(options: Namespace, data: Dataset) -> Sequential:
+    """Return the network, with the weights of a file if one is named; raise Failure if it is impossible."""
     sizes = [data.train.X.shape[1], *options.hidden, len(data.classes)]
     try:
-        model = _pruned(options, sizes, data) if options.prune_at_start else _drawn(options, sizes)
+        model = _prune(options, sizes, data) if options.prune_at_start else _initialize(options, sizes)
     except ValueError as error:
         raise Failure(error, 2) from error
     if options.load_weights is not None:
@@ -80,108 +49,63 @@ def build(options: Namespace, data: Dataset) -> Sequential:
     return model
 
 
-def _drawn(options: Namespace, sizes: list[int]) -> Sequential:
+def _common(options: Namespace) -> dict[str, Any]:
+    """Return the keywords of every network."""
+    return {name: getattr(options, name) for name in ("activation", "init", "dtype", "seed", "backend")}
+
+
+def _initialize(options: Namespace, sizes: list[int]) -> Sequential:
+    """Return a network with random weights."""
     distribution = options.distribution or "erdos-renyi"
     if options.power_scale is not None:
         distribution = partial(erdos_renyi, power_scale=options.power_scale)
+    chosen = [LOSSES.rows[options.loss]] + ([TOPOLOGIES.rows[options.topology]] if options.topology else [])
+    asked = {name: value for row in chosen for name, value in row.network.items()}
     return MLP(
         sizes,
         density=options.densities or options.density,
-        activation=options.activation,
-        output=OUTPUTS.get(options.loss, "identity"),
         batch_norm=options.batch_norm,
         dropout=options.dropout,
         drop_connect=options.drop_connect,
         distribution=distribution,
         support=options.support,
-        init=options.init,
         fan=options.fan,
-        dtype=options.dtype,
-        seed=options.seed,
-        backend=options.backend,
-        sparse=options.final_density is not None,
+        **_common(options),
+        **asked,
     )
 
 
-def _pruned(options: Namespace, sizes: list[int], data: Dataset) -> Sequential:
-    chosen = np.random.default_rng(options.seed).permutation(len(data.train.y))[: options.prune_samples]
+def _prune(options: Namespace, sizes: list[int], data: Dataset) -> Sequential:
+    """Return a network pruned at the start, by a criterion that may look at training samples."""
+    chosen = np.random.default_rng(options.seed).permutation(len(data.train.y))[: options.prune_samples or 0]
     chosen.sort()
-    return pruned(
-        sizes,
-        np.asarray(data.train.X[chosen]),
-        data.train.y[chosen],
+    return CRITERIA.build(
+        options.prune_at_start,
+        options,
+        sizes=sizes,
+        X=np.asarray(data.train.X[chosen]),
+        y=data.train.y[chosen],
         density=options.density,
-        criterion=options.prune_at_start,
-        activation=options.activation,
-        init=options.init,
-        dtype=options.dtype,
-        seed=options.seed,
-        backend=options.backend,
+        **_common(options),
     )
 
 
-def loss(options: Namespace, data: Dataset) -> Loss:
-    """Return the loss; raise Failure where it is not for these data."""
-    if options.class_weights is not None and len(options.class_weights) != len(data.classes):
-        raise Failure(f"--class-weights: {len(options.class_weights)} given for {len(data.classes)} classes", 2)
-    if options.class_weights is not None and not any(options.class_weights):
+def build_loss(options: Namespace, data: Dataset) -> Loss:
+    """Return the loss; raise Failure if its class weights do not fit the data."""
+    weights = options.class_weights
+    if weights is not None and len(weights) != len(data.classes):
+        raise Failure(f"--class-weights: {len(weights)} given for {len(data.classes)} classes", 2)
+    if weights is not None and not any(weights):
         raise Failure("--class-weights: all are 0", 2)
-    losses: dict[str, Callable[[], Loss]] = {
-        "softmax-cross-entropy": lambda: SoftmaxCrossEntropy(
-            label_smoothing=options.label_smoothing or 0.0, class_weights=options.class_weights
-        ),
-        "cross-entropy": CrossEntropy,
-        "negative-log-likelihood": NegativeLogLikelihood,
-        "logistic-cross-entropy": partial(LogisticCrossEntropy, classes=True),
-        "squared-error": partial(SquaredError, classes=True),
-        "mean-squared-error": partial(MeanSquaredError, classes=True),
-    }
-    return losses[options.loss]()
+    return LOSSES.build(options.loss, options)
 
 
-def optimizer(options: Namespace) -> SGD:
-    """Return the optimizer."""
-    settings: dict[str, Any] = {} if options.momentum is None else {"momentum": options.momentum}
-    settings |= dict(zip(("beta1", "beta2"), options.betas or (), strict=False))
-    settings |= {"clip_norm": options.clip_norm, "clip_value": options.clip_value}
-    return OPTIMIZERS[options.optimizer](weight_decay=options.weight_decay, **settings)
-
-
-def schedule(options: Namespace) -> Schedule:
+def build_schedule(options: Namespace) -> Schedule:
     """Return the schedule of the learning rate."""
-    rate, epochs = options.learning_rate, float(options.epochs)
-    period = epochs if options.period is None else options.period
-    schedules: dict[str, Callable[[], Schedule]] = {
-        "milestones": lambda: MultiStep(rate, options.milestones, options.gamma or 1.0),
-        "constant": lambda: Constant(rate),
-        "time-based": lambda: TimeBased(rate, options.decay),
-        "step": lambda: StepDecay(rate, options.gamma, period),
-        "exponential": lambda: Exponential(rate, options.decay),
-        "cosine": lambda: Cosine(rate, period, growth=1.0 if period < epochs else None),
-        "one-cycle": lambda: OneCycle(rate, epochs),
-        "plateau": lambda: ReduceOnPlateau(rate),
-    }
-    wanted = schedules[options.schedule]()
-    return wanted if options.warm_up is None else WarmUp(wanted, options.warm_up)
+    schedule = SCHEDULES.build(options.schedule, options)
+    return schedule if options.warm_up is None else WarmUp(schedule, options.warm_up)
 
 
-def topology(options: Namespace) -> Topology | None:
-    """Return how the weights move, None where they do not."""
-    if options.topology is None:
-        return None
-    when: dict[str, Any] = {"every": options.update_every, "unit": "step"}
-    fraction: dict[str, Any] = {} if options.drop_fraction is None else {"fraction": options.drop_fraction}
-    init: dict[str, Any] = {} if options.grow_init is None else {"init": options.grow_init}
-    methods: dict[str, Callable[[], Topology]] = {
-        "set": lambda: SET(**fraction, **when, **init),
-        "magnitude": lambda: Magnitude(**fraction, **when, **init),
-        "threshold": lambda: Threshold(options.drop_threshold, **when, **init),
-        "rigl": lambda: RigL(**fraction, **when, **init, accumulate=options.accumulate or 1),
-        "srigl": lambda: SRigL(**fraction, **when, **init),
-        "snfs": lambda: SNFS(**fraction, **when),
-        "gmp": lambda: GMP(options.final_density, **when),
-        "granet": lambda: GraNet(options.final_density, **fraction, **when, accumulate=options.accumulate or 1),
-        "deepr": lambda: DeepR(**when),
-        "top-kast": lambda: TopKAST(options.final_density / options.density, **fraction, **when, **init),
-    }
-    return methods[options.topology]()
+def build_topology(options: Namespace) -> Topology | None:
+    """Return the method of dynamic sparse training; None if the topology is static."""
+    return None if options.topology is None else TOPOLOGIES.build(options.topology, options, unit="step")

@@ -8,7 +8,7 @@ from nerva.cli.build import Failure
 
 
 def info(options: Namespace) -> None:
-    """Print the version, or all that nerva runs on, measured anew where asked for."""
+    """Print the version alone, or versions, libraries, processor and the speed of the backends, measured if asked."""
     try:
         if options.version:
             print(f"nerva {package_version()}")

@@ -1,4 +1,4 @@
-"""What a training run shows on the terminal."""
+"""The output of `nerva train` on the terminal: a progress bar, a line for each epoch, and a summary."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from nerva.layers import Linear, SparseLinear
 from nerva.models.sequential import Sequential
 from nerva.training.history import EpochRecord
 
-REFRESH = 0.1  # seconds between two looks of the bar
+REFRESH = 0.1  # seconds between two updates of the bar
 COLUMNS = ("epoch", "learning rate", "  loss", "train accuracy", "test accuracy", "seconds")
 
 
 class Report:
-    """Shows a run on standard output: a bar while an epoch runs, a line when it ends, the sums at the end.
+    """Show a training run on standard output: a bar during an epoch, a line after it, and a summary at the end.
 
-    A callback of `fit`, within which it wants to be entered: `with report: model.fit(..., callbacks=[report])`. The
-    bar is for terminals alone. `quiet` shows one line with the result and nothing else. Raises OSError where standard
-    output cannot be written.
+    A callback of `fit`, and a context manager around it: `with report: model.fit(..., callbacks=[report])`. Only a
+    terminal gets the bar.
+
+    Parameters
+    ----------
+    epochs : of the whole training
+    quiet : whether to print the result alone, as one line
+
+    Raises OSError if standard output cannot be written.
     """
 
     def __init__(self, epochs: int, *, quiet: bool = False) -> None:
@@ -66,7 +72,7 @@ class Report:
         self._bar.stop()
 
     def on_batch(self, batch: int, batches: int) -> None:
-        """Move the bar, though not more often than an eye can follow."""
+        """Update the bar, at most every REFRESH seconds."""
         now = time.monotonic()
         if now - self._shown < REFRESH:
             return
@@ -94,7 +100,7 @@ class Report:
         self.say("  ".join(cell.rjust(len(name)) for cell, name in zip(cells, COLUMNS, strict=True)))
 
     def result(self, model: Sequential) -> None:
-        """Show what the epochs so far came to, and what the dense network would take; nothing before the first."""
+        """Print the result of the epochs so far, beside the dense network; nothing before the first."""
         if not self.records:
             return
         last, count = self.records[-1], len(self.records)
@@ -120,15 +126,15 @@ class Report:
 
 
 class _Console(Console):
-    """A console that leaves it to its user what a closed pipe means."""
+    """A console that does not exit when the pipe is closed."""
 
     def on_broken_pipe(self) -> None:
-        """Let the BrokenPipeError out that brought us here."""
+        """Re-raise the BrokenPipeError that is being handled."""
         raise
 
 
 def dense_nbytes(model: Sequential) -> int:
-    """Return the bytes for weights, biases, their gradients and the optimizer's state, were the network dense."""
+    """Return the bytes of weights, biases, their gradients and optimizer state if the network were dense."""
     parameters = model.parameters()
     copies = 2 + max(len(parameter.state) for parameter in parameters)
     biases = sum(parameter.values.size for parameter in parameters if parameter.name == "bias")
@@ -136,7 +142,7 @@ def dense_nbytes(model: Sequential) -> int:
 
 
 def duration(seconds: float) -> str:
-    """Return a time to read: 12 s, 3 min 05 s, 2 h 07 min.
+    """Return a time as text: 12 s, 3 min 05 s, 2 h 07 min.
 
     >>> duration(185.3)
     '3 min 05 s'
@@ -150,7 +156,7 @@ def duration(seconds: float) -> str:
 
 
 def size(nbytes: float) -> str:
-    """Return an amount of memory to read.
+    """Return an amount of memory as text.
 
     >>> size(14_700_544)
     '14.7 MB'

@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from nerva._kernels import isa, mkl
 from nerva.backends.config import config
 from nerva.callbacks.interruption import Patience
 from nerva.callbacks.json_lines import Metrics
-from nerva.cli.build import Failure, build, load, loss, optimizer, schedule, topology
+from nerva.cli.build import Failure, build_loss, build_network, build_schedule, build_topology, load_data
+from nerva.cli.choices import OPTIMIZERS
 from nerva.datasets import Augment, Dataset
 from nerva.inspection.gradients import check_gradients
 from nerva.losses import Loss
@@ -29,54 +30,36 @@ from nerva.saving.weights import check_model, save_weights
 from nerva.system.files import check_writable
 from nerva.system.signals import handling
 from nerva.training.history import EpochRecord, StopTraining
-from nerva.training.profiling import profile
+from nerva.training.profiling import Profile, profile
+
+if TYPE_CHECKING:
+    from nerva.cli.report import Report
 
 
 def train(options: Namespace, argv: Sequence[str]) -> None:
-    """Train a network as the options say, and show it; raise Failure or OSError where that fails."""
-    from nerva.cli.report import Report  # rich, which nothing else needs
+    """Train a network as the options say, and show it; raise Failure or OSError if that fails."""
+    from nerva.cli.report import Report  # brings rich, which no other command needs
 
     with contextlib.ExitStack() as stack:
-        metrics = None
-        if options.metrics is not None:
-            metrics = stack.enter_context(_open_metrics(options))
+        # Opened first: a file that cannot be written shall not be found out after the data are loaded.
+        metrics = stack.enter_context(_open_metrics(options)) if options.metrics is not None else None
         if options.threads is not None:
             mkl.set_num_threads(options.threads)
         report = Report(options.epochs, quiet=options.quiet)
-        data = load(options)
-        model, judge = build(options, data), loss(options, data)
+        data = load_data(options)
+        model, loss = build_network(options, data), build_loss(options, data)
         if options.save_weights is not None:
             check_model(model)
             check_writable(options.save_weights)
         report.say(_describe(options, data))
         report.say(f"\n{model.summary()}\n")
         if options.check_gradients:
-            _check_gradients(model, data, judge)
+            _check_gradients(model, data, loss)
             return
         if metrics is not None:
-            metrics.write({"run": _run(options, argv, data, model)})
-        patience, timing = Patience(), profile() if options.timer else contextlib.nullcontext()
-        try:
-            with handling(patience.hold), timing as timer, report, warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "the loss is not finite")  # _stop_when_lost says more
-                model.fit(
-                    *data.train,
-                    validation=data.test,
-                    epochs=options.epochs,
-                    batch_size=options.batch_size,
-                    optimizer=optimizer(options),
-                    schedule=schedule(options),
-                    topology=topology(options),
-                    loss=judge,
-                    shuffle=not options.no_shuffle,
-                    augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
-                    callbacks=[report, *filter(None, [metrics]), _stop_when_lost, patience],
-                )
-        except ValueError as error:
-            raise Failure(error, 2) from error  # a topology that is never due, a batch too small to be normalised
-        finally:
-            report.result(model)
-    if _is_lost(report.records[-1]):
+            metrics.write({"run": _run_record(options, argv, data, model)})
+        timer = _fit(model, data, loss, options, report, metrics)
+    if _diverged(report.records[-1]):
         raise Failure("stopped, since the loss is not finite: try a lower --learning-rate")
     if timer is not None:
         print(f"\n{timer}")
@@ -86,8 +69,36 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         report.say(f"\nNext, CIFAR-10, which is downloaded once (170 MB):\n  {_program()} train --data cifar10")
 
 
+def _fit(
+    model: Sequential, data: Dataset, loss: Loss, options: Namespace, report: Report, metrics: Metrics | None
+) -> Profile | None:
+    """Train the network and show the result, also of a training that was interrupted; return the profile, if any."""
+    patience, timing = Patience(), profile() if options.timer else contextlib.nullcontext()
+    try:
+        with handling(patience.hold), timing as timer, report, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "the loss is not finite")  # the Failure of `train` says more
+            model.fit(
+                *data.train,
+                validation=data.test,
+                epochs=options.epochs,
+                batch_size=options.batch_size,
+                optimizer=OPTIMIZERS.build(options.optimizer, options),
+                schedule=build_schedule(options),
+                topology=build_topology(options),
+                loss=loss,
+                shuffle=not options.no_shuffle,
+                augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
+                callbacks=[report, *filter(None, [metrics]), _stop_if_diverged, patience],
+            )
+    except ValueError as error:
+        raise Failure(error, 2) from error  # a topology that is never due, a batch too small to be normalised
+    finally:
+        report.result(model)
+    return timer
+
+
 def _check_gradients(model: Sequential, data: Dataset, loss: Loss) -> None:
-    """Print how the gradients compare with differences, on a few samples; raise Failure where one is wrong."""
+    """Compare the gradients with finite differences on a few samples; raise Failure if one is wrong."""
     X, y = data.train
     report = check_gradients(model, np.asarray(X[:20]), y[:20], loss=loss)
     print(report)
@@ -103,7 +114,7 @@ def _open_metrics(options: Namespace) -> Metrics:
 
 
 def _describe(options: Namespace, data: Dataset) -> str:
-    """Say in a few lines what is about to happen."""
+    """Return a few lines about data, training and machine."""
     samples, features = data.train.X.shape
     size = f"{samples:,} samples to train on, {len(data.test.y):,} to test on"
     momentum = "" if options.momentum is None else f", momentum {options.momentum:g}"
@@ -123,8 +134,8 @@ def _describe(options: Namespace, data: Dataset) -> str:
     )
 
 
-def _run(options: Namespace, argv: Sequence[str], data: Dataset, model: Sequential) -> dict[str, Any]:
-    """Return what is to be known of a run: the settings, what they led to, and what it runs on."""
+def _run_record(options: Namespace, argv: Sequence[str], data: Dataset, model: Sequential) -> dict[str, Any]:
+    """Return the record of a run: its settings, the network they led to, and what it runs on."""
     idle = {"command", "version", "quiet", "metrics", "overwrite"}
     machine = config()
     return {
@@ -153,18 +164,18 @@ def _run(options: Namespace, argv: Sequence[str], data: Dataset, model: Sequenti
     }
 
 
-def _stop_when_lost(model: object, record: EpochRecord) -> None:
-    """End a training whose loss is not finite: so are its weights, for good."""
-    if _is_lost(record):
+def _stop_if_diverged(model: object, record: EpochRecord) -> None:
+    """Stop training once the loss is not finite: neither are the weights, and they stay so."""
+    if _diverged(record):
         raise StopTraining
 
 
-def _is_lost(record: EpochRecord) -> bool:
+def _diverged(record: EpochRecord) -> bool:
     return not isfinite(record.loss) or (record.test_loss is not None and not isfinite(record.test_loss))
 
 
 def _program() -> str:
-    """Return how to call this command again from here."""
+    """Return the command by which this program was started."""
     called = sys.argv[0]
     if os.path.basename(called) == "__main__.py":
         return f"{sys.orig_argv[0]} -m nerva"

@@ -1,4 +1,4 @@
-"""What a word of the command line may be: each of these takes it, and raises ArgumentTypeError where it is no such."""
+"""What a word of the command line may be: each function converts one, or raises ArgumentTypeError."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -7,64 +7,95 @@ from math import inf
 from pathlib import Path
 from typing import TypeVar
 
+from nerva.cli.choices import DATA
+
 T = TypeVar("T")
 
 
+def data(text: str) -> str:
+    """Return the name of a data set, or of an .npz file that exists."""
+    if text in DATA.rows:
+        return text
+    if not text.lower().endswith(".npz"):
+        raise ArgumentTypeError(f"{text!r} is neither one of {', '.join(DATA.rows)} nor a file.npz")
+    return existing_file(text)
+
+
 def existing_file(text: str) -> str:
+    """Return the path of a file that exists."""
     if not Path(text).is_file():
         raise ArgumentTypeError(f"there is no file {text}")
     return text
 
 
 def new_file(text: str) -> str:
+    """Return the path of a file in a folder that exists."""
     if Path(text).is_dir() or not Path(text).parent.is_dir():
         raise ArgumentTypeError(f"{text} is no file in a folder that exists")
     return text
 
 
 def existing_path(text: str) -> str:
+    """Return the path of a folder or file that exists."""
     if not Path(text).exists():
         raise ArgumentTypeError(f"there is no folder {text}")
     return text
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    demand = f"a whole number {f'of at least {least}' if most is None else f'from {least} to {most}'}"
+    """Return a converter of integers within `least` to `most`.
+
+    >>> whole(1)("20")
+    20
+    >>> whole(1)("0")
+    Traceback (most recent call last):
+    argparse.ArgumentTypeError: '0' is not a whole number of at least 1
+    """
+    wanted = f"a whole number {f'of at least {least}' if most is None else f'from {least} to {most}'}"
 
     def convert(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            raise ArgumentTypeError(f"{text!r} is not {demand}") from None
+            raise ArgumentTypeError(f"{text!r} is not {wanted}") from None
         if value < least or (most is not None and value > most):
-            raise ArgumentTypeError(f"{text!r} is not {demand}")
+            raise ArgumentTypeError(f"{text!r} is not {wanted}")
         return value
 
     return convert
 
 
-def number(demand: str, accept: Callable[[float], bool]) -> Callable[[str], float]:
+def number(wanted: str, accept: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return a converter of the numbers that `accept` accepts; `wanted` describes them in the error."""
+
     def convert(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
-            raise ArgumentTypeError(f"{text!r} is not a number {demand}") from None
+            raise ArgumentTypeError(f"{text!r} is not a number {wanted}") from None
         if not accept(value):
-            raise ArgumentTypeError(f"{text!r} is not a number {demand}")
+            raise ArgumentTypeError(f"{text!r} is not a number {wanted}")
         return value
 
     return convert
 
 
 def list_of(item: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Return a converter of items separated by commas.
+
+    >>> list_of(whole(0))("3,1,2")
+    [3, 1, 2]
+    """
     return lambda text: [item(part) for part in text.split(",")]
 
 
 def list_or_none(item: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Return a converter of items separated by commas, or of the word none, for no items."""
     return lambda text: [] if text == "none" else list_of(item)(text)
 
 
 def ascending(text: str) -> list[int]:
+    """Return positive integers separated by commas, in ascending order, or none."""
     milestones = list_or_none(whole(1))(text)
     if any(earlier >= later for earlier, later in pairwise(milestones)):
         raise ArgumentTypeError(f"{text!r} does not ascend")

@@ -1,25 +1,25 @@
 """Data sets, ready for training.
 
-* ``shapes`` draws the embedded one: images of ten shapes, in under a second and without any file.
-* ``checkerboard`` and ``mini`` draw small ones by formula.
-* ``cifar10``, ``cifar100``, ``mnist`` and ``fashion_mnist`` read theirs from a folder or an archive, and download them
-  where there are none.
-* ``npz`` reads the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file, ``save_npz`` writes them; ``read_idx`` reads
-  one array in MNIST's format.
+* `shapes` generates images of ten shapes, in under a second and without any file.
+* `checkerboard` and `mini` generate small data sets by a formula.
+* `cifar10`, `cifar100`, `mnist` and `fashion_mnist` read theirs from a folder or an archive, and download it if it is
+  missing.
+* `npz` reads the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file, `save_npz` writes them; `read_idx` reads one
+  array in MNIST's format.
 
-Each gives a ``Dataset``: a training and a test ``Split`` of samples and labels, and the names of the classes. Images
-stay bytes in memory, as ``Standardized`` samples. ``Augment`` moves them at random in training.
+Each returns a `Dataset`: a training and a test `Split` of samples and labels, and the names of the classes. Images stay
+bytes in memory, as `Standardized` samples. `Augment` shifts and flips them at random during training.
 """
 
-from .augment import Augment
-from .cifar10 import cifar10
-from .cifar100 import cifar100
-from .dataset import Dataset, Split, Standardized
-from .generated import checkerboard, mini
-from .idx import read_idx
-from .mnist import fashion_mnist, mnist
-from .npz import npz, save_npz
-from .shapes import shapes
+from nerva.datasets.augment import Augment
+from nerva.datasets.cifar10 import cifar10
+from nerva.datasets.cifar100 import cifar100
+from nerva.datasets.dataset import Dataset, Split, Standardized
+from nerva.datasets.generated import checkerboard, mini
+from nerva.datasets.idx import read_idx
+from nerva.datasets.mnist import fashion_mnist, mnist
+from nerva.datasets.npz import npz, save_npz
+from nerva.datasets.shapes import shapes
 
 __all__ = [
     "Augment",

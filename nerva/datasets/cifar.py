@@ -1,4 +1,4 @@
-"""What CIFAR-10 and CIFAR-100 share: archives, records of an image, and the images as samples."""
+"""The file formats that CIFAR-10 and CIFAR-100 share: archives, binary records, and images as samples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import Standardized
-from .preprocess import statistics
+from nerva.datasets.dataset import Standardized
+from nerva.datasets.preprocess import Preprocess, statistics
+from nerva.validation import check_flag
 
 URL = "https://www.cs.toronto.edu/~kriz/"
 IMAGE_SHAPE = (3, 32, 32)
@@ -22,30 +23,35 @@ PIECE = 500  # images read at a time
 
 Bytes = NDArray[np.uint8]
 Labels = NDArray[np.int64]
-# Reads one file: a stream, its size in bytes, and what to call it in an error.
+# Reads one file, given as a stream, its size in bytes, and its name in an error.
 Reader = Callable[[Any, int, str], None]
 
 
 def empty(n: int) -> tuple[Bytes, Labels]:
-    """Return room for n images and their labels."""
+    """Return uninitialized arrays for n images and their labels."""
     return np.empty((n, FEATURES), dtype=np.uint8), np.empty(n, dtype=np.int64)
 
 
-def read_folder(folder: Path, readers: Mapping[str, Reader], what: str) -> None:
-    """Read these files of the folder; FileNotFoundError where one is missing."""
+def read_folder(folder: Path, readers: Mapping[str, Reader], title: str) -> None:
+    """Read these files of the folder; raise FileNotFoundError if one is missing."""
     for name, read in readers.items():
         path = folder / name
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: this batch of {what} is missing")
+            raise FileNotFoundError(f"{path}: this batch of {title} is missing")
         with path.open("rb") as stream:
             read(stream, path.stat().st_size, str(path))
 
 
-def read_archive(path: Path, readers: Mapping[str, tuple[str, Reader]], what: str) -> None:
-    """Read files out of a .tar.gz from front to back; nothing is extracted to the disk.
+def read_archive(path: Path, readers: Mapping[str, tuple[str, Reader]], title: str) -> None:
+    """Read files out of a .tar.gz in one pass; nothing is extracted to the disk.
 
-    `readers` gives for each file name the batch it holds; each batch must come once. Raises ValueError otherwise, or
-    where the archive is damaged.
+    Parameters
+    ----------
+    path : the archive
+    readers : by file name, the batch that the file holds and its reader
+    title : the name of the data set, for errors
+
+    Raises ValueError if a batch is missing or comes twice, or the archive is corrupt.
     """
     missing = {batch for batch, _ in readers.values()}
     try:
@@ -61,16 +67,16 @@ def read_archive(path: Path, readers: Mapping[str, tuple[str, Reader]], what: st
                         raise ValueError(f"{path}: holds {batch} twice")
                     missing.remove(batch)
                     read(content, member.size, f"{path}: {member.name}")
-            while stream.read(1 << 20):  # to the end, where gzip keeps the checksum of all that was read
+            while stream.read(1 << 20):  # gzip verifies its checksum only when the end of the stream is read
                 pass
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: not a .tar.gz archive, or a truncated or corrupt one ({error})") from error
     if missing:
-        raise ValueError(f"{path}: this archive of {what} lacks {', '.join(sorted(missing))}")
+        raise ValueError(f"{path}: this archive of {title} lacks {', '.join(sorted(missing))}")
 
 
 def record_reader(pixels: Bytes, labels: Labels, classes: int, *, column: int = 0, columns: int = 1) -> Reader:
-    """Return what reads records of `columns` label bytes, of which one is wanted, and 3,072 bytes, the pixels."""
+    """Return a reader of records of `columns` label bytes, of which `column` is the label, and 3,072 pixel bytes."""
 
     def read(stream: Any, size: int, where: str) -> None:
         record = columns + FEATURES
@@ -90,7 +96,7 @@ def record_reader(pixels: Bytes, labels: Labels, classes: int, *, column: int = 
 
 
 def check_labels(labels: NDArray[Any], classes: int, where: str) -> None:
-    """Raise ValueError where a label is not from 0 to classes - 1."""
+    """Raise ValueError if a label is not within 0 to classes - 1."""
     bad = (labels < 0) | (labels >= classes)
     if bad.any():
         raise ValueError(
@@ -98,17 +104,16 @@ def check_labels(labels: NDArray[Any], classes: int, where: str) -> None:
         )
 
 
-def check_options(preprocess: str, interleaved: bool, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Raise TypeError or ValueError for a wrong option of `samples`, before anything is read."""
+def check_options(preprocess: Preprocess, interleaved: bool, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Raise TypeError or ValueError for a wrong argument of `samples`, before anything is read."""
     statistics(preprocess, mean, std)
-    if not isinstance(interleaved, (bool, np.bool_)):
-        raise TypeError(f"interleaved is {interleaved!r}; it must be True or False")
+    check_flag(interleaved, "interleaved")
 
 
 def samples(
-    pixels: Bytes, preprocess: str, interleaved: bool, mean: Sequence[float], std: Sequence[float]
+    pixels: Bytes, preprocess: Preprocess, interleaved: bool, mean: Sequence[float], std: Sequence[float]
 ) -> Standardized:
-    """Return images, which are planes of red, green and blue, as samples; `interleaved` reorders them in place."""
+    """Return images, stored as planes of red, green and blue, as samples; `interleaved` reorders them in place."""
     center, spread = statistics(preprocess, mean, std)
     if not interleaved:
         return Standardized(pixels, np.repeat(center, FEATURES // 3), np.repeat(spread, FEATURES // 3))

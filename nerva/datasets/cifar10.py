@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .cifar import (
+from nerva.datasets.cifar import (
     IMAGE_SHAPE,
     URL,
     Bytes,
@@ -24,9 +24,10 @@ from .cifar import (
     record_reader,
     samples,
 )
-from .dataset import Dataset, Split
-from .download import download as fetch
-from .download import place
+from nerva.datasets.dataset import Dataset, Split
+from nerva.datasets.download import data_home
+from nerva.datasets.download import download as fetch
+from nerva.datasets.preprocess import Preprocess
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
@@ -49,45 +50,34 @@ def cifar10(
     dir: str | os.PathLike[str] | None = None,
     *,
     download: bool = True,
-    preprocess: str = "standardize",
+    preprocess: Preprocess = "standardize",
     interleaved: bool = False,
 ) -> Dataset:
-    """Read CIFAR-10, and download it first where there is none.
-
-    The folder to look in is ``dir``, or else what the environment variable NERVA_DATA names, or else the user's cache.
-    It may be, or hold, ``cifar-10-batches-bin`` or ``cifar-10-batches-py``, or hold ``cifar-10-binary.tar.gz`` or
-    ``cifar-10-python.tar.gz``; ``dir`` may also be one of these archives. An archive is read as it is, not extracted.
+    """Read CIFAR-10, and download it first if it is missing.
 
     Parameters
     ----------
-    dir : str or path, optional
-        A folder, or an archive.
-    download : bool
-        Whether to download the binary version (170 MB) into the folder where nothing is found in it.
-    preprocess : str
-        What becomes of a pixel t: "standardize" by channel, "original" 2 (t / 255 - 1/2) as in the original Nerva's C++
-        tool, "original-python" (t / 255 - mean) / std with the numbers of its Python tool, "unit" t / 255, "none" t.
-    interleaved : bool
-        Whether the features are red, green and blue of one pixel after another, as in the original's C++ tool.
+    dir : a folder or an archive; by default the folder that the environment variable NERVA_DATA names, or else the
+        user's cache. A folder may be, or hold, cifar-10-batches-bin or cifar-10-batches-py, or hold
+        cifar-10-binary.tar.gz or cifar-10-python.tar.gz. An archive is read as it is, not extracted
+    download : whether to download the binary version (170 MB) into the folder if it holds no CIFAR-10
+    preprocess : the feature that a pixel t becomes: "standardize" by channel, "original" 2 (t / 255 - 1/2) as in the
+        original Nerva's C++ tool, "original-python" (t / 255 - mean) / std with the numbers of its Python tool, "unit"
+        t / 255, "none" t
+    interleaved : whether the features are red, green and blue of one pixel after another, as in the original's C++ tool
 
-    Returns
-    -------
-    Dataset
-        50,000 training and 10,000 test images. ``X`` is ``Standardized`` by channel, with 3,072 features: 1,024 of
-        the red channel, row by row, then green, then blue; interleaved, it has no ``image_shape`` to augment by.
+    Returns a Dataset of 50,000 training and 10,000 test images. X is Standardized, with 3,072 features: 1,024 of the
+    red channel, row by row, then green, then blue. Interleaved, it has no image_shape, and cannot be augmented.
 
     Raises
     ------
-    FileNotFoundError
-        If the folder does not exist, lacks a batch, or holds no CIFAR-10 and ``download`` is false.
-    ValueError
-        If a file is truncated, corrupt or not what its name says, or the download has the wrong checksum; or if there
-        is no such ``preprocess``.
-    ConnectionError
-        If the download fails.
+    FileNotFoundError : the folder does not exist, lacks a batch, or holds no CIFAR-10 and `download` is False
+    TypeError, ValueError : an argument is wrong; a file is truncated, corrupt or of another format; the download has
+        the wrong checksum
+    ConnectionError : the download fails
     """
     check_options(preprocess, interleaved, MEAN, STD)
-    found = place(dir, "CIFAR-10")
+    found = data_home(dir, "CIFAR-10")
     source = _find(found)
     if source is None:
         if not download:
@@ -120,7 +110,7 @@ def _slice(batch: int) -> slice:
 
 
 def _find(place: Path) -> Path | None:
-    """Give the folder of batches or the archive that is, or lies in, ``place``; None where there is neither."""
+    """Return the folder of batches or the archive that is, or lies in, `place`; None if there is neither."""
     if place.is_file():
         return place
     if place.name in FOLDERS or any((place / (name + end)).exists() for name in BATCHES for end in (".bin", "")):
@@ -150,7 +140,7 @@ def _read_pickle(pixels: Bytes, labels: Labels, stream: Any, size: int, where: s
 
 
 class _Array:
-    """Stand for numpy.ndarray in a pickle: it takes the state, which is looked at, and makes no array of it."""
+    """Stand for numpy.ndarray in a pickle: it checks the state, and makes no array of it."""
 
     shape: Any = None
     order: Any = "C"

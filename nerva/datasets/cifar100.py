@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .cifar import (
+from nerva.datasets.cifar import (
     IMAGE_SHAPE,
     URL,
     check_options,
@@ -15,9 +15,11 @@ from .cifar import (
     record_reader,
     samples,
 )
-from .dataset import Dataset, Split
-from .download import download as fetch
-from .download import place
+from nerva.datasets.dataset import Dataset, Split
+from nerva.datasets.download import data_home
+from nerva.datasets.download import download as fetch
+from nerva.datasets.preprocess import Preprocess
+from nerva.validation import check_flag
 
 FOLDER, ARCHIVE = "cifar-100-binary", "cifar-100-binary.tar.gz"
 
@@ -56,41 +58,30 @@ def cifar100(
     *,
     download: bool = True,
     coarse: bool = False,
-    preprocess: str = "standardize",
+    preprocess: Preprocess = "standardize",
     interleaved: bool = False,
 ) -> Dataset:
-    """Read CIFAR-100, and download it first where there is none.
-
-    The folder to look in is ``dir``, or else what the environment variable NERVA_DATA names, or else the user's cache.
-    It may be, or hold, ``cifar-100-binary``, or hold ``cifar-100-binary.tar.gz``; ``dir`` may also be the archive. It
-    is read as it is, not extracted.
+    """Read CIFAR-100, and download it first if it is missing.
 
     Parameters
     ----------
-    dir, download, preprocess, interleaved
-        As in ``cifar10``; the download has 169 MB.
-    coarse : bool
-        Whether the labels are the twenty superclasses instead of the hundred classes.
+    dir : a folder or an archive, as in `cifar10`. A folder may be, or hold, cifar-100-binary, or hold
+        cifar-100-binary.tar.gz
+    download, preprocess, interleaved : as in `cifar10`; the download has 169 MB
+    coarse : whether the labels are the twenty superclasses instead of the hundred classes
 
-    Returns
-    -------
-    Dataset
-        50,000 training and 10,000 test images, as those of ``cifar10``.
+    Returns a Dataset of 50,000 training and 10,000 test images, as `cifar10` does.
 
     Raises
     ------
-    FileNotFoundError
-        If the folder does not exist, lacks a file, or holds no CIFAR-100 and ``download`` is false.
-    TypeError, ValueError
-        If an option is wrong, a file is truncated, corrupt or not what its name says, or the download has the wrong
-        checksum.
-    ConnectionError
-        If the download fails.
+    FileNotFoundError : the folder does not exist, lacks a file, or holds no CIFAR-100 and `download` is False
+    TypeError, ValueError : an argument is wrong; a file is truncated, corrupt or of another format; the download has
+        the wrong checksum
+    ConnectionError : the download fails
     """
     check_options(preprocess, interleaved, MEAN, STD)
-    if not isinstance(coarse, bool):
-        raise TypeError(f"coarse is {coarse!r}; it must be True or False")
-    found = place(dir, "CIFAR-100")
+    coarse = check_flag(coarse, "coarse")
+    found = data_home(dir, "CIFAR-100")
     source = _find(found)
     if source is None:
         if not download:
@@ -115,7 +106,7 @@ def cifar100(
 
 
 def _find(place: Path) -> Path | None:
-    """Give the folder or the archive that is, or lies in, `place`; None where there is neither."""
+    """Return the folder or the archive that is, or lies in, `place`; None if there is neither."""
     if place.is_file() or place.name == FOLDER or (place / "train.bin").exists():
         return place
     return next((place / name for name in (FOLDER, ARCHIVE) if (place / name).exists()), None)

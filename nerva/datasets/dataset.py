@@ -1,4 +1,4 @@
-"""What a data set is: named splits of samples and labels, and samples kept as bytes until they are needed."""
+"""A data set: splits of samples and labels, and samples that are stored as bytes and standardized when read."""
 
 from __future__ import annotations
 
@@ -11,33 +11,24 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
 class Standardized:
-    """Keep uint8 samples as they are and standardise them when they are read.
+    """Samples stored as uint8 and standardized when they are read.
 
-    The value of feature ``j`` of sample ``i`` is ``pixels[i, j] * scale[j] + shift[j]``, which is
-    ``(pixels[i, j] / 255 - mean[j]) / std[j]``: a quarter of the memory of float32, at the price of one multiply and
-    one add.
+    Feature j of sample i is (pixels[i, j] / 255 - mean[j]) / std[j], computed as pixels[i, j] scale[j] + shift[j]: a
+    quarter of the memory of float32, for one multiplication and one addition.
 
     Parameters
     ----------
-    pixels : (n, D) array of uint8
-        The samples, one per row. Kept, not copied, where they are C-contiguous.
-    mean, std : (D,) array or scalar
-        What to subtract and what to divide by, in units of ``pixels / 255``.
+    pixels : (n, D) array of uint8, a sample a row; not copied if it is C-contiguous
+    mean, std : to subtract and to divide by, (D,) arrays or scalars, in units of pixels / 255
 
     Attributes
     ----------
     pixels : (n, D) array of uint8, C-contiguous
     scale, shift : (D,) arrays of float32
 
-    Raises
-    ------
-    TypeError
-        If ``pixels`` is not an array of uint8.
-    ValueError
-        If a shape does not fit, or if ``mean`` or ``std`` is not finite, or ``std`` not positive.
+    Raises TypeError if `pixels` is not an array of uint8, ValueError if a shape does not fit, `mean` or `std` is not
+    finite, or `std` is not positive.
 
-    Examples
-    --------
     >>> X = Standardized(np.array([[0, 255], [51, 102]], dtype=np.uint8), mean=0.5, std=0.5)
     >>> np.asarray(X[:1])
     array([[-1.,  1.]], dtype=float32)
@@ -64,22 +55,22 @@ class Standardized:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Give (samples, features)."""
+        """(samples, features)."""
         return (self.pixels.shape[0], self.pixels.shape[1])
 
     @property
     def ndim(self) -> int:
-        """Give the number of axes, two."""
+        """The number of axes, 2."""
         return 2
 
     @property
     def dtype(self) -> np.dtype[np.float32]:
-        """Give the type of the values, float32."""
+        """The dtype of the features, float32."""
         return np.dtype(np.float32)
 
     @property
     def nbytes(self) -> int:
-        """Give the bytes held: those of the pixels, the scale and the shift."""
+        """The bytes of pixels, scale and shift."""
         return self.pixels.nbytes + self.scale.nbytes + self.shift.nbytes
 
     def __len__(self) -> int:
@@ -92,9 +83,9 @@ class Standardized:
     def __getitem__(
         self, rows: int | np.integer[Any] | slice | list[int] | NDArray[Any]
     ) -> Standardized | NDArray[np.float32]:
-        """Select samples: one as a float32 row (D,), several (slice, indices, mask) as another ``Standardized``.
+        """Select samples: one as a float32 row (D,), several (slice, indices, mask) as another Standardized.
 
-        A slice of consecutive samples shares the pixels. Features cannot be selected.
+        A slice of consecutive samples is a view of the pixels. Features cannot be selected.
         """
         if isinstance(rows, slice):
             return self._like(self.pixels[rows])
@@ -113,7 +104,7 @@ class Standardized:
         return self._values(self.pixels[row])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """Compute all values as a new float32 array (n, D), or as one of ``dtype``."""
+        """Compute all features as a new float32 array (n, D), or one of `dtype`."""
         if copy is False:
             raise ValueError("the values of Standardized samples are computed: they cannot be had without a copy")
         values = self._values(self.pixels)
@@ -134,7 +125,7 @@ class Standardized:
 
 
 class Split(NamedTuple):
-    """Pair the samples ``X`` (n, D) with their labels ``y`` (n,), int64 from 0 to classes - 1."""
+    """Samples X (n, D) and their labels y (n,), int64 from 0 to classes - 1."""
 
     X: Standardized | NDArray[Any]
     y: NDArray[np.int64]
@@ -142,18 +133,14 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Hold a training and a test split of the same features and classes.
+    """A training and a test split of the same features and classes.
 
-    Attributes
+    Parameters
     ----------
-    name : str
-        What to call it in summaries.
-    train, test : Split
-        Samples and labels; unpack them as ``X, y = dataset.train``.
-    classes : tuple of str
-        The name of each label.
-    image_shape : tuple of int, or None
-        (channels, height, width) where the samples are images, None where they are not, or where it is not known.
+    name : shown in summaries
+    train, test : samples and labels, to unpack as X, y = dataset.train
+    classes : the names of the classes, in the order of the labels
+    image_shape : (channels, height, width) of images; None for other samples, or if it is not known
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Where the files of a data set are looked for, and how they are downloaded."""
+"""Locate the files of a data set, and download them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
-def place(dir: str | os.PathLike[str] | None, what: str) -> Path:
-    """Give the folder or file to look in: `dir`, else what NERVA_DATA names, else the user's cache.
+def data_home(dir: str | os.PathLike[str] | None, title: str) -> Path:
+    """Return the folder or file to look in: `dir`, else the one that NERVA_DATA names, else the user's cache.
 
-    Only the cache need not exist: FileNotFoundError otherwise, which names the data set by `what`.
+    Raises FileNotFoundError, which names the data set by `title`, if it does not exist; the cache need not.
     """
     origin = "dir"
     if dir is None and os.environ.get("NERVA_DATA"):
@@ -24,18 +24,27 @@ def place(dir: str | os.PathLike[str] | None, what: str) -> Path:
     path = Path(dir).expanduser()
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} ({origin}) does not exist: name a folder or archive that holds {what}, "
-            f"or create the folder (mkdir -p {path}) to have {what} downloaded into it"
+            f"{path} ({origin}) does not exist: name a folder or archive that holds {title}, "
+            f"or create the folder (mkdir -p {path}) to have {title} downloaded into it"
         )
     return path
 
 
-def download(url: str, checksum: str, folder: Path, what: str) -> Path:
-    """Download one file; it appears in the folder when it is complete and its checksum is right.
+def download(url: str, checksum: str, folder: Path, title: str) -> Path:
+    """Download a file into a folder, where it appears once it is complete and verified, and return its path.
 
-    The checksum is as pooch takes it, "sha256:..." or "md5:...". A file that is there and has it is kept. Raises
-    ConnectionError where the server cannot be reached or refuses, ValueError for another checksum, OSError where the
-    file cannot be stored.
+    Parameters
+    ----------
+    url : of the file; its last part becomes the name
+    checksum : "sha256:..." or "md5:..."; an existing file that has it is not downloaded again
+    folder : created if it does not exist
+    title : the name of the data set, for the progress bar
+
+    Raises
+    ------
+    ConnectionError : the server cannot be reached, or refuses
+    ValueError : the checksum is wrong
+    OSError : the file cannot be stored
     """
     import pooch
     import requests
@@ -43,7 +52,7 @@ def download(url: str, checksum: str, folder: Path, what: str) -> Path:
     file = url.rsplit("/", 1)[-1]
     by_hand = f"download it by hand into {folder}, or name a folder that holds it"
     try:
-        with _progress(what) as bar:
+        with _progress(title) as bar:
             get = pooch.HTTPDownloader(progressbar=bar, timeout=30)
             return Path(pooch.retrieve(url, checksum, fname=file, path=folder, downloader=get))
     except requests.RequestException as error:
@@ -55,15 +64,15 @@ def download(url: str, checksum: str, folder: Path, what: str) -> Path:
 
 
 @contextlib.contextmanager
-def _progress(what: str) -> Iterator[Any]:
-    """Show a progress bar on a terminal, with the methods that pooch calls."""
+def _progress(title: str) -> Iterator[Any]:
+    """Show a progress bar on a terminal, with the methods that pooch calls of tqdm's."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(title, total=None)
 
         class Bar:
             total: int | None = None

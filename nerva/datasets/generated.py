@@ -1,48 +1,34 @@
-"""Small data sets drawn by formula, as the original Nerva's option --generate-dataset: checkerboard and mini."""
+"""Small synthetic data sets, those of the original Nerva's option --generate-dataset: checkerboard and mini."""
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 
-from .dataset import Dataset, Split
+from nerva.datasets.dataset import Dataset, Split
+from nerva.validation import check_integer
 
 
 def checkerboard(n: int = 2_000, seed: int = 0, *, test: int = 400, squares: int = 8) -> Dataset:
-    """Draw points of a checkerboard, and tell for each whether its square is white or black.
+    """Generate points on a checkerboard, with the colour of their square as label.
 
-    A point has two features, uniform in [0, 1). Square (i, j) of the ``squares`` x ``squares`` is black where i + j is
-    odd. No line tells the two classes apart, and a network needs several layers to do well with many squares.
+    A point has two features, uniform in [0, 1). Square (i, j) of `squares` x `squares` is black if i + j is odd. The
+    classes are not linearly separable, and many squares need a network of several layers.
 
     Parameters
     ----------
-    n, test : int
-        How many points to draw for training and for testing.
-    seed : int
-        The test points do not depend on ``n``, nor the training points on ``test``.
-    squares : int
-        Along each side, from 2.
+    n, test : number of training and of test points, from 1
+    seed : a non-negative integer; the test points do not depend on `n`, nor the training points on `test`
+    squares : number of squares along each side, from 2
 
-    Returns
-    -------
-    Dataset
-        ``X`` is float32 of shape (n, 2); the classes are white and black.
+    Returns a Dataset with X float32 (n, 2) and the classes white and black. Raises TypeError or ValueError, which names
+    the argument.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is no integer, or too small.
-
-    Examples
-    --------
     >>> checkerboard(100, seed=1).train.X.shape
     (100, 2)
     """
-    n, test, seed = _check(n, test, seed)
-    squares = _integer("squares", squares, 2)
+    squares = check_integer(squares, "squares", least=2)
     splits = []
-    for count, rng in zip((n, test), _generators(seed), strict=True):
+    for count, rng in _generators(n, test, seed):
         X = rng.random((count, 2), dtype=np.float32)
         y = np.floor(X * np.float32(squares)).astype(np.int64).sum(axis=1) % 2
         splits.append(Split(X, y))
@@ -50,46 +36,29 @@ def checkerboard(n: int = 2_000, seed: int = 0, *, test: int = 400, squares: int
 
 
 def mini(n: int = 20, seed: int = 0, *, test: int = 10) -> Dataset:
-    """Draw a data set small enough to follow by hand: three features, and which of them is the largest.
+    """Generate a data set small enough to compute by hand: three features, and the largest of them as label.
 
     Parameters
     ----------
-    n, test : int
-        How many samples to draw for training and for testing, each feature uniform in [0, 1).
-    seed : int
-        The test samples do not depend on ``n``, nor the training samples on ``test``.
+    n, test : number of training and of test samples, from 1
+    seed : a non-negative integer; the test samples do not depend on `n`, nor the training samples on `test`
 
-    Returns
-    -------
-    Dataset
-        ``X`` is float32 of shape (n, 3); the three classes are named by their numbers.
+    Returns a Dataset with X float32 (n, 3), uniform in [0, 1), and the classes 0, 1 and 2. Raises TypeError or
+    ValueError, which names the argument.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is no integer, or too small.
+    >>> X, y = mini(4, seed=0).train
+    >>> bool((X.argmax(axis=1) == y).all())
+    True
     """
-    n, test, seed = _check(n, test, seed)
     splits = []
-    for count, rng in zip((n, test), _generators(seed), strict=True):
+    for count, rng in _generators(n, test, seed):
         X = rng.random((count, 3), dtype=np.float32)
         splits.append(Split(X, X.argmax(axis=1).astype(np.int64)))
     return Dataset("mini", splits[0], splits[1], ("0", "1", "2"))
 
 
-def _check(n: int, test: int, seed: int) -> tuple[int, int, int]:
-    return _integer("n", n, 1), _integer("test", test, 1), _integer("seed", seed, 0)
-
-
-def _integer(name: str, value: int, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; it must be an integer") from None
-    if number < least:
-        raise ValueError(f"{name} is {number}; it must be at least {least}")
-    return number
-
-
-def _generators(seed: int) -> list[np.random.Generator]:
-    return [np.random.Generator(np.random.PCG64(child)) for child in np.random.SeedSequence(seed).spawn(2)]
+def _generators(n: int, test: int, seed: int) -> list[tuple[int, np.random.Generator]]:
+    """Return the number of samples of each split, and the generator that draws them."""
+    counts = check_integer(n, "n", least=1), check_integer(test, "test", least=1)
+    children = np.random.SeedSequence(check_integer(seed, "seed", least=0)).spawn(2)
+    return [(count, np.random.Generator(np.random.PCG64(child))) for count, child in zip(counts, children, strict=True)]

@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST and its kin: a number type, a shape, and the numbers."""
+"""IDX files, the format of MNIST: a dtype, a shape, and the elements of an array."""
 
 from __future__ import annotations
 
@@ -15,24 +15,20 @@ from numpy.typing import NDArray
 # The third byte of the file (Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits).
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-_PIECE = 1 << 24  # bytes read at a time: what a wrong header asks for is not taken at once
+_PIECE = 1 << 24  # bytes read at a time, so that a corrupt header cannot allocate more memory than the file has bytes
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read an IDX file, plain or compressed by gzip.
+    """Read an IDX file, plain or compressed by gzip, as an array.
 
-    Returns
-    -------
-    array
-        Of the shape in the file, and of its type: uint8, int8, int16, int32, float32 or float64, in the byte order of
-        this machine.
+    It has the shape and the dtype of the file (uint8, int8, int16, int32, float32 or float64), in native byte order.
+    Raises FileNotFoundError if there is no such file, ValueError, which names the file, if it is no IDX file, has fewer
+    or more bytes than its header says, or is corrupt.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no IDX file, holds fewer or more bytes than its header says, or is corrupt. The message names it.
+    >>> with open("labels.idx", "wb") as file:
+    ...     _ = file.write(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+    >>> read_idx("labels.idx")
+    array([7, 2, 1], dtype=uint8)
     """
     path = Path(path)
     if not path.exists():

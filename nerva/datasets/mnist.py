@@ -1,4 +1,4 @@
-"""MNIST, handwritten digits, and Fashion-MNIST, pictures of clothes: 70,000 grey images each, in ten classes."""
+"""MNIST, handwritten digits, and Fashion-MNIST, pictures of clothes: 70,000 greyscale images each, in ten classes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Dataset, Split, Standardized
-from .download import download as fetch
-from .download import place
-from .idx import read_idx
-from .preprocess import statistics
+from nerva.datasets.dataset import Dataset, Split, Standardized
+from nerva.datasets.download import data_home
+from nerva.datasets.download import download as fetch
+from nerva.datasets.idx import read_idx
+from nerva.datasets.preprocess import Preprocess, statistics
 
 IMAGE_SHAPE = (1, 28, 28)
 FILES = (
@@ -25,7 +25,7 @@ FILES = (
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a data set of these files is, and what is in it."""
+    """Where the files of a data set are, and what they hold."""
 
     name: str
     title: str
@@ -82,56 +82,47 @@ _FASHION = _Source(
 
 
 def mnist(
-    dir: str | os.PathLike[str] | None = None, *, download: bool = True, preprocess: str = "standardize"
+    dir: str | os.PathLike[str] | None = None, *, download: bool = True, preprocess: Preprocess = "standardize"
 ) -> Dataset:
-    """Read MNIST, and download it first where there is none.
-
-    The folder to look in is ``dir``, or else what the environment variable NERVA_DATA names, or else the user's cache:
-    in its subfolders ``mnist`` and ``MNIST/raw``, and, where it is named by ``dir``, in itself. The four files are IDX,
-    compressed (``.gz``) or not.
+    """Read MNIST, and download it first if it is missing.
 
     Parameters
     ----------
-    dir : str or path, optional
-        A folder.
-    download : bool
-        Whether to download what is missing (11 MB) into the subfolder ``mnist``.
-    preprocess : str
-        What becomes of a pixel t: "standardize" by the mean and standard deviation of the training set, "original"
-        2 (t / 255 - 1/2) as in the original Nerva's C++ tool, "unit" t / 255, "none" t.
+    dir : a folder; by default the one that the environment variable NERVA_DATA names, or else the user's cache. The
+        four IDX files, compressed (.gz) or not, lie in its subfolder mnist or MNIST/raw, or, if `dir` is given, in it
+    download : whether to download missing files (11 MB) into the subfolder mnist
+    preprocess : the feature that a pixel t becomes: "standardize" by the mean and standard deviation of the training
+        set, "original" 2 (t / 255 - 1/2) as in the original Nerva's C++ tool, "unit" t / 255, "none" t
 
-    Returns
-    -------
-    Dataset
-        60,000 training and 10,000 test images. ``X`` is ``Standardized``, with 784 features, row by row.
+    Returns a Dataset of 60,000 training and 10,000 test images. X is Standardized, with 784 features, row by row.
 
     Raises
     ------
-    FileNotFoundError
-        If the folder does not exist, or lacks a file that is not to be downloaded.
-    ValueError
-        If a file is truncated, corrupt or not what its name says, the download has the wrong checksum, or there is no
-        such ``preprocess``.
-    ConnectionError
-        If the download fails.
+    FileNotFoundError : the folder does not exist, or a file is missing and `download` is False
+    ValueError : an argument is wrong; a file is truncated, corrupt or of another format; the download has the wrong
+        checksum
+    ConnectionError : the download fails
     """
     return _load(_MNIST, dir, download, preprocess)
 
 
 def fashion_mnist(
-    dir: str | os.PathLike[str] | None = None, *, download: bool = True, preprocess: str = "standardize"
+    dir: str | os.PathLike[str] | None = None, *, download: bool = True, preprocess: Preprocess = "standardize"
 ) -> Dataset:
-    """Read Fashion-MNIST (H. Xiao, K. Rasul and R. Vollgraf, arXiv:1708.07747), and download it where there is none.
+    """Read Fashion-MNIST, and download it first if it is missing.
 
-    All is as in ``mnist``; the subfolders are ``fashion-mnist`` and ``FashionMNIST/raw``, the download has 31 MB. The
-    files have the names of MNIST's, so a folder of the environment must hold them in a subfolder.
+    As `mnist`, but the subfolders are fashion-mnist and FashionMNIST/raw, and the download has 31 MB. The files have
+    the names of MNIST's, so that the folder of NERVA_DATA must hold them in a subfolder.
+
+    H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning
+    algorithms, 2017.
     """
     return _load(_FASHION, dir, download, preprocess)
 
 
-def _load(source: _Source, dir: str | os.PathLike[str] | None, download: bool, preprocess: str) -> Dataset:
+def _load(source: _Source, dir: str | os.PathLike[str] | None, download: bool, preprocess: Preprocess) -> Dataset:
     mean, std = statistics(preprocess, (source.mean,), (source.std,))
-    root = place(dir, source.title)
+    root = data_home(dir, source.title)
     if root.is_file():
         raise ValueError(f"dir is {root}, a file; it must be a folder that holds the files of {source.title}")
     folders = [root / folder for folder in source.folders] + ([root] if dir is not None else [])
@@ -150,7 +141,7 @@ def _load(source: _Source, dir: str | os.PathLike[str] | None, download: bool, p
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    """Give the file of this name, as it is or compressed; some write a dot for the second hyphen but one."""
+    """Return the file of this name, plain or compressed, or spelt as in "train-images.idx3-ubyte"; None if missing."""
     names = (name, name.replace("-idx", ".idx"))
     candidates = (folder / (spelt + end) for spelt in names for end in ("", ".gz"))
     return next((path for path in candidates if path.is_file()), None)

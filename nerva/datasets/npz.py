@@ -1,4 +1,4 @@
-"""Data sets of the user's own, from .npz files."""
+"""Data sets in .npz files."""
 
 from __future__ import annotations
 
@@ -10,39 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nerva.datasets.dataset import Dataset, Split, Standardized
 from nerva.system.files import read_npz, replacing
-
-from .dataset import Dataset, Split, Standardized
 
 KEYS = ("Xtrain", "Ttrain", "Xtest", "Ttest")
 PIECE = 1 << 22  # bytes converted and written at a time
-MOST_CLASSES = 1_000_000  # a larger label is a mistake, and would build a layer that fills the memory
+MOST_CLASSES = 1_000_000  # a larger label is a mistake, and the last layer would exhaust the memory
 
 
 def npz(path: str | os.PathLike[str]) -> Dataset:
     """Read a data set from the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file.
 
-    ``Xtrain`` and ``Xtest`` hold samples, one per row: (N, D), or (N, ...) which is flattened to (N, D). float32,
-    float64 and uint8 stay what they are, in C order; other numbers become float32. ``Ttrain`` and ``Ttest`` hold
-    the labels (N,), whole numbers from 0; there are max(Ttrain) + 1 classes, named by their numbers.
+    Xtrain and Xtest hold the samples, one a row: (N, D), or (N, ...), which is flattened to (N, D). float32, float64
+    and uint8 keep their dtype, in C order; other numbers become float32. Ttrain and Ttest hold the labels (N,), whole
+    numbers from 0; there are max(Ttrain) + 1 classes, named by their numbers.
 
     Parameters
     ----------
-    path : str or path
-        A file as ``numpy.savez`` or ``numpy.savez_compressed`` write it. Pickled objects in it are refused.
+    path : a file that numpy.savez, numpy.savez_compressed or `save_npz` wrote; pickled objects in it are refused
 
-    Returns
-    -------
-    Dataset
-        Named by the file. ``X`` are plain arrays: nothing is standardised.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is no readable .npz file, or an array is missing, empty, of the wrong type or shape, or out of
-        range. The message names the file, the array, and what was found.
+    Returns a Dataset named by the file. X are plain arrays: nothing is standardized. Raises FileNotFoundError if there
+    is no such file; ValueError, which names the file and the array, if it is not a readable .npz file, or an array is
+    missing, empty, of the wrong dtype or shape, or out of range.
     """
     path = Path(path)
     arrays = read_npz(path, KEYS)
@@ -52,7 +41,7 @@ def npz(path: str | os.PathLike[str]) -> Dataset:
     if len(Xtrain) == len(Xtest) and len(Ttrain) == len(Ttest):  # features and classes, if it is what the hint says
         hint = (
             "; it looks like a file of the original Nerva's --save-dataset, which stores X with a sample a column and "
-            "only some of the labels: the others are lost, so write the file anew, by nerva.datasets.save_npz say"
+            "only some of the labels: the others are lost, so write the file anew, with nerva.datasets.save_npz"
         )
     for split, X, y in (("train", Xtrain, Ttrain), ("test", Xtest, Ttest)):
         if len(X) != len(y):
@@ -68,26 +57,23 @@ def npz(path: str | os.PathLike[str]) -> Dataset:
 
 
 def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
-    """Write a data set as the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file, which `npz` reads again.
+    """Write a data set as the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file, which `npz` reads.
 
-    It is the original Nerva's file too: samples as rows, float32 (N, D) unless they are float64, as they are after
-    standardising, and labels int64 (N,). It is not compressed, and made a piece at a time: no copy of the samples is
-    held. The file stands there whole or not at all; one that was there before is replaced.
+    The original Nerva reads it too: samples as rows, after standardization, (N, D) of float32, or float64 if they are,
+    and labels int64 (N,). It is not compressed, and written in pieces, without a copy of the samples. The file is
+    written atomically, and replaces an existing one.
 
     Parameters
     ----------
-    path : str or path
-        The file; its name is taken as it is.
-    dataset : Dataset
-        Whose names of classes, and shape of images, are not kept.
+    path : of the file; no suffix is added
+    dataset : the Dataset; the names of its classes and its image shape are not saved
 
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no ``Dataset``, or not one that ``npz`` would read: of another type or shape, with NaN, or with labels
-        in the test split beyond those of the training split.
-    OSError
-        If the file cannot be written.
+    Raises TypeError or ValueError if it is no Dataset, or one that `npz` would not read: of another dtype or shape,
+    with NaN, or with test labels beyond the training labels. Raises OSError if the file cannot be written.
+
+    >>> save_npz("mini.npz", nerva.datasets.mini(5))
+    >>> npz("mini.npz").train.X.shape
+    (5, 3)
     """
     if not isinstance(dataset, Dataset):
         raise TypeError(f"dataset is {type(dataset).__name__}; it must be a nerva.datasets.Dataset")

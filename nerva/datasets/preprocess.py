@@ -1,12 +1,17 @@
-"""What is done to the pixels of images: one scale and one shift for each channel, applied when they are read."""
+"""Preprocessing of images: a scale and a shift for each channel, applied when the pixels are read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-# With t the value of a pixel, 0 to 255. The original Nerva's two tools do not see the same features: "original" is what
-# the C++ one does, "original-python" the Python one.
-PREPROCESS = {
+from nerva.validation import check_choice
+
+Preprocess = Literal["standardize", "original", "original-python", "unit", "none"]
+
+# The formulas for the value t of a pixel, 0 to 255. The original Nerva's two tools compute different features:
+# "original" is its C++ tool's, "original-python" its Python tool's.
+PREPROCESS: dict[Preprocess, str] = {
     "standardize": "(t / 255 - mean) / std, by the channel's statistics of the training set",
     "original": "2 (t / 255 - 1/2)",
     "original-python": "(t / 255 - mean) / std, mean (0.4914, 0.4822, 0.4465), std (0.2023, 0.1994, 0.2010)",
@@ -16,15 +21,23 @@ PREPROCESS = {
 ORIGINAL_MEAN, ORIGINAL_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
 
-def statistics(preprocess: str, mean: Sequence[float], std: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """Return what `Standardized` is to subtract and to divide by, in each channel, for a variant of PREPROCESS.
+def statistics(
+    preprocess: Preprocess, mean: Sequence[float], std: Sequence[float]
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the mean and the standard deviation by which `Standardized` has to transform each channel.
 
-    `mean` and `std` are those of the channels of the data set. Raises ValueError for another name, and for
-    "original-python" where there are not three channels.
+    Parameters
+    ----------
+    preprocess : a name in PREPROCESS
+    mean, std : of each channel of the training set, in units of t / 255
+
+    Raises ValueError for another name, and for "original-python" unless there are three channels.
+
+    >>> statistics("original", (0.1,), (0.3,))
+    ((0.5,), (0.5,))
     """
     channels = len(mean)
-    if not isinstance(preprocess, str) or preprocess not in PREPROCESS:
-        raise ValueError(f"preprocess is {preprocess!r}; it must be one of {', '.join(PREPROCESS)}")
+    check_choice(preprocess, "preprocess", PREPROCESS)
     if preprocess == "standardize":
         return mean, std
     if preprocess == "original-python":

@@ -1,18 +1,18 @@
-"""The embedded data set: images of ten shapes, drawn by code."""
+"""A synthetic data set: images of ten shapes."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import Dataset, Split, Standardized
-from .preprocess import statistics
+from nerva.datasets.dataset import Dataset, Split, Standardized
+from nerva.datasets.preprocess import Preprocess, statistics
+from nerva.validation import check_integer
 
-# Everything is drawn in whole numbers, so that no rounding of floats can tell one machine from another. Positions and
-# sizes are counted in eighths of a pixel, colours from 0 to 255.
+# All arithmetic is in integers, so that every machine draws the same bytes. Positions and sizes are in eighths of a
+# pixel, colours from 0 to 255.
 SIDE = 32
 PIXEL = 8
 JITTER = 3 * PIXEL  # how far the centre of a shape lies from the centre of the image at most, along each axis
@@ -21,7 +21,7 @@ FAINTEST, STRONGEST = 80, 160  # difference between shape and background, in eac
 DARKEST, BRIGHTEST = 20, 235
 NOISE = 40  # added to each value: uniform from -NOISE to NOISE
 
-# The statistics of the values / 255. The three channels are drawn alike, so one number serves them all.
+# Of the pixels / 255, and of each channel, since all three have the same distribution.
 MEAN, STD = 0.5, 0.28
 
 CHUNK = 128  # images drawn at a time, few enough for their arrays to stay in cache
@@ -44,43 +44,29 @@ SHAPES: dict[str, Callable[[Ints, Ints, Ints, Ints], NDArray[np.bool_]]] = {
 }
 
 
-def shapes(n: int = 20_000, seed: int = 0, *, test: int = 4_000, preprocess: str = "standardize") -> Dataset:
-    """Draw images of ten shapes: disk, ring, square, frame, triangle, plus, cross, rows, columns, checkers.
+def shapes(n: int = 20_000, seed: int = 0, *, test: int = 4_000, preprocess: Preprocess = "standardize") -> Dataset:
+    """Generate images of ten shapes: disk, ring, square, frame, triangle, plus, cross, rows, columns, checkers.
 
-    An image is 32 x 32 pixels in three channels and shows one shape at a random place, in a random size, in two random
-    colours and under noise. The shape is as often brighter than the background as it is darker, so that no single
-    pixel tells anything about the class: a linear classifier is hardly better than guessing (about 20 % right), while
-    a multilayer perceptron learns to tell the shapes apart.
+    An image has 32 x 32 pixels in three channels and shows one shape of random position, size and colour on a
+    background of another colour, with noise. The shape is brighter than the background as often as it is darker, so
+    that no single pixel is correlated with the class: a linear classifier is hardly better than chance (20 % accuracy),
+    while a multilayer perceptron learns the classes.
 
     Parameters
     ----------
-    n, test : int
-        How many images to draw for training and for testing. Each class has equally many, give or take one.
-    seed : int
-        The same seed gives the same bytes on every machine. The test images do not depend on ``n``, nor the training
-        images on ``test``.
-    preprocess : str
-        What becomes of a value, as for ``cifar10``.
+    n, test : number of training and of test images, from 1; the classes are balanced to within one image
+    seed : a non-negative integer, which gives the same bytes on every machine. The test images do not depend on `n`,
+        nor the training images on `test`
+    preprocess : the feature that a pixel becomes, as in `cifar10`
 
-    Returns
-    -------
-    Dataset
-        ``X`` is ``Standardized`` with 3,072 features: 1,024 of the red channel, row by row, then green, then blue.
+    Returns a Dataset whose X is Standardized, with 3,072 features: 1,024 of the red channel, row by row, then green,
+    then blue. Raises TypeError or ValueError, which names the argument.
 
-    Raises
-    ------
-    ValueError
-        If ``n`` or ``test`` is less than one, ``seed`` is negative, or there is no such ``preprocess``.
-
-    Examples
-    --------
     >>> shapes(100, seed=0, test=20).train.X.shape
     (100, 3072)
     """
-    n, test, seed = operator.index(n), operator.index(test), operator.index(seed)
-    for name, value, least in (("n", n, 1), ("test", test, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, found {value}")
+    n, test = check_integer(n, "n", least=1), check_integer(test, "test", least=1)
+    seed = check_integer(seed, "seed", least=0)
     center, spread = (np.repeat(values, SIDE * SIDE) for values in statistics(preprocess, (MEAN,) * 3, (STD,) * 3))
     train, held_out = (
         Split(Standardized(pixels, center, spread), y)
@@ -116,6 +102,6 @@ def _draw(n: int, seed: np.random.SeedSequence) -> tuple[NDArray[np.uint8], NDAr
 
 
 def _stripe(u: Ints, s: Ints, count: int) -> Ints:
-    """Tell in which of ``count`` equal stripes from -s to s a distance lies, from 0 on."""
+    """Return in which of `count` equal stripes from -s to s a distance lies, from 0."""
     stripe: Ints = count * (u + s) // (2 * s + 1)
     return stripe

@@ -1,1 +1,1 @@
-"""The operating system: files written whole or not at all, and signals."""
+"""The operating system: atomic writing of files, and signals."""

@@ -1,4 +1,4 @@
-"""Files that stand there whole or not at all, and archives of arrays read with clear errors."""
+"""Write files atomically, and read .npz files with clear errors."""
 
 from __future__ import annotations
 
@@ -20,18 +20,23 @@ BAD_ZIP = (zipfile.BadZipFile, zlib.error)
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Give a stream whose bytes become the file of this path at the end, or vanish where something fails.
+    """Open a file for atomic writing: it appears, complete, when the context ends, and not at all if that fails.
 
-    A file that was there before is replaced, its mode kept; where the path is a link, the file it leads to. Raises
-    TypeError where that is no path, and OSError where it cannot be written, or stands for a device or the like.
+    An existing file is replaced, and keeps its mode; a symbolic link stays one, and its target is replaced. Raises
+    TypeError if `path` is not a path, OSError if it cannot be written, or is a folder or a device.
+
+    >>> with replacing("new.txt") as stream:
+    ...     _ = stream.write(b"all of it")
+    >>> Path("new.txt").read_text()
+    'all of it'
     """
-    path, (handle, name) = _beside(path)
+    path, (handle, name) = _temporary(path)
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            os.fsync(stream.fileno())  # before the rename, or a crash could leave an empty file under the name
         os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
@@ -40,14 +45,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise what `replacing` would, and change nothing."""
-    _, (handle, name) = _beside(path)
+    """Raise what `replacing` would raise, and change nothing."""
+    _, (handle, name) = _temporary(path)
     os.close(handle)
     os.unlink(name)
 
 
-def _beside(path: str | os.PathLike[str]) -> tuple[Path, tuple[int, str]]:
-    """The file that a path leads to, and a new file beside it: its handle and name."""
+def _temporary(path: str | os.PathLike[str]) -> tuple[Path, tuple[int, str]]:
+    """Resolve the links of a path, and create a temporary file in the same folder: its descriptor and name."""
     path = as_path(path)
     file = Path(os.path.realpath(path))
     if file.is_dir():
@@ -61,7 +66,7 @@ def _beside(path: str | os.PathLike[str]) -> tuple[Path, tuple[int, str]]:
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """Return a Path; raise TypeError for what is none."""
+    """Return a Path; raise TypeError for anything but a string or a path."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path is {path!r}; it must be a string or a path")
     return Path(path)
@@ -70,8 +75,12 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 def read_npz(path: str | os.PathLike[str], keys: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
     """Return the arrays of an .npz file by these keys, or all of them; pickled objects are refused.
 
-    Raises FileNotFoundError where there is no such file, and ValueError, which names the file and the array, where it
-    is no readable .npz file or lacks a key.
+    Raises FileNotFoundError if there is no such file, ValueError, which names the file and the array, if it is not a
+    readable .npz file or lacks a key.
+
+    >>> np.savez("a.npz", x=np.arange(3))
+    >>> read_npz("a.npz", ["x"])
+    {'x': array([0, 1, 2])}
     """
     path = as_path(path)
     if not path.exists():
@@ -97,6 +106,7 @@ def read_npz(path: str | os.PathLike[str], keys: Sequence[str] | None = None) ->
 
 
 def _umask() -> int:
+    """Return the mask of the process, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

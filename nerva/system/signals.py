@@ -1,4 +1,4 @@
-"""How Ctrl-C and SIGTERM end what runs: by KeyboardInterrupt, whose argument is the number of the signal."""
+"""Handle SIGINT (Ctrl-C) and SIGTERM: both raise KeyboardInterrupt, with the number of the signal as argument."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ Handler = Callable[[int, FrameType | None], None]
 
 @contextmanager
 def handling(handler: Handler) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM so, but for one that is ignored, as SIGINT is in the background of a shell."""
+    """Install a handler of SIGINT and SIGTERM for the time of the context.
+
+    A signal that is ignored stays so: a shell ignores SIGINT for what runs in the background. Does nothing in another
+    thread than the main one.
+    """
     before = {}
-    if threading.current_thread() is threading.main_thread():  # which alone may set handlers
+    if threading.current_thread() is threading.main_thread():  # Python allows handlers there only
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for number, former in before.items():
@@ -24,13 +28,13 @@ def handling(handler: Handler) -> Iterator[None]:
         yield
     finally:
         for number, former in before.items():
-            if former is not None:  # one that was not set from Python cannot be, either
+            if former is not None:  # None: not installed from Python, which cannot restore it
                 signal.signal(number, former)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let a signal that comes meanwhile wait for the end."""
+    """Defer a signal until the end of the context: what runs in it is not interrupted halfway."""
     held: list[int] = []
     try:
         with handling(lambda number, frame: held.append(number)):
@@ -41,5 +45,5 @@ def deferred() -> Iterator[None]:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """End at once."""
+    """Raise KeyboardInterrupt at once."""
     raise KeyboardInterrupt(number)

@@ -1,14 +1,18 @@
-"""Dynamic sparse training on true storage: weights move while they train, in memory O(weights + a tile).
+"""Dynamic sparse training: weights are dropped and grown while the network trains, in memory O(weights + a tile).
 
-The files are the taxonomy: when weights move (`when`), which are dropped (`drop`), where others grow (`grow`), how the
-density moves (`density`), and the methods that combine these (`methods`). J. H. Lee et al., JaxPruner: a concise
-library for sparsity research, 2023.
+The files are the taxonomy: how many weights a layer has (`distributions`), where they are (`supports`), when they move
+and how the density falls (`schedules`), which are dropped (`drop`), where others grow (`grow`), and the methods that
+combine these (`topology`, `methods`, `deepr`, `snfs`, `srigl`, `top_kast`). `updater` runs a method in a training loop.
+
+The taxonomy is that of J. H. Lee et al., JaxPruner: a concise library for sparsity research, 2023.
 """
 
+from nerva.topology.deepr import DeepR
 from nerva.topology.layer_state import LayerState
-from nerva.topology.methods import GMP, SET, SNFS, DeepR, GraNet, Magnitude, RigL, Threshold
+from nerva.topology.methods import GMP, SET, GraNet, Magnitude, RigL, Threshold
 from nerva.topology.records import TopologyRecord
 from nerva.topology.schedules import Cubic, Update, When
+from nerva.topology.snfs import SNFS
 from nerva.topology.srigl import SRigL
 from nerva.topology.top_kast import TopKAST
 from nerva.topology.topology import Topology

@@ -1,7 +1,7 @@
 """Where to grow weights.
 
-A grow is any callable `(layer, count) -> grown`: `count` flat positions row D + column without a weight, int64,
-ascending.
+A growth criterion is any callable `(layer, count) -> grown`, where `layer` is a LayerState: `count` flat positions
+row x D + column without a weight, int64, ascending.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,24 @@ import numpy.typing as npt
 
 from nerva._kernels.memory import Array
 from nerva._kernels.rewiring import empty_positions, flat_positions
-from nerva.topology.layer_state import LayerState, Positions
+from nerva.topology.layer_state import LayerState
+from nerva.topology.supports import Positions
 from nerva.topology.top_gradients import top_gradients
 
 Grow = Callable[[LayerState, int], Positions]
 
-ROUNDS = 32
+ROUNDS = 32  # of drawing again by momentum what was taken, before the rest is drawn uniformly
 
 
 def distinct(rng: np.random.Generator, population: int, count: int) -> Positions:
-    """Draw `count` of 0 to population - 1 without replacement, ascending, each set as likely; O(count log count)."""
+    """Draw `count` of 0 to population - 1 without replacement, uniformly; return them ascending.
+
+    O(count log count), however large the population is. Raises ValueError where the count exceeds it.
+
+    >>> from nerva.topology.grow import distinct
+    >>> len(distinct(np.random.default_rng(0), 10**12, 5))
+    5
+    """
     if not 0 <= count <= population:
         raise ValueError(f"count is {count}; there are {population} to draw from")
     if 2 * count > population:
@@ -29,35 +37,39 @@ def distinct(rng: np.random.Generator, population: int, count: int) -> Positions
         return np.flatnonzero(left)
     found = np.empty(0, np.int64)
     while len(found) < count:
-        # No draw is preferred to another, so no set is either.
+        # Every draw treats all positions alike, and so every set is equally likely.
         found = np.union1d(found, rng.integers(population, size=count - len(found)))
     return found
 
 
 def uniformly(layer: LayerState, count: int) -> Positions:
-    """Empty positions drawn uniformly: O(count log count + nnz), however large the layer is."""
+    """Grow at empty positions drawn uniformly: O(count log count + nnz), however large K x D is.
+
+    Raises ValueError where there are fewer than `count`.
+    """
     return empty_positions(layer.weight, distinct(layer.rng, layer.empties, count))
 
 
 def by_gradient(layer: LayerState, count: int) -> Positions:
-    """The empty positions where the gradient |DZ X'| of the dense layer is largest; of equal ones, the lowest.
+    """Grow at the empty positions of largest |G|, where G = DZ X' is the dense gradient; of equal ones, the lowest.
 
-    U. Evci et al., Rigging the lottery: making all tickets winners, ICML 2020. The dense gradient never exists: see
-    nerva.topology.tiles. For methods whose moment is "instead".
+    U. Evci et al., Rigging the lottery: making all tickets winners, ICML 2020. G is never held in memory: see
+    nerva.topology.top_gradients, also for the errors. For methods whose moment is "instead".
     """
     X, DZ = layer.dense_gradient_factors
     return top_gradients(layer.weight, DZ, X, count)
 
 
 def by_momentum(layer: LayerState, count: int) -> Positions:
-    """Empty positions drawn with a chance in proportion to R[row] C[column], the sums of |momentum| in row and column.
+    """Grow at empty positions drawn with probability proportional to R[row] C[column].
 
-    O(nnz + count): a position without a weight has no momentum of its own here, so what its row and its column have
-    stands for it. Where R C leaves too few positions to draw, the rest is drawn uniformly.
+    R and C are the sums of |momentum| over the weights of a row and of a column. They stand for the momentum of an
+    empty position, which is not computed: O(nnz + count). Where too few positions have R C > 0, the rest is drawn
+    uniformly. Raises ValueError where there are fewer than `count` empty positions, or the optimizer keeps no momentum.
     """
     if count > layer.empties:
         raise ValueError(f"count is {count}; there are {layer.empties} empty positions")
-    momentum = np.abs(layer.state("momentum").astype(np.float64))
+    momentum = np.abs(layer.optimizer_state("momentum").astype(np.float64))
     K, D = layer.weight.shape
     rows = np.bincount(layer.rows, momentum, K).cumsum()
     columns = np.bincount(layer.weight.indices, momentum, D).cumsum()
@@ -72,18 +84,19 @@ def by_momentum(layer: LayerState, count: int) -> Positions:
     while len(grown) < count:
         drawn = uniformly(layer, min(count, layer.empties))
         others = drawn[~_among(drawn, grown)]
+        # Permuted first: `others` ascend, and their first ones alone would favour low positions.
         grown = np.union1d(grown, layer.rng.permutation(others)[: count - len(grown)])
     return grown
 
 
 def _draw(rng: np.random.Generator, sums: Array, count: int) -> Positions:
-    """Draw numbers with chances in proportion to the steps of `sums`."""
+    """Draw `count` indices with probabilities proportional to the differences of the cumulative `sums`."""
     places: Positions = np.searchsorted(sums, rng.random(count) * sums[-1], side="right")
     return np.minimum(places, len(sums) - 1)
 
 
 def _among(positions: Positions, others: Positions) -> npt.NDArray[np.bool_]:
-    """Which of the positions are among others that ascend."""
+    """Return which positions are among others, which ascend."""
     if len(others) == 0:
         return np.zeros(len(positions), np.bool_)
     places = np.minimum(np.searchsorted(others, positions), len(others) - 1)

@@ -1,158 +1,226 @@
-"""Methods of the literature, as combinations of when, drop, grow and density."""
+"""Methods of the literature that combine a schedule, a drop and a growth criterion; others have files of their own."""
+
+from typing import Unpack
 
 import numpy as np
 
-from nerva._kernels.memory import Array
 from nerva.initializers import Initializer
 from nerva.topology.drop import smallest, smallest_of_each_sign
-from nerva.topology.grow import by_gradient, by_momentum, uniformly
-from nerva.topology.layer_state import LayerState, LayerStates
-from nerva.topology.schedules import Cubic, Path, Update, When, in_proportion
-from nerva.topology.topology import Topology
+from nerva.topology.grow import by_gradient, uniformly
+from nerva.topology.layer_state import LayerStates
+from nerva.topology.schedules import Cubic, DensitySchedule, Timing, TimingAndDecay, Update, When
+from nerva.topology.topology import Scope, Topology
 from nerva.validation import check_fraction, check_not_negative
+
+EVERY_EPOCH = When(every=1, unit="epoch", end=1.0, decay="constant")
 
 
 class SET(Topology):
     """Sparse evolutionary training: drop the smallest positive and the largest negative weights, grow at random.
 
+    At the start of every epoch but the first, by default, round(fraction n) of a layer's n weights move.
+
+    Parameters
+    ----------
+    fraction : the part of a layer's weights that an update moves, within 0 to 1
+    init : values of the new weights (see nerva.initializers)
+    regrow : whether a position just dropped may be grown again at once
+    when : every, unit, start, end and decay of nerva.When, which by default are those of `defaults`
+
+    Raises TypeError or ValueError that names the argument that is wrong.
+
     D. C. Mocanu et al., Scalable training of artificial neural networks with adaptive sparse connectivity inspired by
-    network science, Nature Communications 9, 2018. At the start of every epoch but the first, by default.
+    network science, Nature Communications 9, 2018.
+
+    >>> nerva.SET(0.2)
+    SET(When(every=1, unit='epoch', start=0.0, end=1.0, fraction=0.2, decay='constant'))
+    >>> X, y = np.random.default_rng(0).random((60, 20)), np.arange(60) % 4
+    >>> model = nerva.MLP([20, 16, 4], density=0.3, seed=0)
+    >>> history = model.fit(X.astype("float32"), y, epochs=2, batch_size=10, topology=nerva.SET())
+    >>> [(record.step, record.layer, record.nnz, record.grown) for record in history.topology]
+    [(6, 0, 74, 22), (6, 1, 41, 12)]
     """
+
+    defaults = EVERY_EPOCH
 
     def __init__(
         self,
         fraction: float = 0.3,
         *,
-        every: int = 1,
-        unit: str = "epoch",
-        start: float = 0.0,
-        end: float = 1.0,
-        decay: str = "constant",
         init: str | Initializer = "zeros",
         regrow: bool = False,
+        **when: Unpack[TimingAndDecay],
     ) -> None:
-        when = When(every, unit, start, end, fraction, decay)
-        super().__init__(when, smallest_of_each_sign, uniformly, init=init, regrow=regrow)
+        schedule = self.defaults.override(when, fraction=fraction)
+        super().__init__(schedule, smallest_of_each_sign, uniformly, init=init, regrow=regrow)
 
 
 class Magnitude(Topology):
-    """Drop the smallest |w|, grow at random: the "Magnitude" pruning of the original Nerva with "Random" growth.
+    """Drop the smallest |w|, grow at random: as SET, but whatever their sign.
 
-    As SET, but for the signs.
+    The "Magnitude" pruning of the original Nerva with its "Random" growth. Parameters and errors are those of SET.
+
+    >>> nerva.Magnitude(every=100, unit="step", decay="cosine")
+    Magnitude(When(every=100, unit='step', start=0.0, end=1.0, fraction=0.3, decay='cosine'))
     """
+
+    defaults = EVERY_EPOCH
 
     def __init__(
         self,
         fraction: float = 0.3,
         *,
-        every: int = 1,
-        unit: str = "epoch",
-        start: float = 0.0,
-        end: float = 1.0,
-        decay: str = "constant",
         init: str | Initializer = "zeros",
         regrow: bool = False,
+        **when: Unpack[TimingAndDecay],
     ) -> None:
-        super().__init__(When(every, unit, start, end, fraction, decay), smallest, uniformly, init=init, regrow=regrow)
+        super().__init__(self.defaults.override(when, fraction=fraction), smallest, uniformly, init=init, regrow=regrow)
 
 
 class Threshold(Topology):
     """Drop every |w| <= threshold, grow as many at random: the "Threshold" pruning of the original Nerva.
 
-    Where there are fewer empty positions than that, only so many of the smallest are dropped.
+    A layer with fewer empty positions than weights within the threshold drops only as many, the smallest.
+
+    Parameters
+    ----------
+    threshold : finite and not negative
+    init, regrow : as in SET
+    when : every, unit, start and end of nerva.When, which by default are those of `defaults`
+
+    Raises TypeError or ValueError that names the argument that is wrong.
+
+    >>> nerva.Threshold(0.01).when.every, nerva.Threshold(0.01).when.unit
+    (1, 'epoch')
     """
+
+    defaults = EVERY_EPOCH
 
     def __init__(
         self,
         threshold: float,
         *,
-        every: int = 1,
-        unit: str = "epoch",
-        start: float = 0.0,
-        end: float = 1.0,
         init: str | Initializer = "xavier",
         regrow: bool = False,
+        **when: Unpack[Timing],
     ) -> None:
         self.threshold = check_not_negative(threshold, "threshold")
-        super().__init__(When(every, unit, start, end, 1.0, "constant"), smallest, uniformly, init=init, regrow=regrow)
+        schedule = self.defaults.override(when, fraction=1.0, decay="constant")
+        super().__init__(schedule, smallest, uniformly, init=init, regrow=regrow)
 
     def counts(self, layers: LayerStates, now: Update) -> list[tuple[int, int]]:
-        """Return the weights within the threshold, twice."""
+        """Return the number of weights within the threshold, dropped and grown alike."""
         small = [min(int(np.count_nonzero(np.abs(layer.values) <= self.threshold)), layer.empties) for layer in layers]
         return [(n, n) for n in small]
 
 
 class RigL(Topology):
-    """Drop the smallest |w|, grow where the gradient of the dense layer is largest.
+    """Drop the smallest |w|, grow where |dL/dw| of the dense layer is largest.
 
-    U. Evci et al., Rigging the lottery: making all tickets winners, ICML 2020. An update takes the place of the step
-    of its batch. The gradient is the exact one of the batch, or with `accumulate` of as many batches together, its top
-    taken over the whole layer; a position just dropped is not grown again unless `regrow`, which the paper allows.
+    An update takes the place of the optimizer's step on its batch. The gradient is the exact one of the batch, and its
+    largest entries are those of the whole layer.
+
+    Parameters
+    ----------
+    fraction : the part of a layer's weights that the first update moves, within 0 to 1
+    init : values of the new weights (see nerva.initializers)
+    regrow : whether a position just dropped may be grown again at once, as the paper allows
+    accumulate : the number of batches whose gradients are added: that of the update, and those just before
+    when : every, unit, start, end and decay of nerva.When, which by default are those of `defaults`
+
+    Raises TypeError or ValueError that names the argument that is wrong.
+
+    U. Evci et al., Rigging the lottery: making all tickets winners, ICML 2020, algorithm 1.
+
+    >>> nerva.RigL()
+    RigL(When(every=100, unit='step', start=0.0, end=0.75, fraction=0.3, decay='cosine'))
+    >>> X, y = np.random.default_rng(0).random((60, 20)), np.arange(60) % 4
+    >>> model = nerva.MLP([20, 16, 4], density=0.3, seed=0)
+    >>> history = model.fit(X.astype("float32"), y, epochs=2, batch_size=10, topology=nerva.RigL(every=4))
+    >>> [(record.step, record.layer, record.nnz, record.grown) for record in history.topology]
+    [(4, 0, 74, 13), (4, 1, 41, 7), (8, 0, 74, 1), (8, 1, 41, 0)]
     """
 
     def __init__(
         self,
         fraction: float = 0.3,
         *,
-        every: int = 100,
-        unit: str = "step",
-        start: float = 0.0,
-        end: float = 0.75,
-        decay: str = "cosine",
         init: str | Initializer = "zeros",
         regrow: bool = False,
         accumulate: int = 1,
+        **when: Unpack[TimingAndDecay],
     ) -> None:
-        when = When(every, unit, start, end, fraction, decay)
-        super().__init__(when, smallest, by_gradient, init=init, regrow=regrow, accumulate=accumulate, moment="instead")
+        super().__init__(
+            self.defaults.override(when, fraction=fraction),
+            smallest,
+            by_gradient,
+            init=init,
+            regrow=regrow,
+            accumulate=accumulate,
+            moment="instead",
+        )
 
 
 class GMP(Topology):
     """Gradual magnitude pruning: drop the smallest |w| until the sparse layers have `density`; nothing grows.
 
-    M. Zhu and S. Gupta, To prune, or not to prune, 2017. From any sparse start, or from full layers, those of
-    nerva.MLP(sizes, sparse=True) say. `density` is a number, reached along their cubic, or a path.
+    From any sparse network, or from one whose layers are sparse but full, such as nerva.MLP(sizes, sparse=True).
+
+    Parameters
+    ----------
+    density : of all sparse layers together at the end, reached along nerva.topology.Cubic(density); or a callable
+        (start, progress) -> density
+    scope : where it falls, by the smallest |w| of all layers, "global", or by the same part in every "layer"
+    when : every, unit, start and end of nerva.When, which by default are those of `defaults`
+
+    Raises TypeError or ValueError that names the argument that is wrong.
+
+    M. Zhu and S. Gupta, To prune, or not to prune: exploring the efficacy of pruning for model compression, 2017.
+
+    >>> X, y = np.random.default_rng(0).random((60, 20)), np.arange(60) % 4
+    >>> model = nerva.MLP([20, 16, 4], density=0.4, seed=0)
+    >>> history = model.fit(X.astype("float32"), y, epochs=2, batch_size=10, topology=nerva.GMP(0.1, every=2))
+    >>> [sum(record.nnz for record in history.topology if record.step == step) for step in (2, 4, 6, 8)]
+    [154, 73, 43, 38]
     """
 
-    def __init__(
-        self,
-        density: float | Path,
-        *,
-        every: int = 100,
-        unit: str = "step",
-        start: float = 0.0,
-        end: float = 0.75,
-        scope: str = "global",
-    ) -> None:
-        path = density if callable(density) else Cubic(check_fraction(density, "density"))
-        super().__init__(When(every, unit, start, end, 0.0, "constant"), smallest, uniformly, density=path, scope=scope)
+    def __init__(self, density: float | DensitySchedule, *, scope: Scope = "global", **when: Unpack[Timing]) -> None:
+        schedule = self.defaults.override(when, fraction=0.0, decay="constant")
+        super().__init__(schedule, smallest, uniformly, density=_density_schedule(density), scope=scope)
 
 
 class GraNet(Topology):
-    """Gradual pruning with regeneration: each update prunes to the cubic's density, then moves a fraction as RigL.
+    """Gradual pruning with neuroregeneration: each update prunes as GMP, then moves a fraction as RigL.
+
+    Parameters
+    ----------
+    density, scope : as in GMP
+    fraction, regrow, accumulate : as in RigL
+    when : every, unit, start, end and decay of nerva.When, which by default are those of `defaults`
+
+    Raises TypeError or ValueError that names the argument that is wrong.
 
     S. Liu et al., Sparse training via boosting pruning plasticity with neuroregeneration, NeurIPS 2021.
+
+    >>> nerva.GraNet(0.05, every=500)
+    GraNet(When(every=500, unit='step', start=0.0, end=0.75, fraction=0.5, decay='cosine'))
     """
 
     def __init__(
         self,
-        density: float | Path,
+        density: float | DensitySchedule,
         fraction: float = 0.5,
         *,
-        every: int = 100,
-        unit: str = "step",
-        start: float = 0.0,
-        end: float = 0.75,
-        decay: str = "cosine",
-        scope: str = "global",
+        scope: Scope = "global",
         regrow: bool = False,
         accumulate: int = 1,
+        **when: Unpack[TimingAndDecay],
     ) -> None:
         super().__init__(
-            When(every, unit, start, end, fraction, decay),
+            self.defaults.override(when, fraction=fraction),
             smallest,
             by_gradient,
-            density=density if callable(density) else Cubic(check_fraction(density, "density")),
+            density=_density_schedule(density),
             scope=scope,
             regrow=regrow,
             accumulate=accumulate,
@@ -160,104 +228,5 @@ class GraNet(Topology):
         )
 
 
-class SNFS(Topology):
-    """Sparse momentum: layers whose weights have the largest mean |momentum| grow most, and where momentum is large.
-
-    After T. Dettmers and L. Zettlemoyer, Sparse networks from scratch: faster training without losing performance,
-    2019. It differs: they keep a dense momentum, and grow at its largest entries. Here only weights have one, and a new
-    position is drawn with a chance in proportion to the |momentum| in its row times that in its column: O(nnz). The
-    number of all weights is constant, that of a layer is not. Needs an optimizer with momentum.
-    """
-
-    state = ("momentum",)
-
-    def __init__(
-        self,
-        fraction: float = 0.3,
-        *,
-        every: int = 1,
-        unit: str = "epoch",
-        start: float = 0.0,
-        end: float = 1.0,
-        decay: str = "cosine",
-        regrow: bool = False,
-    ) -> None:
-        super().__init__(When(every, unit, start, end, fraction, decay), smallest, by_momentum, regrow=regrow)
-
-    def counts(self, layers: LayerStates, now: Update) -> list[tuple[int, int]]:
-        """Return what each layer drops, and its part of the sum to grow, by the mean |momentum| of its weights."""
-        dropped = [pair[0] for pair in super().counts(layers, now)]
-        means = [float(np.abs(layer.state("momentum")).mean()) if layer.weight.nnz else 0.0 for layer in layers]
-        caps = [layer.empties if layer.weight.nnz else 0 for layer in layers]
-        grown = in_proportion(sum(dropped), means, caps)
-        # A layer that would grow nothing keeps a weight.
-        room = [int(layer.weight.nnz) - (not more) for layer, more in zip(layers, grown, strict=True)]
-        return [(min(less, most), more) for less, most, more in zip(dropped, room, grown, strict=True)]
-
-
-class DeepR(Topology):
-    """Deep rewiring: every weight has a sign; one that crosses zero is dropped, and another grows at random.
-
-    After the optimizer's step, w -= rate l1 sign, and w += sqrt(2 rate temperature) times normal noise. Then the
-    weights whose sign is not theirs go, and as many come, with a random sign and 1e-12 of it.
-
-    G. Bellec, D. Kappel, W. Maass and R. Legenstein, Deep rewiring: training very sparse deep networks, ICLR 2018,
-    algorithm 1. Theirs is plain gradient descent.
-    """
-
-    def __init__(
-        self,
-        l1: float = 1e-4,
-        temperature: float = 0.0,
-        *,
-        every: int = 1,
-        unit: str = "step",
-        start: float = 0.0,
-        end: float = 1.0,
-        regrow: bool = False,
-    ) -> None:
-        self.l1 = check_not_negative(l1, "l1")
-        self.temperature = check_not_negative(temperature, "temperature")
-        super().__init__(
-            When(every, unit, start, end, 1.0, "constant"), _crossed, uniformly, regrow=regrow, moment="after"
-        )
-
-    def start(self, layers: LayerStates) -> None:
-        """Give every weight the sign it has, a random one where it is 0."""
-        for layer in layers:
-            layer.per_weight["sign"] = np.sign(layer.values)
-            _sign(layer)
-
-    def update(self, layers: LayerStates, now: Update, rate: float) -> list[tuple[int, int]]:
-        """Pull, shake, and rewire what crossed zero."""
-        for layer in layers:
-            values = layer.values
-            values -= values.dtype.type(rate * self.l1) * layer.per_weight["sign"]
-            if self.temperature:
-                noise = layer.rng.standard_normal(len(values), values.dtype.type)
-                values += values.dtype.type((2 * rate * self.temperature) ** 0.5) * noise
-        return super().update(layers, now, rate)
-
-    def counts(self, layers: LayerStates, now: Update) -> list[tuple[int, int]]:
-        """Return the weights that crossed zero, twice."""
-        crossed = [int(np.count_nonzero(layer.values * layer.per_weight["sign"] < 0)) for layer in layers]
-        return [(min(n, layer.empties),) * 2 for n, layer in zip(crossed, layers, strict=True)]
-
-    def move(self, layer: LayerState, dropped: int, grown: int) -> tuple[int, int]:
-        """Rewire, and give the new weights their signs."""
-        moved = super().move(layer, dropped, grown)
-        new = _sign(layer)
-        layer.values[new] = layer.per_weight["sign"][new] * layer.values.dtype.type(1e-12)
-        return moved
-
-
-def _crossed(layer: LayerState, count: int) -> Array:
-    return np.flatnonzero(layer.values * layer.per_weight["sign"] < 0)[:count]
-
-
-def _sign(layer: LayerState) -> Array:
-    """Draw the signs that are missing, and return where they were."""
-    sign = layer.per_weight["sign"]
-    missing = np.flatnonzero(sign == 0)
-    sign[missing] = 2 * layer.rng.integers(2, size=len(missing)) - 1
-    return missing
+def _density_schedule(density: float | DensitySchedule) -> DensitySchedule:
+    return density if callable(density) else Cubic(check_fraction(density, "density"))

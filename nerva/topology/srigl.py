@@ -1,4 +1,6 @@
-"""Structured RigL: every neuron that lives has the same number of weights."""
+"""Structured RigL: all neurons have the same number of weights, but those that are ablated."""
+
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -7,8 +9,9 @@ from nerva._kernels.memory import Array
 from nerva.initializers import Initializer
 from nerva.topology.drop import lowest, smallest
 from nerva.topology.grow import by_gradient
-from nerva.topology.layer_state import LayerState, LayerStates, Positions
-from nerva.topology.schedules import Update, When
+from nerva.topology.layer_state import LayerState, LayerStates
+from nerva.topology.schedules import TimingAndDecay, Update
+from nerva.topology.supports import Positions
 from nerva.topology.top_gradients import top_gradients, top_gradients_of_rows
 from nerva.topology.topology import Topology
 from nerva.validation import check_fraction
@@ -17,14 +20,34 @@ from nerva.validation import check_fraction
 class SRigL(Topology):
     """RigL with a constant fan-in: every row of a layer has the same number of weights, or none.
 
-    Of a layer, the smallest |w| are chosen to be dropped, and as many empty positions of the largest gradient. A row
-    whose weights that stay, and positions that were chosen, are fewer than `salient` of the fan-in is ablated: it loses
-    all its weights, for good. The fan-in is then the layer's first number of weights over the rows that live, rounded
-    down; each of these rows loses its smallest weights beyond it, or grows up to it where its own gradient is largest.
+    In each layer of n weights, n_0 at the start, an update
 
-    M. Lasby et al., Dynamic sparse training with structured sparsity, ICLR 2024, section 3.1. An update takes the place
-    of the step of its batch. Rows have their first common fan-in from the first update on; no position just dropped is
-    grown. The gradient is computed twice.
+    1. chooses the round(f n) smallest |w| to drop, and as many empty positions of largest |dL/dw| to grow,
+    2. ablates every row whose remaining weights and chosen positions are fewer than `salient` times the fan-in: the row
+       loses all its weights, for good,
+    3. sets the fan-in to n_0 over the number of active rows, rounded down,
+    4. drops the smallest weights of an active row beyond the fan-in, or grows it to the fan-in where the row's own
+       |dL/dw| is largest.
+
+    The first update brings the rows to their common fan-in; no position just dropped is grown. An update takes the
+    place of the optimizer's step on its batch, and computes the gradient twice.
+
+    Parameters
+    ----------
+    fraction : f at the first update, within 0 to 1
+    salient : within 0 to 1
+    init : values of the new weights (see nerva.initializers)
+    when : every, unit, start, end and decay of nerva.When, which by default are those of `defaults`
+
+    Raises TypeError or ValueError that names the argument that is wrong.
+
+    M. Lasby et al., Dynamic sparse training with structured sparsity, ICLR 2024, section 3.1.
+
+    >>> X, y = np.random.default_rng(0).random((60, 20)), np.arange(60) % 4
+    >>> model = nerva.MLP([20, 16, 4], density=0.3, seed=0)
+    >>> history = model.fit(X.astype("float32"), y, epochs=2, batch_size=10, topology=nerva.SRigL(every=4))
+    >>> set(np.diff(model.layers[1].weight.indptr).tolist())
+    {10}
     """
 
     def __init__(
@@ -32,55 +55,54 @@ class SRigL(Topology):
         fraction: float = 0.3,
         *,
         salient: float = 0.3,
-        every: int = 100,
-        unit: str = "step",
-        start: float = 0.0,
-        end: float = 0.75,
-        decay: str = "cosine",
         init: str | Initializer = "zeros",
+        **when: Unpack[TimingAndDecay],
     ) -> None:
         self.salient = check_fraction(salient, "salient")
-        super().__init__(
-            When(every, unit, start, end, fraction, decay), smallest, by_gradient, init=init, moment="instead"
-        )
+        schedule = self.defaults.override(when, fraction=fraction)
+        super().__init__(schedule, smallest, by_gradient, init=init, moment="instead")
 
     def update(self, layers: LayerStates, now: Update, rate: float) -> list[tuple[int, int]]:
         """Move the weights of all layers, and return how many each dropped and grew."""
         return [
-            self._move(layer, pair[0]) if layer.started else (0, 0)
+            self._rewire(layer, pair[0]) if layer.initial_nnz else (0, 0)
             for layer, pair in zip(layers, self.counts(layers, now), strict=True)
         ]
 
-    def _move(self, layer: LayerState, count: int) -> tuple[int, int]:
+    def _rewire(self, layer: LayerState, count: int) -> tuple[int, int]:
         W, (X, DZ) = layer.weight, layer.dense_gradient_factors
         (K, D), rows = W.shape, layer.rows
         stays = np.ones(W.nnz, np.bool_)
         stays[lowest(np.abs(layer.values), count)] = False
-        alive = layer.extra.get("alive", np.ones(K, np.bool_))
-        salient = np.bincount(rows[stays], minlength=K) + np.bincount(top_gradients(W, DZ, X, count) // D, minlength=K)
-        survives = alive & (salient >= max(1.0, self.salient * (layer.started // np.count_nonzero(alive))))
-        if survives.any():
-            alive = survives
-        layer.extra["alive"] = alive
-        stays &= alive[rows]
-        kept = np.bincount(rows[stays], minlength=K)
-        lost = np.bincount(rows[~stays], minlength=K)
-        # Room for new weights beside those just dropped, in rows that are not full.
-        fan_in = min(max(1, layer.started // int(np.count_nonzero(alive))), D)
-        needy = alive & (kept < fan_in)
+        chosen = np.bincount(top_gradients(W, DZ, X, count) // D, minlength=K)
+        active = self._active(layer, np.bincount(rows[stays], minlength=K) + chosen)
+        stays &= active[rows]
+        remaining = np.bincount(rows[stays], minlength=K)
+        dropped = np.bincount(rows[~stays], minlength=K)
+        fan_in = min(max(1, layer.initial_nnz // int(np.count_nonzero(active))), D)
+        # A row that grows has room only beside its weights and those just dropped, D - dropped positions in all.
+        needy = active & (remaining < fan_in)
         if needy.any():
-            fan_in = min(fan_in, max(int((D - lost)[needy].min()), 1))
+            fan_in = min(fan_in, max(int((D - dropped)[needy].min()), 1))
         stays &= _rank_in_row(rows, np.where(stays, np.abs(layer.values), -1.0)) < fan_in
-        kept = np.bincount(rows[stays], minlength=K)
-        wanted = np.where(alive, fan_in - kept, 0)
-        grown = top_gradients_of_rows(W, DZ, X, wanted)
-        dropped = np.flatnonzero(~stays)
-        layer.rewire(dropped, grown, self.values(layer, grown))
-        return len(dropped), len(grown)
+        remaining = np.bincount(rows[stays], minlength=K)
+        grown = top_gradients_of_rows(W, DZ, X, np.where(active, fan_in - remaining, 0))
+        out = np.flatnonzero(~stays)
+        layer.rewire(out, grown, self.values(layer, grown))
+        return len(out), len(grown)
+
+    def _active(self, layer: LayerState, salient: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which rows are not ablated, by their numbers of salient weights; never none of them."""
+        active: npt.NDArray[np.bool_] = layer.extra.get("active", np.ones(len(salient), np.bool_))
+        survives = active & (salient >= max(1.0, self.salient * (layer.initial_nnz // np.count_nonzero(active))))
+        if survives.any():
+            active = survives
+        layer.extra["active"] = active
+        return active
 
 
 def _rank_in_row(rows: npt.NDArray[np.int64], sizes: Array) -> Positions:
-    """How many weights of the same row are larger, or as large and before it; rows ascend."""
+    """Return how many weights of the same row are larger, or as large and before it; rows ascend."""
     order = np.lexsort((np.arange(len(rows)), -sizes, rows))
     ranks = np.empty(len(rows), np.int64)
     ranks[order] = np.arange(len(rows)) - np.searchsorted(rows, rows)

@@ -1,50 +1,71 @@
-"""Where the weights of a sparse layer are.
+"""Where the weights of a sparse layer are: the sparsity pattern it starts with.
 
-A support is any callable `(K, D, count, rng) -> (indptr, indices)`: the sorted rows of a K x D pattern with `count`
-positions, int32. Those here take O(count + K + D) memory, however large K x D is, and the same seed gives the same.
+A support is any callable `(K, D, count, rng) -> (indptr, indices)`: a K x D pattern in CSR format with `count`
+positions, int32, the column indices of each row sorted. Those here take O(count + K + D) memory, however large K x D
+is, and the same seed gives the same pattern.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nerva._kernels.memory import Array
 from nerva._kernels.supports import draw_support
 from nerva.validation import check_integer, check_not_negative
 
 Pattern = tuple[Array, Array]
-LARGEST = 2**31 - 1  # weights of a layer
 Support = Callable[[int, int, int, np.random.Generator], Pattern]
+Positions = npt.NDArray[np.int64]  # ascending: in a K x D matrix row x D + column, in a vector the index
+
+LARGEST = 2**31 - 1  # weights of a layer: what an int32 row pointer can count
 
 
 def random(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-    """Draw the positions uniformly: every set of `count` of them is as likely as any other."""
+    """Draw the positions uniformly: every set of `count` of them is as likely as any other.
+
+    >>> indptr, indices = nerva.supports.random(3, 5, 6, np.random.default_rng(0))
+    >>> len(indptr), len(indices)
+    (4, 6)
+    """
     indptr, indices = draw_support(K, D, count, rng)
     return indptr, indices
 
 
 def fan_in(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-    """Give every row equally many positions, drawn uniformly; count mod K rows, drawn too, have one more.
+    """Give every row count / K positions, drawn uniformly; count mod K rows, drawn too, have one more.
 
     Constant fan-in: M. Lasby et al., Dynamic sparse training with structured sparsity, ICLR 2024.
+
+    >>> np.diff(nerva.supports.fan_in(3, 5, 6, np.random.default_rng(0))[0]).tolist()
+    [2, 2, 2]
     """
     _check(K, D, count)
     return _pattern(_draw_rows(_evenly(count, K, rng), D, rng), K, D)
 
 
 def fan_out(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-    """Give every column equally many positions, drawn uniformly; count mod D columns, drawn too, have one more."""
+    """Give every column count / D positions, drawn uniformly; count mod D columns, drawn too, have one more.
+
+    >>> np.bincount(nerva.supports.fan_out(3, 5, 10, np.random.default_rng(0))[1]).tolist()
+    [2, 2, 2, 2, 2]
+    """
     _check(K, D, count)
     columns, rows = np.divmod(_draw_rows(_evenly(count, D, rng), K, rng), K)
     return _pattern(np.sort(rows * D + columns), K, D)
 
 
 def skewed(exponent: float = 1.0, *, axis: int = 0) -> Support:
-    """Return a support whose rows (axis 0) or columns (axis 1) follow a power law, for study.
+    """Return a support whose rows (axis 0) or columns (axis 1) follow a power law.
 
-    In random order, the r-th heaviest has a share proportional to r^-exponent, but never more than all of its
-    positions; within a row or column they are drawn uniformly.
+    The r-th largest has a share of the weights proportional to r^-exponent, but never more than all of its positions.
+    Which row is which is drawn, and so are the positions within a row, uniformly. For studies of load balance.
+
+    Raises ValueError where the exponent is negative, or the axis is not 0 or 1.
+
+    >>> sorted(np.diff(nerva.supports.skewed(1.0)(4, 50, 50, np.random.default_rng(0))[0]).tolist())
+    [6, 8, 12, 24]
     """
     exponent = check_not_negative(exponent, "exponent")
     if axis not in (0, 1):
@@ -64,7 +85,14 @@ def skewed(exponent: float = 1.0, *, axis: int = 0) -> Support:
 
 
 def blocks(size: int = 16) -> Support:
-    """Return a support of full blocks, size x size and drawn uniformly, but for those cut by an edge and the last."""
+    """Return a support of full blocks of size x size weights, which are drawn uniformly.
+
+    Blocks at the edge of the matrix are cut, and the last one drawn is filled as far as the count goes, row by row.
+    Raises TypeError or ValueError where the size is not an integer above 0.
+
+    >>> np.diff(nerva.supports.blocks(2)(4, 6, 8, np.random.default_rng(0))[0]).tolist()
+    [0, 0, 4, 4]
+    """
     b = check_integer(size, "size", least=1)
 
     def support(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
@@ -72,7 +100,7 @@ def blocks(size: int = 16) -> Support:
         across = -(-D // b)
         total = -(-K // b) * across
         tried = min(total, count // (b * b) + 1)
-        while True:
+        while True:  # blocks at the edges hold fewer weights, and more blocks may be needed
             chosen = rng.choice(total, tried, replace=False)
             top, left = (chosen // across) * b, (chosen % across) * b
             heights, widths = np.minimum(b, K - top), np.minimum(b, D - left)
@@ -90,9 +118,15 @@ def blocks(size: int = 16) -> Support:
 
 
 def from_mask(mask: Any) -> Pattern:
-    """Return the pattern of the non-zeros of a matrix (K, D), an array or SciPy sparse, explicit zeros included."""
+    """Return the pattern of a matrix (K, D): the non-zeros of an array, or what a SciPy sparse matrix stores.
+
+    Raises ValueError for what is not a matrix of numbers.
+
+    >>> nerva.supports.from_mask(np.eye(3))[1].tolist()
+    [0, 1, 2]
+    """
     if hasattr(mask, "tocsr"):
-        matrix = mask.tocsr().copy()
+        matrix = mask.tocsr().copy()  # the caller's may be a CSR matrix itself, which is sorted in place below
         matrix.sum_duplicates()
         return np.asarray(matrix.indptr, np.int32), np.asarray(matrix.indices, np.int32)
     mask = np.asarray(mask)
@@ -130,7 +164,7 @@ def _check(K: int, D: int, count: int) -> None:
 
 
 def _evenly(count: int, rows: int, rng: np.random.Generator) -> Array:
-    """Return how many positions each row has, so that none has two more than another."""
+    """Return how many positions each row has, such that they differ by one at most."""
     counts = np.full(rows, count // rows)
     counts[rng.permutation(rows)[: count % rows]] += 1
     return counts
@@ -139,7 +173,7 @@ def _evenly(count: int, rows: int, rng: np.random.Generator) -> Array:
 def _share_out(count: int, shares: Array, most: int) -> Array:
     """Return integers that sum to `count`, each near its share and at most `most`, by the largest remainders."""
     wanted, capped = np.zeros(len(shares)), np.zeros(len(shares), bool)
-    while True:  # what does not fit the heaviest is shared among the others
+    while True:  # what the largest rows have no room for is shared among the others
         left = count - most * int(capped.sum())
         open_shares = np.where(capped, 0.0, shares)
         wanted = np.where(capped, most, left * open_shares / max(open_shares.sum(), 1e-300))
@@ -152,14 +186,14 @@ def _share_out(count: int, shares: Array, most: int) -> Array:
     order = order[counts[order] < most]
     missing = count - int(counts.sum())
     counts[order[:missing]] += 1
-    for row in np.flatnonzero(counts < most) if counts.sum() < count else ():  # rounding alone leads here
+    for row in np.flatnonzero(counts < most) if counts.sum() < count else ():  # after rounding errors alone
         counts[row] += min(most - counts[row], count - counts.sum())
     return counts
 
 
 def _draw_rows(counts: Array, columns: int, rng: np.random.Generator) -> Array:
     """Return counts[r] of the columns of each row r, drawn uniformly, as ascending r x columns + column, int64."""
-    many = counts > columns // 2  # of these rows, draw what they lack
+    many = counts > columns // 2  # of these rows, draw the positions they do not have
     keys = _draw_few(np.where(many, columns - counts, counts), columns, rng)
     if not many.any():
         return keys
@@ -169,7 +203,7 @@ def _draw_rows(counts: Array, columns: int, rng: np.random.Generator) -> Array:
 
 
 def _draw_few(counts: Array, columns: int, rng: np.random.Generator) -> Array:
-    """Do so by drawing what is missing anew until no column stands twice; a row wants at most half of them."""
+    """Do so for rows with at most half of the columns: draw again what was drawn twice."""
     keys, missing = np.zeros(0, np.int64), counts
     while missing.any():
         rows = np.repeat(np.arange(len(counts)), missing)
@@ -179,6 +213,7 @@ def _draw_few(counts: Array, columns: int, rng: np.random.Generator) -> Array:
 
 
 def _pattern(keys: Array, K: int, D: int) -> Pattern:
+    """Return ascending flat positions as CSR."""
     indptr = np.zeros(K + 1, np.int32)
     np.cumsum(np.bincount(keys // D, minlength=K), out=indptr[1:])
     return indptr, (keys % D).astype(np.int32)

@@ -1,6 +1,7 @@
-"""A method of dynamic sparse training in one training: asked before and after every batch, it updates the layers."""
+"""A method of dynamic sparse training at work: it is asked before and after every batch, and moves the weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,37 +15,64 @@ from nerva.topology.topology import Topology
 
 
 class TopologyUpdater:
-    """A method in one training: the loop asks it before and after every batch. `records` tells what it did."""
+    """A method in one training run, which calls `before` and `after` for every batch, and `finish` at the end.
+
+    Parameters
+    ----------
+    method : the nerva.Topology
+    layers : those of the network, of which the sparse ones are rewired
+    steps, steps_per_epoch : batches of the whole training run, and of one epoch
+    rng : the generator that the method draws from
+
+    Attributes: `layers` are the LayerStates of the sparse layers, `records` tells what each update did to each.
+
+    Raises TypeError where the method is no Topology; ValueError where the network has no sparse layer, no update is
+    ever due, or the method's density ends above what the layers have.
+
+    >>> layer = nerva.SparseLinear(8, 4, density=0.5, rng=0, backend="native")
+    >>> optimizer, X = nerva.Momentum(), np.ones((8, 5), np.float32)
+    >>> updater = nerva.topology.TopologyUpdater(nerva.SET(every=1), [layer], 4, 2, np.random.default_rng(0))
+    >>> for step in range(4):
+    ...     learn = updater.before(step)
+    ...     Y = layer.forward(X)
+    ...     DX = layer.backward(Y, step=optimizer.at(0.1) if learn else None)
+    ...     updater.after(step, 0.1)
+    >>> updater.finish()
+    >>> [(record.step, record.dropped, record.grown) for record in updater.records]
+    [(2, 5, 5)]
+    """
 
     def __init__(
         self, method: Topology, layers: Sequence[Any], steps: int, steps_per_epoch: int, rng: np.random.Generator
     ) -> None:
         if not isinstance(method, Topology):
-            raise TypeError(f"topology is {method!r}; it must be a nerva.Topology, nerva.RigL() say")
+            raise TypeError(f"topology is {method!r}; it must be a nerva.Topology, for example nerva.RigL()")
         sparse = [(i, layer) for i, layer in enumerate(layers) if isinstance(getattr(layer, "weight", None), CSR)]
         if not sparse:
             raise ValueError("topology is given, but the network has no sparse layer")
         if not method.when.updates(steps, steps_per_epoch):
-            raise ValueError(f"topology is never due: {method.when} in {steps} steps, {steps_per_epoch} an epoch")
+            raise ValueError(f"topology is never due: {method.when} in {steps} steps, {steps_per_epoch} per epoch")
         self.method, self.steps, self.steps_per_epoch = method, steps, steps_per_epoch
         self.layers = [LayerState(i, layer, rng) for i, layer in sparse]
         self.records: list[TopologyRecord] = []
         self._now: Update | None = None
         if method.density is not None:
-            start = sum(layer.started for layer in self.layers) / sum(layer.positions for layer in self.layers)
-            if method.density(start, 1.0) > start:
+            initial = sum(layer.initial_nnz for layer in self.layers)
+            start = initial / sum(layer.positions for layer in self.layers)
+            # In weights, not densities: a network that was pruned to round(density x positions) may train on.
+            if method.total(self.layers, 1.0) > initial:
                 raise ValueError(f"density ends at {method.density(start, 1.0)}; the sparse layers start at {start}")
         method.start(self.layers)
 
     def before(self, step: int) -> bool:
-        """Say whether the batch after `step` others shall take its optimizer's step; weights may move first."""
+        """Return whether the optimizer shall step on the batch that follows `step` others; weights may move first."""
         self._now = self.method.when.due(step, self.steps, self.steps_per_epoch)
         if self._now is not None and self.method.moment == "before":
             self._update(0.0)
         return self._now is None or self.method.moment != "instead"
 
     def after(self, step: int, rate: float) -> None:
-        """Move weights where it is time, now that the batch has been through."""
+        """Move weights where an update is due, after the backward pass of the batch, at this learning rate."""
         self.method.each(self.layers, rate)
         if self._now is not None:
             self._update(rate)
@@ -58,19 +86,51 @@ class TopologyUpdater:
                     layer.add_factors()
 
     def finish(self) -> None:
-        """Leave the network as it shall be used."""
+        """Leave the network as it is to be used: to be called however the training run ends."""
         with deferred():
             self.method.finish(self.layers)
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of what is kept of each layer between two steps, and of the records so far.
+
+        It is made of dicts, lists, tuples, arrays and numbers, and of what a user's method puts into `extra`. The
+        weights, the optimizer's state and the state of the generator are not in it.
+        """
+        return {
+            "layers": [layer.state() for layer in self.layers],
+            "records": [asdict(record) for record in self.records],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what `state` returned, in an updater of the same method for a network with the weights it had then.
+
+        The state of the generator is to be restored after this object is made, since a method may draw from it at its
+        start. Raises ValueError where the sparse layers are others, or have another number of weights than then.
+        """
+        have, given = [layer.index for layer in self.layers], [saved["index"] for saved in state["layers"]]
+        if have != given:
+            raise ValueError(f"state is that of the sparse layers {given}; those of the network are {have}")
+        for layer, saved in zip(self.layers, state["layers"], strict=True):
+            layer.restore(saved)
+        # In place: the history of the training run holds this list, too.
+        self.records[:] = [
+            TopologyRecord(**{**saved, "fan_in": tuple(saved["fan_in"]), "fan_out": tuple(saved["fan_out"])})
+            for saved in state["records"]
+        ]
 
     def _update(self, rate: float) -> None:
         now, self._now = self._now, None
         assert now is not None
-        if not all(self._finite(layer) for layer in self.layers):
-            return  # the training has diverged, which the loop warns of: there is nothing to compare
-        with deferred():  # weights, and what is kept of them, move together or not at all
-            for layer, (dropped, grown) in zip(self.layers, self.method.update(self.layers, now, rate), strict=True):
-                self.records.append(record(now.step, layer.index, layer.weight, dropped, grown, len(layer.ever)))
+        # Where training has diverged, of which the loop warns, there is nothing to compare.
+        if all(self._finite(layer) for layer in self.layers):
+            with deferred():  # a signal waits: weights, and what is kept of them, move together or not at all
+                moved = self.method.update(self.layers, now, rate)
+                for layer, (dropped, grown) in zip(self.layers, moved, strict=True):
+                    explored = len(layer.explored)
+                    self.records.append(record(now.step, layer.index, layer.weight, dropped, grown, explored))
+        for layer in self.layers:
+            layer.clear_factors()  # only now: a method may rewire a layer twice, and needs them in between
 
     def _finite(self, layer: LayerState) -> bool:
-        numbers = [layer.values, *(layer.dense_gradient_factors if self.method.moment == "instead" else ())]
-        return all(bool(np.isfinite(array).all()) for array in numbers)
+        arrays = [layer.values, *(layer.dense_gradient_factors if self.method.moment == "instead" else ())]
+        return all(bool(np.isfinite(array).all()) for array in arrays)

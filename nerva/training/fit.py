@@ -198,7 +198,7 @@ def _check_optimizer(optimizer: SGD | None) -> SGD:
 
 def _check_state(topology: Topology, optimizer: SGD) -> None:
     """Raise ValueError where the optimizer does not keep what a method looks at."""
-    wanted = getattr(topology, "state", ())
+    wanted = getattr(topology, "optimizer_state", ())
     probe = Parameter("weight", np.zeros(1, np.float32))
     if wanted:
         optimizer.step([probe], 0.0)

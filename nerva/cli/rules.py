@@ -1,0 +1,145 @@
+"""Rules between options: which go together, and defaults that depend on other options.
+
+Most follow from the tables of nerva.cli.choices; the functions here add those between options of different tables.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from nerva._kernels.activations import ACTIVATIONS
+from nerva.cli.choices import CRITERIA, DATA, LOSSES, OPTIMIZERS, SCHEDULES, TOPOLOGIES, Choices
+
+Error = Callable[[str], NoReturn]
+
+
+def apply_rules(options: Namespace, error: Error) -> None:
+    """Fill in the defaults that depend on other options; call `error`, which exits, if two contradict each other."""
+    _data(options, error)
+    _densities(options, error)
+    _choice(OPTIMIZERS, options, error)
+    if options.betas is not None and len(options.betas) != 2:
+        error(f"--betas: {len(options.betas)} given; there are two")
+    _choice(LOSSES, options, error)
+    _pruning(options, error)
+    _schedule(options, error)
+    _topology(options, error)
+    for name in ("save_weights", "metrics"):
+        if options.check_gradients and getattr(options, name) is not None:
+            error(f"{flag(name)}: does not go with --check-gradients, which trains nothing")
+    if options.overwrite and options.metrics is None:
+        error("--overwrite: goes with --metrics")
+
+
+def flag(option: str) -> str:
+    """Return an option as it is written on the command line.
+
+    >>> flag("batch_size")
+    '--batch-size'
+    """
+    return f"--{option.replace('_', '-')}"
+
+
+def _choice(choices: Choices[Any], options: Namespace, error: Error) -> None:
+    """Refuse options that do not go with the chosen name, or that it lacks, and fill in its defaults."""
+    chosen = getattr(options, choices.option)
+    row = choices.rows.get(chosen)
+    for option in choices.options():
+        if _given(options, option) and (row is None or option not in row.options):
+            error(f"{flag(option)}: {_goes_with(choices, option, chosen)}")
+    if row is None:
+        return
+    for option in row.required:
+        if getattr(options, option) is None:
+            error(f"{flag(choices.option)} {chosen}: needs {flag(option)}")
+    for option, value in {**choices.defaults, **row.defaults}.items():
+        if getattr(options, option) is None:
+            setattr(options, option, value)
+
+
+def _given(options: Namespace, option: str) -> bool:
+    """Whether an option has a value: 0 is one, an empty list is not."""
+    value = getattr(options, option)
+    return value is not None and value != []
+
+
+def _goes_with(choices: Choices[Any], option: str, chosen: str | None) -> str:
+    names = choices.taking(option)
+    if len(names) == len(choices.rows):
+        return f"goes with {flag(choices.option)}"
+    if not choices.contrast:
+        return f"goes with {flag(choices.option)} {' or '.join(names)}"
+    return f"goes with {flag(choices.option)} {', '.join(names[:-1])} or {names[-1]}, not with {chosen}"
+
+
+def _data(options: Namespace, error: Error) -> None:
+    downloaded = DATA.taking("data_dir")
+    images = [*downloaded, *(name for name in DATA.taking("preprocess") if name not in downloaded)]
+    if options.data_dir is not None and options.data not in downloaded:
+        error(f"--data-dir: goes with --data {', '.join(downloaded)} only")
+    for name in ("augment", "preprocess"):
+        if getattr(options, name) and (options.data or "shapes") not in images:
+            error(f"{flag(name)}: goes with images only, --data {', '.join(images)}")
+
+
+def _densities(options: Namespace, error: Error) -> None:
+    if options.power_scale is not None and (options.densities or options.distribution not in (None, "erdos-renyi")):
+        error("--power-scale: goes with erdos-renyi only")
+    if options.densities is None:
+        options.density = 0.01 if options.density is None else options.density
+        options.distribution = options.distribution or "erdos-renyi"
+    elif options.distribution is not None:
+        error("--distribution: goes with --density, not with --densities")
+    elif len(options.densities) != len(options.hidden) + 1:
+        error(f"--densities: {len(options.densities)} given for {len(options.hidden) + 1} layers")
+
+
+def _pruning(options: Namespace, error: Error) -> None:
+    criterion = options.prune_at_start
+    if criterion is None:
+        if options.prune_samples is not None:
+            error("--prune-samples: goes with --prune-at-start")
+        return
+    # What holds without these options: a value other than that was asked for.
+    without = {
+        "densities": None,
+        "distribution": "erdos-renyi",
+        "power_scale": None,
+        "batch_norm": False,
+        "dropout": 0.0,
+        "drop_connect": 0.0,
+        "load_weights": None,
+        "support": "random",
+        "fan": "dense",
+    }
+    for name, value in without.items():
+        if getattr(options, name) != value:
+            error(f"{flag(name)}: does not go with --prune-at-start")
+    if options.loss != "softmax-cross-entropy":
+        error("--prune-at-start: goes with --loss softmax-cross-entropy")
+    if options.activation not in ACTIVATIONS:
+        error(f"--prune-at-start: knows the activations {', '.join(ACTIVATIONS)}, not {options.activation}")
+    if options.init == "zeros":
+        error("--prune-at-start: has nothing to choose from with --init zeros")
+    if options.prune_samples is not None and criterion not in CRITERIA.taking("prune_samples"):
+        error(f"--prune-samples: {criterion} looks at none")
+    _choice(CRITERIA, options, error)
+
+
+def _schedule(options: Namespace, error: Error) -> None:
+    constant = options.schedule == "milestones" and options.milestones == []
+    if options.gamma is not None and (constant or options.schedule not in SCHEDULES.taking("gamma")):
+        error("--gamma: goes with milestones or --schedule step")
+    _choice(SCHEDULES, options, error)
+    if constant:
+        options.gamma = None
+    if options.milestones is None:
+        options.milestones = []
+
+
+def _topology(options: Namespace, error: Error) -> None:
+    _choice(TOPOLOGIES, options, error)
+    if options.topology == "top-kast" and (options.densities or options.final_density > options.density):
+        error("--topology top-kast: --density is that of the backward set, and --final-density is at most that")
