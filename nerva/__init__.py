@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 from nerva import activations, datasets, initializers, schedules, topology
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
-from nerva._kernels.sparse_inputs import SparseBatch
+from nerva._kernels.sparse_batch import SparseBatch
 from nerva.activations import GELU, AllReLU, LeakyReLU, SReLU, TReLU
 from nerva.backends.config import config, package_version, show_config
 from nerva.datasets import Augment

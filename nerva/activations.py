@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, Literal
 
-from nerva._kernels.activations import ACTIVATIONS, CURVES
+from nerva._kernels.activations import ACTIVATIONS, FROM_INPUTS
 from nerva.validation import check_choice, check_flag, check_integer, check_number, check_positive
 
 SReLUSharing = Literal["layer", "neuron"]
@@ -164,18 +164,18 @@ def as_object(activation: Activation) -> Activation:
 
 
 def code_of(activation: Activation) -> tuple[int, float] | None:
-    """Return the code of the kernels (of ACTIVATIONS or CURVES) and its parameter; None for SReLU and the softmaxes."""
+    """Return the kernels' code (of ACTIVATIONS or FROM_INPUTS) and parameter; None for SReLU and the softmaxes."""
     match as_object(activation):
         case LeakyReLU(slope) | AllReLU(slope=slope):
             # leaky_relu is differentiated from its output, whose sign tells that of z only if the slope is >= 0;
             # all_relu is differentiated from z.
-            return (ACTIVATIONS["leaky_relu"] if slope >= 0 else CURVES["all_relu"]), slope
+            return (ACTIVATIONS["leaky_relu"] if slope >= 0 else FROM_INPUTS["all_relu"]), slope
         case TReLU(epsilon):
-            return CURVES["trelu"], epsilon
+            return FROM_INPUTS["trelu"], epsilon
         case GELU(tanh):
-            return CURVES["gelu_tanh" if tanh else "gelu"], 0.0
-        case str(name) if name in ACTIVATIONS or name in CURVES:
-            return (ACTIVATIONS | CURVES)[name], 0.0
+            return FROM_INPUTS["gelu_tanh" if tanh else "gelu"], 0.0
+        case str(name) if name in ACTIVATIONS or name in FROM_INPUTS:
+            return (ACTIVATIONS | FROM_INPUTS)[name], 0.0
     return None
 
 

@@ -1,12 +1,13 @@
-"""What the kernels are to compute, in NumPy's float64, and the arrays they are tried on."""
+"""What the kernels must compute, in NumPy's float64, and the arrays they are tested on."""
 
 import re
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy import sparse, special
 
 from nerva._kernels.csr import CSR
+from nerva._kernels.sparse_batch import SparseBatch
 from nerva.backends.cost_model import BATCHES, CANDIDATES, DENSITIES, Costs
 
 
@@ -56,13 +57,31 @@ def activation_slope(name, Y, alpha=0.0):
 
 
 def softmax_cross_entropy(Z, labels):
-    """(loss of each sample, gradient of their mean, number of right predictions) in float64."""
+    """(loss of each sample, gradient of their mean, number of correct predictions) in float64."""
     Z = np.asarray(Z, np.float64)
     N = Z.shape[1]
     logarithms = special.log_softmax(Z, axis=0)
     onehot = np.arange(len(Z))[:, None] == labels
     correct = np.sum(Z.argmax(axis=0) == labels)  # the first of equal logits is the prediction
     return -logarithms[labels, np.arange(N)], (np.exp(logarithms) - onehot) / N, correct
+
+
+MASK64 = 2**64 - 1
+
+
+def kept_by_dropout(key, row, N, rate):
+    """Which of the N elements of a row the mask of a key keeps, by the definition, in Python's integers."""
+    x = (key + 0x9E3779B97F4A7C15 * (row + 1)) & MASK64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK64
+    x ^= x >> 31
+    start, stride = x & 0xFFFFFFFF, x >> 32 | 1
+    if (stride ^ stride >> 1).bit_count() < 12:
+        stride ^= 0xAAAAAAAA
+    hashes = (start + np.arange(N, dtype=np.uint64) * stride) & 0xFFFFFFFF
+    hashes = (hashes ^ hashes >> 16) * 0x7FEB352D & 0xFFFFFFFF
+    hashes = (hashes ^ hashes >> 15) * 0x846CA68B & 0xFFFFFFFF
+    return (hashes ^ hashes >> 16) <= max(int((1 - rate) * 2**32) - 1, 0)
 
 
 def sgd(gradient, rate, decay, weights):
@@ -113,9 +132,9 @@ def normalized(X, gamma, beta, mean=None, variance=None, epsilon=1e-5):
     return ((X - mean[:, None]) / np.sqrt(variance + epsilon)[:, None]) * gamma[:, None] + beta[:, None]
 
 
-# ---- how near it must come
+# ---- tolerances
 def product_bound(dtype, A, B, plus=0.0):
-    """How far from A B + plus a sum of rounded products in `dtype` may end, in whatever order it is added."""
+    """The error bound of A B + plus as a sum of products rounded to `dtype`, in any order of summation."""
     terms = A.shape[1] + 4
     return terms * np.finfo(dtype).eps * (np.abs(A) @ np.abs(B) + np.abs(plus)) + np.finfo(dtype).tiny
 
@@ -138,7 +157,7 @@ def subnormals_are_live():
     return bool((single > 0).all() and (double > 0).all())
 
 
-# ---- arrays to try the kernels on
+# ---- arrays to test the kernels on
 class Frame:
     """An array inside a larger one full of NaN: `offset` elements before it, `padding` after each row.
 
@@ -166,7 +185,7 @@ class Frame:
         assert_same_bits(self.raw[self.outside], self.before[self.outside], f"{what}, outside the output")
 
 
-# The patterns of weights that are awkward for someone.
+# Patterns of weights that some kernel could get wrong.
 PATTERNS = (
     "empty",
     "thin",
@@ -315,7 +334,38 @@ def assert_refuses_wrong_arrays(call, optional=(), any_type=(), any_shape=()):
     assert not wrong, "\n".join(wrong)
 
 
-# ---- costs that nobody measured
+# ---- sparse samples, as awkward as they come
+def draw_sparse_samples(rng, n, features, kind="mixed", dtype=np.float64):
+    """CSR data of n samples, and the same dense in float64: unsorted, with repeats, explicit zeros and empty rows."""
+    lengths = {
+        "mixed": rng.integers(0, 9, n) * (rng.random(n) < 0.8),
+        "empty": np.zeros(n, int),
+        "one-hot": np.ones(n, int),
+        "one heavy sample": np.where(np.arange(n) == n // 2, 3 * features, 1),
+        "one heavy feature": np.full(n, 3),
+    }[kind]
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    indices = rng.integers(0, features, indptr[-1])
+    if kind == "one heavy feature":
+        indices[::3] = features - 1
+    data = rng.standard_normal(indptr[-1]) * (rng.random(indptr[-1]) < 0.9)
+    if np.dtype(dtype).kind != "f":
+        data = rng.integers(0, 5, indptr[-1])
+    data = data.astype(dtype)
+    dense = np.zeros((n, features))
+    np.add.at(dense, (np.repeat(np.arange(n), lengths), indices), data.astype(np.float64))
+    return sparse.csr_array((data, indices.astype(np.int32), indptr), shape=(n, features)), dense
+
+
+def as_sparse_batch(X, dtype, rows=None):
+    """All samples of CSR data, or some, as a SparseBatch."""
+    batch = SparseBatch(X.shape[1], dtype)
+    rows = np.arange(X.shape[0]) if rows is None else np.asarray(rows)
+    batch.gather(X.indptr.astype(np.int64), X.indices, X.data, rows)
+    return batch
+
+
+# ---- made-up costs
 def made_up(*, native=1.0, mkl=3.0, dense=3.0, step=1.0):
     """Costs of so many hundredths of a nanosecond for a unit of work by each backend, and for a weight of a step."""
     factors = {"native": native, "mkl": mkl, "dense": dense}

@@ -1,18 +1,27 @@
-"""The compiled floor: arrays, strides and pointers; no layer, no model, nothing imported from the floors above.
+"""The compiled floor: arrays, strides and pointers. It knows no layer and no model, and imports nothing from above.
 
-The contract, for every function here:
+The contract of every kernel:
 
 * A matrix of activations is a 2-D array of shape (features, batch), float32 or float64, with unit stride along the
-  batch; any stride of at least the batch from row to row. `memory.empty_batch` makes the fast ones: 64-byte aligned,
-  rows padded to 64 bytes.
-* A weight matrix W has shape (K, D): K outputs, D inputs. `CSR` holds it, with int32 indices, rows sorted.
-* All arrays of one call have one dtype. Inputs come first and are not written, outputs come last and are written in
-  place; nothing is allocated.
+  batch and any stride of at least the batch from row to row. `memory.empty_batch` allocates the fastest ones: 64-byte
+  aligned, with rows padded to 64 bytes.
+* A weight matrix W has shape (K, D): K outputs, D inputs. `CSR` stores it with int32 indices and sorted rows.
+* The real arrays of a call have one dtype. Inputs come first and are not written; outputs come after them and are
+  written in place. An output may overlap an input only where the docstring says so. Kernels of layers, losses and
+  optimizers allocate nothing; those of `rewiring`, `selection`, `supports` and `dense_gradient` return new arrays.
 * Wrong arguments raise TypeError (dtype) or ValueError (shape, stride, range) that names the argument, before anything
   is written. The GIL is released while a kernel runs.
 * Results do not depend on the number of threads, except those of MKL's products.
 * Subnormal numbers are flushed to zero inside the kernels.
 
-The ladder of imports: mkl, isa < csr, updates < products, growth; csr < sparse_inputs; isa < elementwise, losses,
-batches; topology stands alone.
+The ladder of imports, lowest rung first; a module imports from lower rungs only:
+
+1. memory, mkl, isa
+2. arrays, conversion, mkl_handles, pattern, supports
+3. activations, batches, csr, dropout, losses, normalization, selection, softmax, sparse_batch, updates
+4. dense, rewiring, sparse_inputs
+5. dense_gradient, products
+
+`arrays` is a header (.pxd) alone. The C sources are in native/: table.h lists their functions, and isa.pyx chooses the
+table of an instruction set at import.
 """

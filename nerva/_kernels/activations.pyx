@@ -1,4 +1,4 @@
-"""Bias and activation, forward and backward; SReLU, whose numbers are trained, and softmax over the features."""
+"""Bias and activation, forward and backward; SReLU, whose parameters are trained."""
 
 cimport numpy as cnp
 
@@ -11,6 +11,7 @@ from .mkl cimport threads
 
 cnp.import_array()
 
+# Activations whose derivative is computed from Y = f(Z): they can be fused with a product.
 ACTIVATIONS = {
     "identity": NERVA_IDENTITY,
     "relu": NERVA_RELU,
@@ -18,8 +19,8 @@ ACTIVATIONS = {
     "tanh": NERVA_TANH,
     "sigmoid": NERVA_SIGMOID,
 }
-# Those whose derivative is had from Z, not from Y, so that they are no part of a product.
-CURVES = {
+# Activations whose derivative is computed from Z, not from Y: they cannot be fused with a product.
+FROM_INPUTS = {
     "gelu": NERVA_GELU,
     "gelu_tanh": NERVA_GELU_TANH,
     "silu": NERVA_SILU,
@@ -28,9 +29,9 @@ CURVES = {
 }
 
 
-cdef int check_curve(int activation) except -1:
+cdef int check_any_activation(int activation) except -1:
     if not 0 <= activation <= <int> NERVA_TRELU:
-        raise ValueError(f"activation is {activation}; it must be a code of elementwise.ACTIVATIONS or CURVES")
+        raise ValueError(f"activation is {activation}; it must be a code of activations.ACTIVATIONS or FROM_INPUTS")
     return 0
 
 
@@ -50,23 +51,23 @@ def bias_activation(bias, int activation, double alpha, out):
         kernel.bias_activation(K, N, b, activation, alpha, threads(), y)
 
 
-def curve(Z, int activation, double alpha, out):
-    """out = f(Z), for a code of ACTIVATIONS or CURVES; out may be Z. Shapes: Z, out (K, N)."""
+def activation(Z, int activation, double alpha, out):
+    """out = f(Z), for a code of ACTIVATIONS or FROM_INPUTS; out may be Z. Shapes: Z, out (K, N)."""
     cdef int typenum = real_type(Z, "Z")
     cdef nerva_matrix z = matrix(Z, "Z", typenum, -1, -1)
     cdef Py_ssize_t K = Z.shape[0], N = Z.shape[1]
     cdef nerva_matrix y = matrix(out, "out", typenum, K, N, True)
     cdef const nerva_table *kernel = kernels(typenum)
-    check_curve(activation)
+    check_any_activation(activation)
     apart(z, K, N, "Z", y, K, N, "out", typenum, True)
     with nogil:
-        kernel.curve(K, N, z, activation, alpha, threads(), y)
+        kernel.activation(K, N, z, activation, alpha, threads(), y)
 
 
 def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
-    """DZ = DY f'(Z), and Db = the sums of its rows; Y = f(Z) is all that is needed of Z, but for a code of CURVES.
+    """DZ = DY f'(Z), and Db = its row sums, where Y = f(Z); for a code of FROM_INPUTS, Y is Z instead.
 
-    Shapes: DY, Y, DZ (K, N), Db (K,) or None. DZ may be DY. For a code of CURVES, Y is Z.
+    Shapes: DY, Y, DZ (K, N), Db (K,) or None. DZ may be DY.
     """
     cdef int typenum = real_type(DY, "DY")
     cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
@@ -75,7 +76,7 @@ def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
     cdef nerva_matrix dz = matrix(DZ, "DZ", typenum, K, N, DZ is not DY or activation != NERVA_IDENTITY)
     cdef void *db = NULL if Db is None else vector(Db, "Db", typenum, K, True)
     cdef const nerva_table *kernel = kernels(typenum)
-    check_curve(activation)
+    check_any_activation(activation)
     apart(dy, K, N, "DY", dz, K, N, "DZ", typenum, True)
     apart(y, K, N, "Y", dz, K, N, "DZ", typenum)
     apart(dy, K, N, "DY", row(db, K), 1, K, "Db", typenum)
@@ -85,37 +86,37 @@ def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
         kernel.activation_backward(K, N, dy, y, activation, alpha, threads(), dz, db)
 
 
-cdef Py_ssize_t sets_of(numbers, Py_ssize_t K) except -1:
-    """How many sets of four numbers there are: one, or one for each of K rows."""
-    cdef Py_ssize_t size = getattr(numbers, "size", 0)
+cdef Py_ssize_t sets_of(parameters, Py_ssize_t K) except -1:
+    """The number of sets of four parameters: 1, or K."""
+    cdef Py_ssize_t size = getattr(parameters, "size", 0)
     if size != 4 and size != 4 * K:
-        raise ValueError(f"numbers has {size} entries; there must be 4, or 4 for each of {K} features")
+        raise ValueError(f"parameters has {size} entries; there must be 4, or 4 for each of {K} features")
     return size // 4
 
 
-def srelu(Z, numbers, out):
-    """out = t_l + a_l (z - t_l) for z <= t_l, z below t_r, else t_r + a_r (z - t_r).
+def srelu(Z, parameters, out):
+    """out = t_l + a_l (z - t_l) for z <= t_l, else z for z < t_r, else t_r + a_r (z - t_r).
 
-    Shapes: Z, out (K, N); numbers (4,), t_l a_l t_r a_r, or (4 K,), each for every row. out may be Z.
+    Shapes: Z, out (K, N); parameters (4,): t_l, a_l, t_r, a_r; or (4 K,): K of each, one per row. out may be Z.
     """
     cdef int typenum = real_type(Z, "Z")
     cdef nerva_matrix z = matrix(Z, "Z", typenum, -1, -1)
     cdef Py_ssize_t K = Z.shape[0], N = Z.shape[1]
     cdef nerva_matrix y = matrix(out, "out", typenum, K, N, True)
     cdef const nerva_table *kernel = kernels(typenum)
-    cdef Py_ssize_t count = sets_of(numbers, K)
-    cdef void *four = vector(numbers, "numbers", typenum, 4 * count)
+    cdef Py_ssize_t count = sets_of(parameters, K)
+    cdef void *four = vector(parameters, "parameters", typenum, 4 * count)
     apart(z, K, N, "Z", y, K, N, "out", typenum, True)
-    apart(row(four, 4 * count), 1, 4 * count, "numbers", y, K, N, "out", typenum)
+    apart(row(four, 4 * count), 1, 4 * count, "parameters", y, K, N, "out", typenum)
     with nogil:
         kernel.srelu(K, N, z, four, count, threads(), y)
 
 
-def srelu_backward(DY, Z, numbers, DZ, gradient, scratch, Db=None):
-    """DZ = DY f'(Z), Db = the sums of its rows, and the gradient of the numbers.
+def srelu_backward(DY, Z, parameters, DZ, gradient, scratch, Db=None):
+    """DZ = DY f'(Z), Db = its row sums, and the gradient of the parameters.
 
-    Shapes: DY, Z, DZ (K, N); numbers, gradient (4,) or (4 K,); scratch (4 K,), overwritten; Db (K,) or None. DZ may be
-    DY.
+    Shapes: DY, Z, DZ (K, N); parameters, gradient (4,) or (4 K,); scratch (4 K,), overwritten; Db (K,) or None. DZ may
+    be DY.
     """
     cdef int typenum = real_type(DY, "DY")
     cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
@@ -123,8 +124,8 @@ def srelu_backward(DY, Z, numbers, DZ, gradient, scratch, Db=None):
     cdef nerva_matrix z = matrix(Z, "Z", typenum, K, N)
     cdef nerva_matrix dz = matrix(DZ, "DZ", typenum, K, N, True)
     cdef const nerva_table *kernel = kernels(typenum)
-    cdef Py_ssize_t count = sets_of(numbers, K)
-    cdef void *four = vector(numbers, "numbers", typenum, 4 * count)
+    cdef Py_ssize_t count = sets_of(parameters, K)
+    cdef void *four = vector(parameters, "parameters", typenum, 4 * count)
     cdef void *to = vector(gradient, "gradient", typenum, 4 * count, True)
     cdef void *by_row = vector(scratch, "scratch", typenum, 4 * K, True)
     cdef void *db = NULL if Db is None else vector(Db, "Db", typenum, K, True)
@@ -136,46 +137,12 @@ def srelu_backward(DY, Z, numbers, DZ, gradient, scratch, Db=None):
         apart(inputs[i], K, N, name, row(to, 4 * count), 1, 4 * count, "gradient", typenum)
         apart(inputs[i], K, N, name, row(by_row, 4 * K), 1, 4 * K, "scratch", typenum)
         apart(inputs[i], K, N, name, row(db, K), 1, K, "Db", typenum)
-    apart(row(four, 4 * count), 1, 4 * count, "numbers", dz, K, N, "DZ", typenum)
-    apart(row(four, 4 * count), 1, 4 * count, "numbers", row(to, 4 * count), 1, 4 * count, "gradient", typenum)
-    apart(row(four, 4 * count), 1, 4 * count, "numbers", row(by_row, 4 * K), 1, 4 * K, "scratch", typenum)
-    apart(row(four, 4 * count), 1, 4 * count, "numbers", row(db, K), 1, K, "Db", typenum)
+    apart(row(four, 4 * count), 1, 4 * count, "parameters", dz, K, N, "DZ", typenum)
+    apart(row(four, 4 * count), 1, 4 * count, "parameters", row(to, 4 * count), 1, 4 * count, "gradient", typenum)
+    apart(row(four, 4 * count), 1, 4 * count, "parameters", row(by_row, 4 * K), 1, 4 * K, "scratch", typenum)
+    apart(row(four, 4 * count), 1, 4 * count, "parameters", row(db, K), 1, K, "Db", typenum)
     apart(row(to, 4 * count), 1, 4 * count, "gradient", row(by_row, 4 * K), 1, 4 * K, "scratch", typenum)
     apart(row(to, 4 * count), 1, 4 * count, "gradient", row(db, K), 1, K, "Db", typenum)
     apart(row(by_row, 4 * K), 1, 4 * K, "scratch", row(db, K), 1, K, "Db", typenum)
     with nogil:
         kernel.srelu_backward(K, N, dy, z, four, count, threads(), dz, db, to, by_row)
-
-
-def column_softmax(Z, bint logarithm, out):
-    """out = the softmax of each column of Z, or its logarithm; no logit overflows. Shapes: Z, out (K, N), K > 0.
-
-    out may be Z.
-    """
-    cdef int typenum = real_type(Z, "Z")
-    cdef nerva_matrix z = matrix(Z, "Z", typenum, -1, -1)
-    cdef Py_ssize_t K = Z.shape[0], N = Z.shape[1]
-    cdef nerva_matrix y = matrix(out, "out", typenum, K, N, True)
-    cdef const nerva_table *kernel = kernels(typenum)
-    if K == 0:
-        raise ValueError(f"Z has shape {Z.shape}; there must be at least one feature")
-    apart(z, K, N, "Z", y, K, N, "out", typenum, True)
-    with nogil:
-        kernel.column_softmax(K, N, z, logarithm, threads(), y)
-
-
-def column_softmax_backward(DY, Y, bint logarithm, DZ):
-    """DZ = Y (DY - sum DY Y), the sum over a column; or with the logarithm DY - e^Y sum DY. Shapes: all (K, N).
-
-    DZ may be DY.
-    """
-    cdef int typenum = real_type(DY, "DY")
-    cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
-    cdef Py_ssize_t K = DY.shape[0], N = DY.shape[1]
-    cdef nerva_matrix y = matrix(Y, "Y", typenum, K, N)
-    cdef nerva_matrix dz = matrix(DZ, "DZ", typenum, K, N, True)
-    cdef const nerva_table *kernel = kernels(typenum)
-    apart(dy, K, N, "DY", dz, K, N, "DZ", typenum, True)
-    apart(y, K, N, "Y", dz, K, N, "DZ", typenum)
-    with nogil:
-        kernel.column_softmax_backward(K, N, dy, y, logarithm, threads(), dz)

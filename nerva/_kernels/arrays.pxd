@@ -1,4 +1,4 @@
-"""Checks that turn a NumPy array into the pointer a kernel takes, or raise an error that names the argument."""
+"""Checks of NumPy arrays: return the pointer a kernel takes, or raise an error that names the argument."""
 
 cimport numpy as cnp
 
@@ -71,7 +71,7 @@ cdef inline nerva_matrix matrix(object A, str name, int typenum, Py_ssize_t rows
 
 
 cdef inline nerva_matrix row(void *data, Py_ssize_t n) noexcept:
-    """A vector as a matrix of one row, to be compared with others."""
+    """A vector as a matrix of one row, for `apart`."""
     cdef nerva_matrix m
     m.data, m.ld = data, max(n, 1)
     return m
@@ -80,7 +80,7 @@ cdef inline nerva_matrix row(void *data, Py_ssize_t n) noexcept:
 cdef inline int apart(nerva_matrix A, Py_ssize_t rows, Py_ssize_t columns, str name, nerva_matrix out,
                       Py_ssize_t out_rows, Py_ssize_t out_columns, str out_name, int typenum,
                       bint same=False) except -1:
-    """Raise ValueError where an output overlaps an input; with `same`, it may be the very same matrix."""
+    """Raise ValueError where an output overlaps an input; with `same`, it may be that matrix itself."""
     cdef Py_ssize_t size = 4 if typenum == cnp.NPY_FLOAT32 else 8
     cdef char *a = <char *> A.data
     cdef char *b = <char *> out.data
@@ -94,7 +94,7 @@ cdef inline int apart(nerva_matrix A, Py_ssize_t rows, Py_ssize_t columns, str n
 
 
 cdef inline int check_activation(int activation) except -1:
-    """Raise ValueError for a number that is no nerva_activation to be had back from Y."""
+    """Raise ValueError for a code that is not of an activation whose derivative is computed from Y."""
     if not 0 <= activation <= <int> NERVA_SIGMOID:
-        raise ValueError(f"activation is {activation}; it must be a code of elementwise.ACTIVATIONS")
+        raise ValueError(f"activation is {activation}; it must be a code of activations.ACTIVATIONS")
     return 0

@@ -1,9 +1,7 @@
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from nerva._kernels.memory import Array
 
 def gather(
     source: Array,

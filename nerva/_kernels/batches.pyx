@@ -1,4 +1,4 @@
-"""Mini-batches: rows of a data set gathered, scaled and turned into (features, batch) in one pass."""
+"""Mini-batches: rows of a data set gathered, scaled and transposed to (features, batch) in one pass."""
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
@@ -26,9 +26,9 @@ def gather(source, rows, out, scale=None, shift=None, image_shape=None, moves=No
     0 to samples - 1; out (D, N); scale and shift float32 (D,), or None for 1 and 0.
 
     With `moves`, samples are images of image_shape (channels, height, width), D in all, and sample j is moved first:
-    moves int32 (N, 3) holds (down, right, flip) in row j. Channel c, row y, column x is then what was at (c, y + down,
-    x + right), or with flip at (c, y + down, width - 1 - x + right), where beyond an edge the image goes on as its
-    mirror image (numpy.pad's "reflect"). |down| < height, |right| < width, flip 0 or 1.
+    moves int32 (N, 3) holds (down, right, flip) in row j. Channel c, row y, column x becomes what was at (c, y + down,
+    x + right), or with flip at (c, y + down, width - 1 - x + right), of the image padded by reflection (numpy.pad's
+    "reflect"). |down| < height, |right| < width, flip 0 or 1.
     """
     cdef cnp.ndarray samples = as_array(source, "source")
     cdef int source_type = cnp.PyArray_TYPE(samples), kind
@@ -63,7 +63,7 @@ def gather(source, rows, out, scale=None, shift=None, image_shape=None, moves=No
 
 
 cdef nerva_images check_moves(object image_shape, object moves, Py_ssize_t D, Py_ssize_t N) except *:
-    """The moves of N images of D features, within bounds."""
+    """The moves of N images of D features, checked to be within bounds."""
     cdef nerva_images images
     cdef nerva_matrix table = matrix(moves, "moves", cnp.NPY_INT32, N, 3)
     cdef nerva_move move

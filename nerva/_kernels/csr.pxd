@@ -1,4 +1,4 @@
-"""The sparse weight matrix: its arrays, its transposed companion and its MKL handles."""
+"""The sparse weight matrix: its arrays, its transpose and its MKL handles."""
 
 cimport numpy as cnp
 
@@ -9,21 +9,21 @@ from .mkl cimport sparse_matrix_t
 cdef class CSR:
     cdef readonly Py_ssize_t rows, columns, nnz
     cdef readonly object dtype
-    cdef object lock  # held while a companion or handle is made, and while MKL uses a handle
+    cdef object lock  # held while the transpose or a handle is built, and while MKL uses a handle
     cdef int typenum
     cdef cnp.ndarray _indptr, _indices, _values
     cdef cnp.ndarray _transposed_indptr, _transposed_indices, _permutation, _transposed_values
     cdef nerva_csr direct, transposed
-    cdef CSR _original  # whose pattern and companion this one shares
+    cdef CSR _original  # whose pattern and transpose this one shares
     cdef sparse_matrix_t _handle, _transposed_handle
     cdef Py_ssize_t _expected_columns, _expected_calls
-    cdef cnp.ndarray _block  # room for some rows of W as a dense matrix; the lock is held while it is used
+    cdef cnp.ndarray _block  # memory for some rows of W as a dense matrix; the lock is held while it is used
 
     cdef int adopt(self, cnp.ndarray indptr, cnp.ndarray indices, cnp.ndarray values) except -1
     cdef nerva_csr *companion(self) except NULL
     cdef int _build_companion(self) except -1
     cdef sparse_matrix_t handle(self, bint transposed) except NULL
-    cdef sparse_matrix_t create_handle(self, cnp.ndarray indptr, cnp.ndarray indices, cnp.ndarray values,
-                                       Py_ssize_t rows, Py_ssize_t columns) except NULL
+    cdef int _refresh(self, sparse_matrix_t *handle, cnp.ndarray indptr, cnp.ndarray indices, cnp.ndarray values,
+                      Py_ssize_t columns) except -1
+    cdef void _destroy_handles(self) noexcept
     cdef void *block(self, Py_ssize_t size) except NULL
-    cdef int update_handle(self, sparse_matrix_t handle, cnp.ndarray values) except -1

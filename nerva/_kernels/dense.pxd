@@ -1,4 +1,4 @@
-"""Products by gemm: of dense matrices, and of a sparse one through dense blocks of its rows."""
+"""Products by gemm: of dense matrices, and of a sparse one by dense blocks of its rows."""
 
 from .csr cimport CSR
 from .isa cimport nerva_matrix

@@ -1,6 +1,7 @@
-"""The products of a sparse layer by gemm, on dense blocks of its rows: for weights that are hardly sparse."""
+"""The products of a sparse layer by gemm, on dense blocks of its rows: for high densities."""
 
 cimport numpy as cnp
+from libc.limits cimport INT_MAX
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
@@ -11,8 +12,8 @@ from .mkl cimport CblasNoTrans, CblasRowMajor, CblasTrans, cblas_dgemm, cblas_sg
 cnp.import_array()
 
 cdef enum:
-    # A block holds at most so many numbers, which fit a cache, but not fewer rows than that.
-    MOST_NUMBERS = 1 << 20
+    # A block has at most BLOCK_SIZE elements, which fit a cache, but at least FEWEST_ROWS rows.
+    BLOCK_SIZE = 1 << 20
     FEWEST_ROWS = 64
 
 ctypedef fused real:
@@ -33,13 +34,13 @@ cdef void multiply(int typenum, int ta, int tb, Py_ssize_t m, Py_ssize_t n, Py_s
 
 cdef Py_ssize_t rows_of_block(Py_ssize_t rows, Py_ssize_t columns) noexcept:
     """The rows of a dense block of a matrix of this shape, all blocks of about the same height."""
-    cdef Py_ssize_t most = min(rows, max(FEWEST_ROWS, MOST_NUMBERS // columns))
+    cdef Py_ssize_t most = min(rows, max(FEWEST_ROWS, BLOCK_SIZE // columns))
     cdef Py_ssize_t blocks = (rows + most - 1) // most
     return (rows + blocks - 1) // blocks
 
 
 def block_nbytes(Py_ssize_t rows, Py_ssize_t columns, dtype):
-    """Return the bytes of memory that backend "dense" holds beside a CSR of this shape."""
+    """Return the bytes that backend "dense" holds in addition to a CSR of this shape."""
     return rows_of_block(rows, columns) * columns * dtype.itemsize
 
 
@@ -56,7 +57,7 @@ cdef void scatter(const nerva_csr *W, Py_ssize_t first, Py_ssize_t last, real *b
 
 
 cdef void pick(const nerva_csr *W, Py_ssize_t first, Py_ssize_t last, const real *block, real *out) noexcept nogil:
-    """Read a dense matrix where rows first to last - 1 of W have weights."""
+    """Read a dense matrix at the weights of rows first to last - 1 of W."""
     cdef const int32_t *indices = W.indices
     cdef Py_ssize_t row, j
     for row in range(first, last):
@@ -69,12 +70,12 @@ cdef int dense_product(CSR W, int direction, nerva_matrix x, nerva_matrix dy, Py
     """dy = W x (OUTPUT), x = W' dy (INPUT), or out = dy x' on the pattern (GRADIENT), one block of rows after another.
 
     x belongs to the columns of W and dy to its rows; both are checked, and N is at least 1. Raises MemoryError where
-    there is no room for the block.
+    there is too little memory for the block.
     """
     cdef Py_ssize_t height = rows_of_block(W.rows, W.columns), D = W.columns, first = 0, last
     cdef bint single = W.typenum == cnp.NPY_FLOAT32
     cdef nerva_matrix block, y
-    if max(N, x.ld, dy.ld) > 2**31 - 1:
+    if max(N, x.ld, dy.ld) > INT_MAX:
         raise ValueError(f"a batch of {N} with row strides {x.ld} and {dy.ld} is too large for 32-bit BLAS")
     with W.lock:
         block.data, block.ld = W.block(height * D), D

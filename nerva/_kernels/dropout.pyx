@@ -1,6 +1,7 @@
-"""Dropout of the numbers of a matrix or a vector, by a generator that counts: nothing is stored but a key."""
+"""Dropout of the elements of a matrix or a vector. A key determines the mask, which is never stored."""
 
 cimport numpy as cnp
+from libc.limits cimport INT_MAX
 from libc.stdint cimport uint64_t
 
 from .arrays cimport apart, check_activation, matrix, real_type, row, vector
@@ -10,7 +11,7 @@ from .mkl cimport threads
 cnp.import_array()
 
 cdef enum:
-    # A vector is taken as a matrix of rows so long, one key a row.
+    # A vector is masked as a matrix with rows of this length.
     LENGTH = 1024
 
 
@@ -20,8 +21,8 @@ cdef int check_rate(double rate) except -1:
     return 0
 
 
-def drop(X, uint64_t key, double rate, out):
-    """out = X / (1 - rate) at each place with probability 1 - rate, else 0: the same places for the same key.
+def dropout(X, uint64_t key, double rate, out):
+    """out = X / (1 - rate) for each element with probability 1 - rate, else 0; the key determines which.
 
     Shapes: X, out (K, N), N below 2**31. out may be X.
     """
@@ -31,19 +32,19 @@ def drop(X, uint64_t key, double rate, out):
     cdef nerva_matrix y = matrix(out, "out", typenum, K, N, True)
     cdef const nerva_table *kernel = kernels(typenum)
     check_rate(rate)
-    if N > 2**31 - 1:
+    if N > INT_MAX:
         raise ValueError(f"X has shape {X.shape}; a batch must be below 2**31")
     apart(x, K, N, "X", y, K, N, "out", typenum, True)
     with nogil:
-        kernel.drop(K, N, x, key, 0, rate, threads(), y)
+        kernel.dropout(K, N, x, key, 0, rate, threads(), y)
 
 
-def drop_backward(DY, Y, uint64_t key, double rate, int activation, double alpha, DZ, Db=None):
-    """The way back through `drop`, and through the activation before it, of which Y = f(Z) came:
+def dropout_backward(DY, Y, uint64_t key, double rate, int activation, double alpha, DZ, Db=None):
+    """The backward pass of `dropout` and of the activation before it, Y = f(Z):
 
-    DZ = DY f'(Z) / (1 - rate) at the places that stay, else 0, and Db = the sums of its rows.
+    DZ = DY f'(Z) / (1 - rate) for the elements that the mask keeps, else 0, and Db = its row sums.
 
-    Shapes: DY, Y, DZ (K, N), Db (K,) or None. `activation` is a code of elementwise.ACTIVATIONS. DZ may be DY.
+    Shapes: DY, Y, DZ (K, N), Db (K,) or None. `activation` is a code of activations.ACTIVATIONS. DZ may be DY.
     """
     cdef int typenum = real_type(DY, "DY")
     cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
@@ -53,7 +54,7 @@ def drop_backward(DY, Y, uint64_t key, double rate, int activation, double alpha
     cdef const nerva_table *kernel = kernels(typenum)
     check_rate(rate)
     check_activation(activation)
-    if N > 2**31 - 1:
+    if N > INT_MAX:
         raise ValueError(f"DY has shape {DY.shape}; a batch must be below 2**31")
     apart(dy, K, N, "DY", dz, K, N, "DZ", typenum, True)
     apart(y, K, N, "Y", dz, K, N, "DZ", typenum)
@@ -61,11 +62,11 @@ def drop_backward(DY, Y, uint64_t key, double rate, int activation, double alpha
     apart(y, K, N, "Y", row(db, K), 1, K, "Db", typenum)
     apart(dz, K, N, "DZ", row(db, K), 1, K, "Db", typenum)
     with nogil:
-        kernel.drop_backward(K, N, dy, y, key, rate, activation, alpha, threads(), dz, db)
+        kernel.dropout_backward(K, N, dy, y, key, rate, activation, alpha, threads(), dz, db)
 
 
-def drop_vector(x, uint64_t key, double rate, out):
-    """The same for vectors: out = x / (1 - rate) or 0. Shapes: x, out (n,). out may be x."""
+def dropout_vector(x, uint64_t key, double rate, out):
+    """As `dropout`, for vectors: out = x / (1 - rate) or 0. Shapes: x, out (n,). out may be x."""
     cdef int typenum = real_type(x, "x")
     cdef Py_ssize_t n = x.size, rows = n // LENGTH, rest = n - n // LENGTH * LENGTH
     cdef Py_ssize_t size = 4 if typenum == cnp.NPY_FLOAT32 else 8, done = rows * LENGTH * size
@@ -76,7 +77,7 @@ def drop_vector(x, uint64_t key, double rate, out):
     check_rate(rate)
     apart(row(source.data, n), 1, n, "x", row(target.data, n), 1, n, "out", typenum, True)
     with nogil:
-        kernel.drop(rows, LENGTH, source, key, 0, rate, threads(), target)
+        kernel.dropout(rows, LENGTH, source, key, 0, rate, threads(), target)
         if rest:
             source.data, target.data = <char *> source.data + done, <char *> target.data + done
-            kernel.drop(1, rest, source, key, rows, rate, 1, target)
+            kernel.dropout(1, rest, source, key, rows, rate, 1, target)

@@ -1,4 +1,4 @@
-"""The native kernels' C interface, and the table of the instruction set in use."""
+"""The C interface of the native kernels, and the table of the instruction set in use."""
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
@@ -70,17 +70,17 @@ cdef extern from "table.h" nogil:
                                 nerva_matrix Y) noexcept nogil
         void (*activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
                                     double alpha, int threads, nerva_matrix DZ, void *Db) noexcept nogil
-        void (*curve)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads,
+        void (*activation)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads,
+                           nerva_matrix Y) noexcept nogil
+        void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, int threads,
                       nerva_matrix Y) noexcept nogil
-        void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *numbers, int64_t count, int threads,
-                      nerva_matrix Y) noexcept nogil
-        void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *numbers,
+        void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters,
                                int64_t count, int threads, nerva_matrix DZ, void *Db, void *gradient,
                                void *rows_gradient) noexcept nogil
-        void (*column_softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads,
-                               nerva_matrix Y) noexcept nogil
-        void (*column_softmax_backward)(int64_t C, int64_t N, nerva_matrix DY, nerva_matrix Y, int logarithm,
-                                        int threads, nerva_matrix DZ) noexcept nogil
+        void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads,
+                        nerva_matrix Y) noexcept nogil
+        void (*softmax_backward)(int64_t C, int64_t N, nerva_matrix DY, nerva_matrix Y, int logarithm, int threads,
+                                 nerva_matrix DZ) noexcept nogil
         void (*batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, double epsilon,
                            double momentum, int activation, double alpha, int threads, nerva_matrix Y, void *mean,
                            void *inverse, void *running_mean, void *running_variance) noexcept nogil
@@ -88,13 +88,12 @@ cdef extern from "table.h" nogil:
                                     const void *gamma, const void *mean, const void *inverse, int activation,
                                     double alpha, int threads, nerva_matrix DX, void *Dgamma,
                                     void *Dbeta) noexcept nogil
-        void (*drop)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate, int threads,
-                     nerva_matrix Y) noexcept nogil
-        void (*drop_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
-                              int activation, double alpha, int threads, nerva_matrix DZ, void *Db) noexcept nogil
+        void (*dropout)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate,
+                        int threads, nerva_matrix Y) noexcept nogil
+        void (*dropout_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
+                                 int activation, double alpha, int threads, nerva_matrix DZ, void *Db) noexcept nogil
         int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                          nerva_matrix DZ, double *per_sample) noexcept nogil
-        void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P) noexcept nogil
         void (*backward)(const nerva_backward *layer, int threads) noexcept nogil
         void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
                        void *second, void *weights) noexcept nogil

@@ -1,4 +1,4 @@
-"""Chooses the instruction set when it is imported; this module alone holds the native kernels.
+"""The instruction set, chosen at import. The native kernels are linked into this module alone.
 
 The environment variable NERVA_ISA (avx2 or avx512) forces one, so that tests can run on each.
 """
@@ -46,9 +46,9 @@ def chosen():
 
 
 def choose(wanted=None):
-    """Use the instruction set `wanted`, or the best there is where it is None or empty.
+    """Use the instruction set `wanted`, or the best available one where it is None or empty.
 
-    Raises ImportError where the processor has no AVX2, ValueError where `wanted` is unknown or not to be had.
+    Raises ImportError where the processor lacks AVX2, ValueError where `wanted` is unknown or not available.
     """
     global float32_kernels, float64_kernels
     names = supported()

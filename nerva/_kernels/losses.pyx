@@ -1,4 +1,4 @@
-"""Losses: value and gradient in one pass over the logits."""
+"""Losses: value and gradient in one call."""
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
@@ -10,13 +10,13 @@ cnp.import_array()
 
 
 def softmax_cross_entropy(Z, labels, DZ, per_sample):
-    """Softmax cross-entropy of logits, its gradient, and the number of right predictions.
+    """Softmax cross-entropy of logits, its gradient, and the number of correct predictions.
 
     per_sample[n] = -log softmax(Z)[labels[n], n];  DZ = (softmax(Z) - one-hot(labels)) / N
 
     Shapes: Z, DZ (C, N), labels int64 (N,) within 0 to C - 1, per_sample float64 (N,). DZ may be Z. The largest
-    logit of a column is taken off before the exponential, so no logit overflows. Returns (the mean of per_sample,
-    how many columns have their largest logit, the first of equals, at the label).
+    logit of a column is subtracted before the exponential, so no logit overflows. Returns (the mean of per_sample,
+    the number of columns whose first maximum is at the label).
     """
     cdef int typenum = real_type(Z, "Z")
     cdef nerva_matrix z = matrix(Z, "Z", typenum, -1, -1)
@@ -38,17 +38,3 @@ def softmax_cross_entropy(Z, labels, DZ, per_sample):
         for n in range(N):
             total += losses[n]
     return total / N, correct
-
-
-def softmax(Z, out):
-    """out = the softmax of each column of Z; out may be Z. Shapes: Z, out (C, N)."""
-    cdef int typenum = real_type(Z, "Z")
-    cdef nerva_matrix z = matrix(Z, "Z", typenum, -1, -1)
-    cdef Py_ssize_t C = Z.shape[0], N = Z.shape[1]
-    cdef nerva_matrix p = matrix(out, "out", typenum, C, N, True)
-    cdef const nerva_table *kernel = kernels(typenum)
-    if C == 0:
-        raise ValueError(f"Z has shape {Z.shape}; there must be at least one class")
-    apart(z, C, N, "Z", p, C, N, "out", typenum, True)
-    with nogil:
-        kernel.softmax(C, N, z, p)

@@ -1,4 +1,4 @@
-"""Memory as the kernels like it: 64-byte aligned, rows of a batch padded to whole cache lines."""
+"""Arrays as the kernels want them: 64-byte aligned, the rows of a batch padded to whole cache lines."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Array = npt.NDArray[Any]  # of activations, weights or targets: float32 or float
 ALIGNMENT = 64
 
 
-def empty_vector(n: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+def empty_vector(n: int, dtype: npt.DTypeLike) -> Array:
     """Return an uninitialised, 64-byte aligned vector of shape (n,)."""
     dtype = np.dtype(dtype)
     raw = np.empty(n * dtype.itemsize + ALIGNMENT, np.uint8)
@@ -24,13 +24,13 @@ def zeros(n: int, dtype: npt.DTypeLike) -> Array:
     return vector
 
 
-def empty_batch(features: int, batch: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return an uninitialised matrix (features, batch), its rows on 64-byte boundaries but for a batch of one."""
+def empty_batch(features: int, batch: int, dtype: npt.DTypeLike) -> Array:
+    """Return an uninitialised matrix (features, batch) whose rows are 64-byte aligned, unless the batch is one."""
     return Buffer(features, dtype).take(batch)
 
 
 class Buffer:
-    """A matrix (features, batch) allocated once and lent out for any batch that fits; larger ones reallocate."""
+    """Memory for a matrix (features, batch), allocated once and used for every batch; a larger one reallocates."""
 
     __slots__ = ("_dtype", "_features", "_memory", "_views")
 
@@ -38,16 +38,17 @@ class Buffer:
         self._features = features
         self._dtype = np.dtype(dtype)
         self._memory = empty_vector(0, self._dtype)
-        self._views: dict[int, npt.NDArray[Any]] = {}
+        self._views: dict[int, Array] = {}
 
-    def take(self, batch: int) -> npt.NDArray[Any]:
-        """Return the matrix for a batch of this size; what an earlier call returned shares its memory."""
+    def take(self, batch: int) -> Array:
+        """Return the matrix for a batch of this size. It shares memory with those of earlier calls."""
         view = self._views.get(batch)
         if view is None:
             per_line = ALIGNMENT // self._dtype.itemsize
-            # A batch of one lies in few lines; the kernels know that.
+            # The features of a single sample are contiguous: the kernels have a faster path for that.
             stride = 1 if batch == 1 else -(-max(batch, 1) // per_line) * per_line
-            if stride * self._dtype.itemsize % 1024 == 0:  # or rows would fall on the same few sets of a cache
+            # Rows a multiple of 1024 bytes apart would compete for the same few sets of a cache.
+            if stride * self._dtype.itemsize % 1024 == 0:
                 stride += per_line
             if self._features * stride > self._memory.size:
                 self._memory = empty_vector(self._features * stride, self._dtype)
@@ -63,6 +64,7 @@ class Buffer:
         """The bytes held."""
         return self._memory.nbytes
 
+    # Pickled and copied without its contents: they last from a forward pass to its backward pass only.
     def __getstate__(self) -> tuple[int, str]:
         return self._features, self._dtype.str
 

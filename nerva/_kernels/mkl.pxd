@@ -1,4 +1,4 @@
-"""The one door to MKL: every symbol of it that is used, and the check that turns a status into an exception."""
+"""The declarations of MKL, for all modules, and the check that turns a status into an exception."""
 
 cdef extern from "mkl.h" nogil:
     """

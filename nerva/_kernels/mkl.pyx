@@ -1,4 +1,4 @@
-"""MKL's version and the number of threads; raises what MKL's status codes mean."""
+"""MKL: its threading layer, chosen at import, its version, the number of threads, and its status as an exception."""
 
 from operator import index
 
@@ -7,8 +7,8 @@ cdef extern from *:
     #include <dlfcn.h>
     #include <string.h>
 
-    /* Whether MKL's Intel threading layer, which is loaded on first use and takes the first `omp_get_thread_num` that
-     * the process shows, would find that of our runtime: the library that our own calls go to. */
+    /* Whether MKL's Intel threading layer would use our OpenMP runtime: it is loaded on first use, and binds to the
+     * first `omp_get_thread_num` that is visible in the process. */
     static int nerva_openmp_is_ours(void) {
         Dl_info ours, shown;
         void *process = dlopen(NULL, RTLD_NOW), *symbol;
@@ -20,19 +20,21 @@ cdef extern from *:
     """
     bint nerva_openmp_is_ours()
 
-# Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and threads from our one OpenMP runtime.
-# Where another library, PyTorch say, has shown libgomp to the whole process first, the Intel layer would mix the two
-# and compute wrong products; then MKL takes libgomp, and stands apart from our own kernels.
+# Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and threads of our own OpenMP runtime.
+# Where another library, such as PyTorch, has loaded libgomp globally before us, the Intel layer would mix the two
+# runtimes and compute wrong products. MKL must use libgomp then, and its threads are not those of our kernels.
 if MKL_Set_Interface_Layer(MKL_INTERFACE_LP64) != MKL_INTERFACE_LP64:
     raise ImportError("MKL already runs with another integer width in this process; import nerva first")
 MKL_Set_Threading_Layer(MKL_THREADING_INTEL if nerva_openmp_is_ours() else MKL_THREADING_GNU)
 
-MOST_THREADS = 1024  # far past any use; OpenMP ends the process where it cannot start as many as it is told
+cdef enum:
+    MOST_THREADS = 1024  # OpenMP aborts the process where it cannot start as many threads as it is told
+
 cdef int most = MOST_THREADS
 
 _MEANINGS = {
     1: (ValueError, "the matrix handle is empty"),
-    2: (MemoryError, "memory could not be had"),
+    2: (MemoryError, "memory could not be allocated"),
     3: (ValueError, "an argument is invalid"),
     4: (RuntimeError, "the execution failed"),
     5: (RuntimeError, "an internal error"),
@@ -49,7 +51,7 @@ cdef int check(sparse_status_t status, str routine) except -1:
 
 
 cdef int threads() noexcept nogil:
-    """The threads a kernel called here and now may use: what OpenMP allows this thread, at most what was set."""
+    """The number of threads that a kernel may use: what OpenMP allows the calling thread, at most what was set."""
     return min(most, omp_get_max_threads())
 
 
@@ -66,7 +68,7 @@ def get_num_threads():
 
 
 def set_num_threads(n):
-    """Let every kernel, own or MKL's, use at most `n` threads; ValueError where n is not within 1 to 1024."""
+    """Let every kernel, MKL's included, use at most `n` threads; ValueError where n is not within 1 to 1024."""
     global most
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"n is {n!r}; it must be an integer")

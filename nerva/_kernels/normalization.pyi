@@ -1,8 +1,4 @@
-from typing import Any
-
-import numpy.typing as npt
-
-Array = npt.NDArray[Any]
+from nerva._kernels.memory import Array
 
 def batch_norm(
     X: Array,
@@ -13,6 +9,7 @@ def batch_norm(
     activation: int,
     alpha: float,
     out: Array,
+    *,
     mean: Array | None,
     inverse: Array | None,
     running_mean: Array,
@@ -27,6 +24,7 @@ def batch_norm_backward(
     inverse: Array,
     activation: int,
     alpha: float,
+    *,
     DX: Array | None,
     Dgamma: Array,
     Dbeta: Array,

@@ -18,13 +18,13 @@ cdef int all_apart(list names, void **vectors, Py_ssize_t K, Py_ssize_t written,
     return 0
 
 
-def batch_norm(X, gamma, beta, double epsilon, double momentum, int activation, double alpha, out, mean, inverse,
+def batch_norm(X, gamma, beta, double epsilon, double momentum, int activation, double alpha, out, *, mean, inverse,
                running_mean, running_variance):
     """out = f(gamma (X - mean) / sqrt(variance + epsilon) + beta), row by row.
 
     With arrays for `mean` and `inverse`, by the statistics of the batch: its mean and 1 / sqrt(variance + epsilon) are
-    left there, and the running ones become (1 - momentum) of themselves plus momentum times the batch's, the variance
-    by N - 1. With None for both, by the running ones, which stay.
+    written there, and the running ones become (1 - momentum) of themselves plus momentum times the batch's, with the
+    unbiased variance (divided by N - 1). With None for both, by the running statistics, which are not changed.
 
     Shapes: X, out (K, N); all others (K,). N must be 2 or more for the batch's statistics.
     """
@@ -59,12 +59,14 @@ def batch_norm(X, gamma, beta, double epsilon, double momentum, int activation, 
                           v[5])
 
 
-def batch_norm_backward(DY, Y, X, gamma, mean, inverse, int activation, double alpha, DX, Dgamma, Dbeta):
-    """The way back through `batch_norm` by the batch's statistics: with D = DY f'(Y) and X^ = (X - mean) inverse,
+def batch_norm_backward(DY, Y, X, gamma, mean, inverse, int activation, double alpha, *, DX, Dgamma, Dbeta):
+    """The backward pass of batch normalization by the batch's statistics.
+
+    With D = DY f'(Z) and X^ = (X - mean) inverse,
 
     Dbeta = sum D;  Dgamma = sum D X^;  DX = gamma inverse (D - Dbeta / N - X^ Dgamma / N), sums over the batch.
 
-    Shapes: DY, Y, X, DX (K, N), DX None where nobody wants it, or DY; all others (K,).
+    Shapes: DY, Y, X, DX (K, N); all others (K,). DX may be DY, or None where the input gradient is not needed.
     """
     cdef int typenum = real_type(DY, "DY")
     cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)

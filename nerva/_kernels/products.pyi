@@ -1,12 +1,10 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nerva._kernels.csr import CSR
+from nerva._kernels.memory import Array
 from nerva._kernels.updates import Update
-
-Array = npt.NDArray[Any]
 
 BACKENDS: tuple[str, ...]
 
@@ -39,17 +37,18 @@ def sparse_backward(
     alpha: float,
     DZ: Array,
     DX: Array | None = None,
+    *,
     gradient: Array | None = None,
     Db: Array | None = None,
     update: Update | None = None,
     velocity: Array | None = None,
+    second: Array | None = None,
     bias: Array | None = None,
+    bias_update: Update | None = None,
     bias_velocity: Array | None = None,
+    bias_second: Array | None = None,
     delta: bool = False,
     below: tuple[int, float, Array | None] | None = None,
-    second: Array | None = None,
-    bias_update: Update | None = None,
-    bias_second: Array | None = None,
 ) -> None: ...
 def check_batch(A: object, name: str, dtype: np.dtype[Any], features: int, batch: int = -1) -> None: ...
 def widest_batch(dtype: np.dtype[Any]) -> int: ...

@@ -1,6 +1,8 @@
 """The products of a linear layer: gemm, spmm (W X), spmm_t (W' DY) and sddmm (DY X' on the pattern of W)."""
 
 cimport numpy as cnp
+from libc.limits cimport INT_MAX
+from libc.string cimport memset
 
 from .arrays cimport apart, check_activation, matrix, real_type, row, vector
 from .csr cimport CSR
@@ -32,7 +34,7 @@ cdef int backend_code(str backend) except -1:
 
 
 def gemm(A, B, out, bint transpose_a=False, bint transpose_b=False, double alpha=1.0, double beta=0.0):
-    """out = alpha op(A) op(B) + beta out, dense, by MKL; op transposes where asked.
+    """out = alpha op(A) op(B) + beta out, dense, by MKL; op transposes if requested.
 
     Shapes: op(A) (m, k), op(B) (k, n), out (m, n).
     """
@@ -49,7 +51,7 @@ def gemm(A, B, out, bint transpose_a=False, bint transpose_b=False, double alpha
     if k == 0:
         out[:] = beta * out if beta else 0
         return
-    if max(m, n, k, a.ld, b.ld, c.ld) > 2**31 - 1:
+    if max(m, n, k, a.ld, b.ld, c.ld) > INT_MAX:
         raise ValueError(f"the product of {A.shape} and {B.shape} is too large for 32-bit BLAS")
     cdef int ta = CblasTrans if transpose_a else CblasNoTrans
     cdef int tb = CblasTrans if transpose_b else CblasNoTrans
@@ -58,7 +60,7 @@ def gemm(A, B, out, bint transpose_a=False, bint transpose_b=False, double alpha
 
 
 cdef int mkl_product(CSR W, bint transposed, nerva_matrix x, nerva_matrix y, Py_ssize_t N) except -1:
-    """y = W x or W' x through W's persistent MKL handle, one thread of Python at a time."""
+    """y = W x or W' x by W's persistent MKL handle, one Python thread at a time."""
     with W.lock:
         locked_mkl_product(W, W.handle(transposed), x, y, N)
     return 0
@@ -68,7 +70,7 @@ cdef int locked_mkl_product(CSR W, sparse_matrix_t handle, nerva_matrix x, nerva
     cdef matrix_descr general = matrix_descr(SPARSE_MATRIX_TYPE_GENERAL, 0, 0)
     cdef sparse_status_t status
     cdef bint single = W.typenum == cnp.NPY_FLOAT32
-    if max(N, x.ld, y.ld) > 2**31 - 1:
+    if max(N, x.ld, y.ld) > INT_MAX:
         raise ValueError(f"a batch of {N} with row strides {x.ld} and {y.ld} is too large for MKL's 32-bit interface")
     with nogil:
         if single:
@@ -84,9 +86,10 @@ cdef int locked_mkl_product(CSR W, sparse_matrix_t handle, nerva_matrix x, nerva
 def spmm(CSR W not None, X, out, bias=None, int activation=0, double alpha=0.0, str backend="native"):
     """out = f(W X + b).
 
-    Shapes: W (K, D), X (D, N), bias (K,) or None, out (K, N). `activation` is a code of elementwise.ACTIVATIONS,
+    Shapes: W (K, D), X (D, N), bias (K,) or None, out (K, N). `activation` is a code of activations.ACTIVATIONS,
     `alpha` the slope of the leaky ReLU, `backend` "native", "mkl", or "dense": by gemm on dense blocks of W's rows,
-    whose memory W keeps (and counts in its nbytes). There an infinity or NaN of X reaches every output of its sample.
+    whose memory W keeps (and counts in its nbytes). By "dense", an infinity or NaN in X spreads to every output of its
+    sample.
     """
     cdef nerva_matrix x = matrix(X, "X", W.typenum, W.columns, -1)
     cdef Py_ssize_t N = X.shape[1]
@@ -136,7 +139,7 @@ def spmm_t(CSR W not None, DY, out, str backend="native"):
 
 
 def sddmm(CSR W not None, DY, X, out, str backend="native"):
-    """out[j] = sum_n DY[k, n] X[d, n] for each weight j = (k, d) of W: the gradient of the weights that exist.
+    """out[j] = sum_n DY[k, n] X[d, n] for each weight j = (k, d) of W: the weight gradient on its pattern.
 
     Shapes: W (K, D), DY (K, N), X (D, N), out (nnz,). `backend` is "native" or "dense": MKL has no such product.
     """
@@ -157,85 +160,105 @@ def sddmm(CSR W not None, DY, X, out, str backend="native"):
         kernel.sddmm(&W.direct, dy, x, N, threads(), g)
 
 
-def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, DX=None, gradient=None, Db=None,
-                    Update update=None, velocity=None, bias=None, bias_velocity=None, bint delta=False,
-                    tuple below=None, second=None, Update bias_update=None, bias_second=None):
-    """The way back through Y = f(W X + b), all of it in one go, with own kernels.
+cdef int set_inputs(nerva_backward *layer, CSR W, X, Y, DY, DZ, bint delta) except -1:
+    """Check the inputs of the backward pass and DZ."""
+    cdef bint written = not delta and (DZ is not DY or layer.activation != NERVA_IDENTITY)
+    cdef Py_ssize_t N
+    layer.W, layer.delta = &W.direct, delta
+    layer.X = matrix(X, "X", W.typenum, W.columns, -1)
+    layer.N = N = X.shape[1]
+    layer.DY = matrix(DY, "DY", W.typenum, W.rows, N)
+    layer.Y = matrix(Y, "Y", W.typenum, W.rows, N)
+    layer.DZ = matrix(DZ, "DZ", W.typenum, W.rows, N, written)
+    check_activation(layer.activation)
+    apart(layer.DY, W.rows, N, "DY", layer.DZ, W.rows, N, "DZ", W.typenum, True)
+    if DZ is not DY:
+        apart(layer.Y, W.rows, N, "Y", layer.DZ, W.rows, N, "DZ", W.typenum)
+        apart(layer.X, W.columns, N, "X", layer.DZ, W.rows, N, "DZ", W.typenum)
+        if delta:
+            raise TypeError("DZ must be DY where delta is set")
+    return 0
 
-    DZ = DY f'(Z);  Db = the sums of its rows;  DX = W' DZ;  gradient = DZ X' on the pattern of W
+
+cdef int set_input_gradient(nerva_backward *layer, CSR W, DX, tuple below) except -1:
+    """Check DX, and the layer below, which takes part in its computation."""
+    layer.DX = matrix(DX, "DX", W.typenum, W.columns, layer.N, True)
+    apart(layer.DZ, W.rows, layer.N, "DZ", layer.DX, W.columns, layer.N, "DX", W.typenum)
+    apart(layer.X, W.columns, layer.N, "X", layer.DX, W.columns, layer.N, "DX", W.typenum)
+    layer.transposed = W.companion()
+    if below is not None:
+        layer.below_activation, layer.below_alpha, Db = below
+        check_activation(layer.below_activation)
+        layer.through = True
+        if Db is not None:
+            layer.below_bias_gradient = vector(Db, "the Db of below", W.typenum, W.columns, True)
+    return 0
+
+
+cdef int set_update(nerva_backward *layer, CSR W, Update update, velocity, second) except -1:
+    """Check the optimizer state of the weights."""
+    layer.update, layer.values = &update.how, cnp.PyArray_DATA(W._values)
+    if update.has_velocity:
+        layer.velocity = vector(velocity, "velocity", W.typenum, W.nnz, True)
+    if update.has_second:
+        layer.second = vector(second, "second", W.typenum, W.nnz, True)
+    return 0
+
+
+cdef int set_bias_update(nerva_backward *layer, CSR W, Update update, bias, velocity, second) except -1:
+    """Check the bias and its optimizer state."""
+    layer.bias_update = &update.how
+    layer.bias = vector(bias, "bias", W.typenum, W.rows, True)
+    if layer.bias_gradient == NULL:
+        raise TypeError("Db is None; the update of the bias needs it")
+    if update.has_velocity:
+        layer.bias_velocity = vector(velocity, "bias_velocity", W.typenum, W.rows, True)
+    if update.has_second:
+        layer.bias_second = vector(second, "bias_second", W.typenum, W.rows, True)
+    return 0
+
+
+def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, DX=None, *, gradient=None, Db=None,
+                    Update update=None, velocity=None, second=None, bias=None, Update bias_update=None,
+                    bias_velocity=None, bias_second=None, bint delta=False, tuple below=None):
+    """The backward pass of Y = f(W X + b) in one call, by the native kernels.
+
+    DZ = DY f'(Z);  Db = the row sums of DZ;  DX = W' DZ;  gradient = DZ X' on the pattern of W
 
     Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity, bias_second (K,); gradient, velocity, second
-    (nnz,). DZ may be DY; DX
-    is None where nobody wants it. With `below` = (activation, alpha, Db or None) of the layer whose outputs are X, DX
-    is that layer's DZ instead, DX = (W' DZ) f'(.), and its Db is set. With `delta`, DY is DZ and Db holds its sums
-    already: the layer above has done so. With an `update`, the values of W and the bias take their step at once, the
-    bias by `bias_update` where that is given: then `gradient` is scratch, and may be None where N is at most
-    `widest_batch`.
+    (nnz,). DZ may be DY; DX is None where the input gradient is not needed.
+
+    With an `update`, the values of W and the bias are updated in the same pass, the bias by `bias_update` where that
+    is given: then `gradient` is scratch, and may be None where N is at most `widest_batch`. With `below` = (activation,
+    alpha, Db or None) of the layer whose outputs are X, DX is that layer's DZ, (W' DZ) f'(.), and its Db is set. With
+    `delta`, DY is DZ and Db holds its row sums already: the layer above has set them as its `below`.
     """
-    cdef int typenum = W.typenum
     cdef nerva_backward layer
-    cdef Py_ssize_t N
-    layer.X = matrix(X, "X", typenum, W.columns, -1)
-    layer.N = N = X.shape[1]
-    layer.DY = matrix(DY, "DY", typenum, W.rows, N)
-    layer.Y = matrix(Y, "Y", typenum, W.rows, N)
-    layer.DZ = matrix(DZ, "DZ", typenum, W.rows, N, not delta and (DZ is not DY or activation != NERVA_IDENTITY))
-    check_activation(activation)
-    apart(layer.DY, W.rows, N, "DY", layer.DZ, W.rows, N, "DZ", typenum, True)
-    if DZ is not DY:
-        apart(layer.Y, W.rows, N, "Y", layer.DZ, W.rows, N, "DZ", typenum)
-        apart(layer.X, W.columns, N, "X", layer.DZ, W.rows, N, "DZ", typenum)
-    layer.W, layer.activation, layer.alpha = &W.direct, activation, alpha
-    layer.transposed, layer.DX.data, layer.through, layer.delta = NULL, NULL, False, delta
-    if delta and DZ is not DY:
-        raise TypeError("DZ must be DY where delta is set")
+    cdef const nerva_table *kernel = kernels(W.typenum)
+    memset(&layer, 0, sizeof(layer))
+    layer.activation, layer.alpha = activation, alpha
+    set_inputs(&layer, W, X, Y, DY, DZ, delta)
     if DX is not None:
-        layer.DX = matrix(DX, "DX", typenum, W.columns, N, True)
-        apart(layer.DZ, W.rows, N, "DZ", layer.DX, W.columns, N, "DX", typenum)
-        apart(layer.X, W.columns, N, "X", layer.DX, W.columns, N, "DX", typenum)
-        layer.transposed = W.companion()
-        if below is not None:
-            code, layer.below_alpha, below_Db = below
-            check_activation(code)
-            layer.through, layer.below_activation = True, code
-            layer.below_bias_gradient = (
-                NULL if below_Db is None else vector(below_Db, "the Db of below", typenum, W.columns, True)
-            )
-    cdef const nerva_table *kernel = kernels(typenum)
-    layer.gradient = layer.bias_gradient = layer.velocity = layer.bias = layer.bias_velocity = layer.values = NULL
-    layer.second = layer.bias_second = NULL
-    layer.update = layer.bias_update = NULL
+        set_input_gradient(&layer, W, DX, below)
     if gradient is not None:
-        layer.gradient = vector(gradient, "gradient", typenum, W.nnz, True)
-    elif update is None or N > kernel.widest_batch or N == 0:
+        layer.gradient = vector(gradient, "gradient", W.typenum, W.nnz, True)
+    elif update is None or layer.N > kernel.widest_batch or layer.N == 0:
         raise TypeError("gradient is None; it must be an array of shape (nnz,) here")
     if Db is not None:
-        layer.bias_gradient = vector(Db, "Db", typenum, W.rows, True)
+        layer.bias_gradient = vector(Db, "Db", W.typenum, W.rows, True)
     if update is not None:
-        layer.update, layer.values = &update.how, cnp.PyArray_DATA(W._values)
-        bias_update = update if bias_update is None else bias_update
-        layer.bias_update = &bias_update.how
+        set_update(&layer, W, update, velocity, second)
         if bias is not None:
-            layer.bias = vector(bias, "bias", typenum, W.rows, True)
-            if Db is None:
-                raise TypeError("Db is None; the step of the bias needs it")
-        if update.has_velocity:
-            layer.velocity = vector(velocity, "velocity", typenum, W.nnz, True)
-        if update.has_second:
-            layer.second = vector(second, "second", typenum, W.nnz, True)
-        if bias is not None and bias_update.has_velocity:
-            layer.bias_velocity = vector(bias_velocity, "bias_velocity", typenum, W.rows, True)
-        if bias is not None and bias_update.has_second:
-            layer.bias_second = vector(bias_second, "bias_second", typenum, W.rows, True)
+            set_bias_update(&layer, W, update if bias_update is None else bias_update, bias, bias_velocity, bias_second)
     with nogil:
         kernel.backward(&layer, threads())
 
 
 def widest_batch(dtype):
-    """Return the largest batch for which `sparse_backward` steps without a gradient array."""
+    """Return the largest batch for which `sparse_backward` updates weights without a gradient array."""
     return kernels(dtype.num).widest_batch
 
 
 def check_batch(A, str name, dtype, Py_ssize_t features, Py_ssize_t batch=-1):
-    """Raise TypeError or ValueError, by this name, where A is no matrix (features, batch) that the kernels take."""
+    """Raise TypeError or ValueError, which names the argument, unless A is a valid matrix (features, batch)."""
     matrix(A, name, dtype.num, features, batch)

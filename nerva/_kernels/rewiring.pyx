@@ -1,109 +1,31 @@
-"""Rewiring: the positions outside a pattern, the largest gradients among them, and patterns made from kept and grown.
+"""Rewiring a pattern: weights dropped and grown, and the positions without weights.
 
-A flat position is row x D + column, an int64. Empty positions, those without a weight, are counted in that order.
+A flat position is row x D + column, an int64. Empty positions, those without a weight, are ranked in that order.
 """
 
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
+from libc.limits cimport INT_MAX, LLONG_MAX
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
-from .arrays cimport as_array, matrix, real_type, vector
+from .arrays cimport as_array, real_type, vector
 from .csr cimport CSR
-from .dense cimport multiply
-from .isa cimport kernels, nerva_csr, nerva_matrix, nerva_table
-from .mkl cimport CblasNoTrans, CblasTrans, MKL_Set_Num_Threads_Local, threads
+from .isa cimport nerva_csr
+from .mkl cimport threads
 
 from .memory import empty_vector
 
 cnp.import_array()
 
-LARGEST = 2**31 - 1
-ANYWHERE = 2**63 - 1
-
 cdef enum:
     GRAIN = 1 << 15  # weights that are worth a thread
 
 
-cdef const int64_t *check_tiles(CSR W, object tiles) except NULL:
-    """The data of (first row, end row, first column, end column) of each tile, int64 of shape (T, 4)."""
-    cdef cnp.ndarray ranges = as_array(tiles, "tiles")
-    cdef Py_ssize_t count = len(tiles) if ranges.ndim == 2 else -1
-    if count < 0 or ranges.dtype != np.int64 or tiles.shape[1] != 4 or not ranges.flags.c_contiguous:
-        raise ValueError(f"tiles is {ranges.dtype} of shape {tiles.shape}; it must be contiguous int64 (T, 4)")
-    cdef const int64_t *tile = <int64_t *> cnp.PyArray_DATA(ranges)
-    cdef Py_ssize_t i
-    for i in range(count):
-        if not 0 <= tile[4 * i] < tile[4 * i + 1] <= W.rows:
-            raise ValueError(f"tiles[{i}] is {tiles[i]}; its rows must be a range within 0 to K = {W.rows}")
-        if not 0 <= tile[4 * i + 2] < tile[4 * i + 3] <= W.columns:
-            raise ValueError(f"tiles[{i}] is {tiles[i]}; its columns must be a range within 0 to D = {W.columns}")
-    return tile
-
-
-cdef void compute_tile(int typenum, const int64_t *tile, nerva_matrix dz, nerva_matrix x, Py_ssize_t N,
-                       void *out) noexcept nogil:
-    """DZ X' on the tile, by this thread alone: so the bits do not depend on how many there are."""
-    cdef Py_ssize_t item = 4 if typenum == cnp.NPY_FLOAT32 else 8
-    cdef nerva_matrix result
-    dz.data = <char *> dz.data + tile[0] * dz.ld * item
-    x.data = <char *> x.data + tile[2] * x.ld * item
-    result.data, result.ld = out, tile[3] - tile[2]
-    cdef int before = MKL_Set_Num_Threads_Local(1)
-    multiply(typenum, CblasNoTrans, CblasTrans, tile[1] - tile[0], tile[3] - tile[2], N, 1.0, dz, x, 0.0, result)
-    MKL_Set_Num_Threads_Local(before)
-
-
-def candidates(CSR W not None, DZ, X, tiles, double threshold, int64_t tied, work, scores, positions):
-    """Find where the dense gradient G = DZ X' is large outside W's pattern, on some tiles of it, a thread on each.
-
-    Of tile t, rows tiles[t, 0] to tiles[t, 1] - 1 and columns tiles[t, 2] to tiles[t, 3] - 1, writes |G| to scores[t]
-    and flat positions, ascending, to positions[t], of those with |G| > threshold, or |G| = threshold at a position
-    below `tied`, and returns how many there are for each tile, int64 (T,). A NaN is none. Each thread has a row of
-    `work`, and leaves the last tile it computed there, row after row, NaN on the pattern.
-
-    Shapes: DZ (K, N), N >= 1, X (D, N), tiles int64 (T, 4); work has a row for each thread, scores and positions
-    (int64) T rows or more, all with room for a whole tile.
-    """
-    cdef nerva_matrix dz = matrix(DZ, "DZ", W.typenum, W.rows, -1)
-    cdef Py_ssize_t N = DZ.shape[1], i
-    cdef nerva_matrix x = matrix(X, "X", W.typenum, W.columns, N)
-    cdef const int64_t *tile = check_tiles(W, tiles)
-    cdef int count = len(tiles), typenum = W.typenum
-    cdef nerva_matrix out = matrix(work, "work", typenum, -1, -1, True)
-    cdef nerva_matrix score = matrix(scores, "scores", typenum, -1, -1, True)
-    cdef nerva_matrix position = matrix(positions, "positions", cnp.NPY_INT64, -1, -1, True)
-    cdef const nerva_table *kernel = kernels(typenum)
-    cdef Py_ssize_t item = 4 if typenum == cnp.NPY_FLOAT32 else 8
-    largest = max(((b - a) * (d - c) for a, b, c, d in tiles.tolist()), default=0)
-    rooms = (work, "work", min(count, 1)), (scores, "scores", count), (positions, "positions", count)
-    for array, name, rows in rooms:
-        if len(array) < rows or array.shape[1] < largest:
-            raise ValueError(f"{name} has shape {array.shape}; it must hold {rows} tiles of {largest} numbers")
-    if N < 1:
-        raise ValueError("DZ has no samples")
-    if max(N, dz.ld, x.ld) > LARGEST:
-        raise ValueError(f"a batch of {N} is too large for 32-bit BLAS")
-    if threshold != threshold:
-        raise ValueError("threshold is NaN")
-    cdef cnp.ndarray found = np.zeros(count, np.int64)
-    cdef int64_t *to = <int64_t *> cnp.PyArray_DATA(found)
-    cdef int team = max(min(count, threads(), len(work)), 1)
-    cdef char *own
-    for i in prange(count, nogil=True, num_threads=team, schedule="dynamic", chunksize=1):
-        own = <char *> out.data + threadid() * out.ld * item
-        compute_tile(typenum, tile + 4 * i, dz, x, N, own)
-        to[i] = kernel.candidates(&W.direct, tile[4 * i], tile[4 * i + 1] - tile[4 * i], tile[4 * i + 2],
-                                  tile[4 * i + 3] - tile[4 * i + 2], own, threshold, tied,
-                                  <char *> score.data + i * score.ld * item,
-                                  <int64_t *> position.data + i * position.ld)
-    return found
-
-
 def flat_positions(CSR W not None):
-    """Return the flat position of each weight, int64 of shape (nnz,), ascending."""
+    """Return the flat position of each weight: int64 of shape (nnz,), ascending."""
     cdef cnp.ndarray flat = empty_vector(W.nnz, np.int64)
     cdef int64_t *to = <int64_t *> cnp.PyArray_DATA(flat)
     cdef Py_ssize_t row, j
@@ -115,25 +37,25 @@ def flat_positions(CSR W not None):
 
 
 cdef const int64_t *ascending(object array, str name, int64_t end) except NULL:
-    """The data of a vector of int64 that ascend strictly from 0 to end - 1."""
+    """The data of a vector of int64 that ascends strictly within 0 to end - 1."""
     cdef Py_ssize_t n = as_array(array, name).size, i
-    cdef const int64_t *numbers = <int64_t *> vector(array, name, cnp.NPY_INT64, n)
-    cdef bint right = n == 0 or 0 <= numbers[0] and numbers[n - 1] < end
+    cdef const int64_t *entries = <int64_t *> vector(array, name, cnp.NPY_INT64, n)
+    cdef bint valid = n == 0 or 0 <= entries[0] and entries[n - 1] < end
     with nogil:
         for i in range(1, n):
-            right &= numbers[i - 1] < numbers[i]
-    if right:
-        return numbers
+            valid &= entries[i - 1] < entries[i]
+    if valid:
+        return entries
     for i in range(n):
-        if not 0 <= numbers[i] < end:
-            raise ValueError(f"{name}[{i}] is {numbers[i]}; it must be within 0 to {end - 1}")
-        if i and numbers[i] <= numbers[i - 1]:
-            raise ValueError(f"{name}[{i}] is {numbers[i]} after {numbers[i - 1]}; they must ascend strictly")
-    return numbers
+        if not 0 <= entries[i] < end:
+            raise ValueError(f"{name}[{i}] is {entries[i]}; it must be within 0 to {end - 1}")
+        if i and entries[i] <= entries[i - 1]:
+            raise ValueError(f"{name}[{i}] is {entries[i]} after {entries[i - 1]}; they must ascend strictly")
+    return entries
 
 
 def empty_positions(CSR W not None, ranks):
-    """Return the flat positions of the empty positions numbered `ranks`, both int64 and ascending; O(k + nnz)."""
+    """Return the flat positions of the empty positions `ranks`, both int64 and ascending, in O(len(ranks) + nnz)."""
     cdef int64_t empties = <int64_t> W.rows * W.columns - W.nnz
     cdef const int64_t *rank = ascending(ranks, "ranks", empties)
     cdef Py_ssize_t count = len(ranks), i = 0, row = 0, j = 0
@@ -141,7 +63,7 @@ def empty_positions(CSR W not None, ranks):
     cdef int64_t *to = <int64_t *> cnp.PyArray_DATA(positions)
     with nogil:
         for i in range(count):
-            # Weight j stands behind so many empty positions: its own position less the weights before it.
+            # The number of empty positions before weight j: its position less the j weights before it.
             while j < W.nnz:
                 while j >= W.direct.indptr[row + 1]:
                     row += 1
@@ -153,7 +75,7 @@ def empty_positions(CSR W not None, ranks):
 
 
 cdef Py_ssize_t before(const int64_t *ascending, Py_ssize_t n, int64_t end) noexcept nogil:
-    """How many of n ascending numbers are below `end`."""
+    """The number of n ascending integers that are below `end`."""
     cdef Py_ssize_t low = 0, middle
     while low < n:
         middle = (low + n) // 2
@@ -167,7 +89,7 @@ cdef Py_ssize_t before(const int64_t *ascending, Py_ssize_t n, int64_t end) noex
 cdef int64_t merge_rows(const nerva_csr *W, Py_ssize_t top, Py_ssize_t bottom, const int64_t *out, Py_ssize_t drops,
                         const int64_t *new, Py_ssize_t growths, int32_t *start, int32_t *index,
                         int64_t *source) noexcept nogil:
-    """What `merge` writes of rows `top` to `bottom` - 1; returns a position that is kept and grown, or -1."""
+    """`merge` for rows `top` to `bottom` - 1. Returns a position that is both kept and grown, or -1."""
     cdef Py_ssize_t d = before(out, drops, W.indptr[top]), g = before(new, growths, top * W.cols)
     cdef Py_ssize_t n = W.indptr[top] - d + g, row, j
     cdef int64_t first, position
@@ -195,26 +117,27 @@ cdef int64_t merge_rows(const nerva_csr *W, Py_ssize_t top, Py_ssize_t bottom, c
 
 
 def merge(CSR W not None, dropped, grown):
-    """Return W's pattern without the weights `dropped` and with the positions `grown`, and where each comes from.
+    """Return W's pattern without the weights `dropped` and with weights at `grown`, and the source of each weight.
 
-    dropped: numbers of weights within 0 to nnz - 1; grown: flat positions; both int64, strictly ascending. A position
-    may be grown where there was no weight, or where it is dropped.
+    dropped: indices of weights, within 0 to nnz - 1; grown: flat positions; both int64, strictly ascending. Empty
+    positions may be grown, and those of weights that are dropped.
 
-    Returns (indptr, indices, source): int32 (K + 1,), int32 (n,) and int64 (n,), where source[i] is the number that
-    weight i had before, or -1 where it is grown. O(nnz + n + K).
+    Returns (indptr, indices, source): int32 (K + 1,), int32 (n,) and int64 (n,), where source[i] is the index that
+    weight i had in W, or -1 where it is grown. O(nnz + n + K).
 
-    Raises ValueError where a grown position is kept already, or there would be more than 2**31 - 1 weights.
+    Raises ValueError where a grown position has a weight that is kept, or there would be over 2**31 - 1 weights.
     """
     cdef const int64_t *out = ascending(dropped, "dropped", W.nnz)
     cdef const int64_t *new = ascending(grown, "grown", <int64_t> W.rows * W.columns)
     cdef Py_ssize_t drops = len(dropped), growths = len(grown)
-    if W.nnz - drops + growths > LARGEST:
-        raise ValueError(f"{W.nnz - drops + growths} weights; a layer holds at most {LARGEST}")
+    if W.nnz - drops + growths > INT_MAX:
+        raise ValueError(f"{W.nnz - drops + growths} weights; a layer holds at most {INT_MAX}")
     cdef cnp.ndarray indptr = empty_vector(W.rows + 1, np.int32)
     cdef cnp.ndarray indices = empty_vector(W.nnz - drops + growths, np.int32)
     cdef cnp.ndarray source = empty_vector(W.nnz - drops + growths, np.int64)
     cdef int team = max(1, min(threads(), W.nnz // GRAIN)), i
-    cuts = np.searchsorted(W._indptr, np.arange(team + 1) * (W.nnz / team))  # rows, shared by their weights
+    # Each thread takes rows with about as many weights as the others'.
+    cuts = np.searchsorted(W._indptr, np.arange(team + 1) * (W.nnz / team))
     cuts[0], cuts[team] = 0, W.rows
     cdef cnp.ndarray rows = np.ascontiguousarray(cuts, np.int64), twice = np.full(team, -1)
     cdef int64_t *cut = <int64_t *> cnp.PyArray_DATA(rows)
@@ -231,10 +154,10 @@ def merge(CSR W not None, dropped, grown):
 
 
 def rewire(CSR W not None, dropped, grown, first):
-    """Take the pattern that `merge` gives, and return its source; values move along, new ones are `first`.
+    """Set W to the pattern that `merge` returns, and return its source.
 
-    first: numbers of shape () or (len(grown),), which are to be checked before. Raises ValueError as `merge` does,
-    before anything is changed.
+    Weights that are kept keep their values, grown ones have `first`, of shape () or (len(grown),), which the caller has
+    checked. Raises ValueError as `merge` does, before anything is changed.
     """
     indptr, indices, source = merge(W, dropped, grown)
     values = moved(W._values, source)
@@ -244,16 +167,16 @@ def rewire(CSR W not None, dropped, grown, first):
     return source
 
 
-def moved(numbers, source):
-    """Return a vector whose number i is numbers[source[i]], or 0 where source[i] is -1; aligned.
+def moved(values, source):
+    """Return an aligned vector whose element i is values[source[i]], or 0 where source[i] is -1.
 
-    numbers: float32 or float64 (n,); source: int64 of `merge`, -1 to n - 1, where what is not -1 ascends strictly.
+    values: float32 or float64 (n,), one for each weight before `merge`; source: int64, of `merge`.
     """
-    cdef int typenum = real_type(numbers, "numbers")
-    cdef Py_ssize_t n = numbers.size, size = len(source), i
-    cdef void *data = vector(numbers, "numbers", typenum, n)
+    cdef int typenum = real_type(values, "values")
+    cdef Py_ssize_t n = values.size, size = len(source), i
+    cdef void *data = vector(values, "values", typenum, n)
     cdef const int64_t *origin = <int64_t *> vector(source, "source", cnp.NPY_INT64, size)
-    cdef cnp.ndarray result = empty_vector(max(size, 1), numbers.dtype)
+    cdef cnp.ndarray result = empty_vector(max(size, 1), values.dtype)
     cdef void *to = cnp.PyArray_DATA(result)
     cdef int team = max(1, min(threads(), size // GRAIN))
     if size and not -1 <= source.min() <= source.max() < n:
@@ -268,9 +191,9 @@ def moved(numbers, source):
 
 
 def mark(bits, positions):
-    """Set bit p % 8 of bits[p // 8] for each of some positions, and return how many were not set. O(their number).
+    """Set bit p % 8 of bits[p // 8] for each position p, and return how many were not set before.
 
-    bits: uint8; positions: int64, ascending strictly within 0 to 8 len(bits) - 1.
+    bits: uint8; positions: int64, strictly ascending within 0 to 8 len(bits) - 1.
     """
     cdef Py_ssize_t size = as_array(bits, "bits").size, n, i, new = 0
     cdef unsigned char *to = <unsigned char *> vector(bits, "bits", cnp.NPY_UINT8, size, True)
@@ -286,15 +209,15 @@ def mark(bits, positions):
 
 
 def union(first, second):
-    """Return what is in either of two vectors of int64 that ascend strictly from 0: ascending, each once. O(n)."""
-    cdef const int64_t *a = ascending(first, "first", ANYWHERE)
-    cdef const int64_t *b = ascending(second, "second", ANYWHERE)
+    """Return the union of two vectors of int64 that ascend strictly from 0: ascending, without duplicates."""
+    cdef const int64_t *a = ascending(first, "first", LLONG_MAX)
+    cdef const int64_t *b = ascending(second, "second", LLONG_MAX)
     cdef Py_ssize_t n = len(first), m = len(second), i = 0, j = 0, count = 0
     cdef cnp.ndarray both = empty_vector(n + m, np.int64)
     cdef int64_t *to = <int64_t *> cnp.PyArray_DATA(both)
     cdef int64_t x, y
     with nogil:
-        while i < n and j < m:  # without a branch that could be guessed wrong
+        while i < n and j < m:  # without unpredictable branches
             x, y = a[i], b[j]
             to[count] = x if x < y else y
             i += x <= y

@@ -1,4 +1,4 @@
-"""An optimizer's rule for one step, as layers and optimizers hand it to the kernels."""
+"""One step of an optimizer, as an argument of kernels."""
 
 from .isa cimport nerva_update
 

@@ -1,8 +1,4 @@
-from typing import Any
-
-import numpy.typing as npt
-
-Array = npt.NDArray[Any]
+from nerva._kernels.memory import Array
 
 RULES: dict[str, int]
 
@@ -26,8 +22,3 @@ class Update:
     def __call__(
         self, gradient: Array, velocity: Array | None, weights: Array, second: Array | None = None
     ) -> None: ...
-
-def sgd(gradient: Array, rate: float, decay: float, weights: Array) -> None: ...
-def momentum(
-    gradient: Array, rate: float, momentum: float, nesterov: bool, decay: float, velocity: Array, weights: Array
-) -> None: ...

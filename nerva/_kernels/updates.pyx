@@ -1,4 +1,4 @@
-"""Optimizer steps on flat vectors: sparse values, dense weights and biases look alike here."""
+"""Optimizer steps on vectors: the values of sparse weights, dense weights or biases."""
 
 cimport numpy as cnp
 
@@ -22,7 +22,7 @@ RULES = {
 
 
 cdef class Update:
-    """A rule for one step on a weight w with gradient g, where d = g + decay w, v a velocity and s a second moment:
+    """One step of an optimizer on weights w with gradients g, where d = g + decay w, v a velocity, s a second moment:
 
     "sgd"       w -= rate d
     "momentum"  v = momentum v + d;  w -= rate v
@@ -34,7 +34,7 @@ cdef class Update:
     "adamw"     w -= rate decay w;  then as "adam" with d = g
     "lion"      w -= rate (sign(momentum v + (1 - momentum) g) + decay w);  v = second v + (1 - second) g
 
-    With a `clip` above 0, g is brought within +-clip first.
+    With a `clip` above 0, g is clipped to +-clip first.
     """
 
     def __init__(self, str rule, double rate, double momentum=0.0, double decay=0.0, *, double second=0.0,
@@ -52,17 +52,16 @@ cdef class Update:
 
     @property
     def has_velocity(self):
-        """Whether each weight needs a velocity beside it."""
+        """Whether the rule uses a velocity for each weight."""
         return self.how.rule != NERVA_SGD and (self.how.rule != NERVA_RMSPROP or self.how.momentum > 0)
 
     @property
     def has_second(self):
-        """Whether each weight needs a second moment beside it."""
+        """Whether the rule uses a second moment for each weight."""
         return NERVA_RMSPROP <= self.how.rule <= NERVA_ADAMW
 
     def __call__(self, gradient, velocity, weights, second=None):
-        """Take the step on all weights. Shapes: gradient, velocity, second, weights (n,); None where the rule has none.
-        """
+        """Update the weights. Shapes: gradient, velocity, second, weights (n,); None for what the rule does not use."""
         cdef int typenum = real_type(weights, "weights")
         cdef Py_ssize_t n = weights.size
         cdef void *w = vector(weights, "weights", typenum, n, True)
@@ -82,16 +81,3 @@ cdef class Update:
         apart(row(v, n), 1, n, "velocity", row(s, n), 1, n, "second", typenum)
         with nogil:
             kernel.update(n, g, &self.how, threads(), v, s, w)
-
-
-def sgd(gradient, double rate, double decay, weights):
-    """w -= rate (g + decay w). Shapes: gradient, weights (n,)."""
-    Update("sgd", rate, 0.0, decay)(gradient, None, weights)
-
-
-def momentum(gradient, double rate, double momentum, bint nesterov, double decay, velocity, weights):
-    """d = g + decay w;  v = momentum v + d;  w -= rate (d + momentum v if nesterov else v).
-
-    Shapes: gradient, velocity, weights (n,).
-    """
-    Update("nesterov" if nesterov else "momentum", rate, momentum, decay)(gradient, velocity, weights)

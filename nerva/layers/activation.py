@@ -6,16 +6,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.activations import (
-    ACTIVATIONS,
-    activation_backward,
-    column_softmax,
-    column_softmax_backward,
-    curve,
-    srelu,
-    srelu_backward,
-)
+from nerva._kernels.activations import ACTIVATIONS, activation, activation_backward, srelu, srelu_backward
 from nerva._kernels.memory import Array, Buffer, empty_vector
+from nerva._kernels.softmax import softmax, softmax_backward
 from nerva.activations import Activation as Function
 from nerva.activations import SReLU, as_object, check_activation, code_of, from_config, to_config
 from nerva.layers.arrays import ArraysMismatch, fill, find
@@ -79,11 +72,11 @@ class Activation(Layer):
         N = self.check_inputs(X)
         Y = self._outputs.take(N)
         if self._code is not None:
-            curve(X, *self._code, Y)
+            activation(X, *self._code, Y)
         elif self._parameters:
             srelu(X, self._parameters[0].values, Y)
         else:
-            column_softmax(X, self.activation == "log_softmax", Y)
+            softmax(X, Y, logarithm=self.activation == "log_softmax")
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y
 
@@ -119,7 +112,7 @@ class Activation(Layer):
             if step is not None:
                 step(parameter)
         else:
-            column_softmax_backward(DY, Y, self.activation == "log_softmax", DX)
+            softmax_backward(DY, Y, DX, logarithm=self.activation == "log_softmax")
             # The softmax kernel adds up no bias gradient; the backward pass of the identity does.
             if bias_gradient is not None:
                 activation_backward(DX, Y, *IDENTITY, DX, bias_gradient)

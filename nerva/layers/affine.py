@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels import products, sparse_inputs
-from nerva._kernels.dropout import drop_vector
+from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array, Buffer
-from nerva._kernels.sparse_inputs import SparseBatch
+from nerva._kernels.sparse_batch import SparseBatch
 from nerva.activations import Activation as Function
 from nerva.activations import LeakyReLU, check_activation, from_config, to_config
 from nerva.layers.activation import EVERY, IDENTITY, Activation, fused_code
@@ -155,7 +155,7 @@ class Affine(Weighted):
         """Mask the gradient of dropped weights, and take the step with the gradients that are stored."""
         if self._keys is not None:
             gradient = self._parameters[0].gradient
-            drop_vector(gradient, self._keys.now, self.drop_connect, gradient)
+            dropout_vector(gradient, self._keys.now, self.drop_connect, gradient)
         if step is not None:
             for parameter in self._parameters:
                 step(parameter)

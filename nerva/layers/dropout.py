@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.dropout import drop, drop_backward
+from nerva._kernels.dropout import dropout, dropout_backward
 from nerva._kernels.memory import Array, Buffer
 from nerva.layers.layer import Features, Layer
 from nerva.parameters import Step
@@ -79,7 +79,7 @@ class Dropout(Layer):
         Y = X
         if training and self.rate > 0:
             Y = self._outputs.take(N)
-            drop(X, self._keys.next(), self.rate, Y)
+            dropout(X, self._keys.next(), self.rate, Y)
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y
 
@@ -107,9 +107,9 @@ class Dropout(Layer):
         DX = DY if overwrite else self._input_gradients.take(X.shape[1])
         if below is not None and below.fused is not None:
             rate = self.rate if Y is not X else 0.0
-            drop_backward(DY, X, self._keys.now, rate, *below.fused, DX, below.bias_gradient)
+            dropout_backward(DY, X, self._keys.now, rate, *below.fused, DX, below.bias_gradient)
         else:
-            drop(DY, self._keys.now, self.rate, DX)
+            dropout(DY, self._keys.now, self.rate, DX)
         return DX
 
     def config(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from nerva._kernels import products
 from nerva._kernels.activations import bias_activation
-from nerva._kernels.dropout import drop_vector
+from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array, empty_vector
 from nerva.activations import Activation
 from nerva.initializers import Initializer, initial_values
@@ -95,7 +95,7 @@ class Linear(Affine):
         weights = self._parameters[0].values
         if self._masked_weight is None:
             self._masked_weight = empty_vector(weights.size, self.dtype)
-        drop_vector(weights, key, self.drop_connect, self._masked_weight)
+        dropout_vector(weights, key, self.drop_connect, self._masked_weight)
 
     def _weight_in_use(self, dropping: bool) -> Array:
         if not dropping:

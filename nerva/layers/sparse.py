@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from nerva._kernels import products
 from nerva._kernels.csr import CSR
-from nerva._kernels.dropout import drop_vector
+from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array
 from nerva._kernels.rewiring import rewire
 from nerva.activations import Activation
@@ -164,7 +164,7 @@ class SparseLinear(Affine):
         # A twin has values of its own on the same pattern, until W is rewired or replaced.
         if self._masked_weight is None or not self._masked_weight.is_twin_of(self.weight):
             self._masked_weight = self.weight.twin()
-        drop_vector(self.weight.values, key, self.drop_connect, self._masked_weight.values)
+        dropout_vector(self.weight.values, key, self.drop_connect, self._masked_weight.values)
 
     def _weight_in_use(self, dropping: bool) -> CSR:
         if not dropping:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.losses import softmax
 from nerva._kernels.memory import Array, Buffer
+from nerva._kernels.softmax import softmax
 from nerva.losses.targets import Weighted, labels_of
 
 

@@ -84,7 +84,7 @@ def pruned(
     return Sequential(layers, rng=np.random.default_rng([seed, len(sizes)]))
 
 
-def _sparse_layer(network: DenseNetwork, layer: int, positions: Positions, backend: str) -> SparseLinear:
+def _sparse_layer(network: DenseNetwork, layer: int, positions: Positions, backend: BackendSetting) -> SparseLinear:
     """Return a layer with the weights of a dense one at these flat positions, which ascend."""
     K, D = network.shapes[layer]
     values, indptr = np.empty(len(positions), network.dtype), np.searchsorted(positions, np.arange(K + 1) * D)

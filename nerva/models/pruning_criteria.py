@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.activations import ACTIVATIONS, activation_backward, bias_activation
-from nerva._kernels.losses import softmax
 from nerva._kernels.memory import Array, empty_batch
 from nerva._kernels.products import gemm
+from nerva._kernels.softmax import softmax
 from nerva.initializers import Initializer, initial_values
 from nerva.layers import LEAKY_SLOPE
 from nerva.losses import SoftmaxCrossEntropy

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.csr import CSR
+from nerva._kernels.dense_gradient import candidates
 from nerva._kernels.memory import Array, empty_batch, empty_vector
 from nerva._kernels.mkl import get_num_threads
 from nerva._kernels.products import gemm
-from nerva._kernels.rewiring import candidates
 from nerva._kernels.selection import largest
 from nerva.topology.supports import Positions
 
@@ -188,7 +188,9 @@ def _search(W: CSR, DZ: Array, X: Array, count: int, threshold: float) -> Positi
     height, width = tile_shape(K, D)
     space = Workspace(height * width, W.dtype)
     for step in tiles(K, D, height, width, space.at_once):
-        found = candidates(W, DZ, X, step, top.threshold, top.tied, space.work, space.scores, space.positions)
+        found = candidates(
+            W, DZ, X, step, top.threshold, top.tied, work=space.work, scores=space.scores, positions=space.positions
+        )
         for t, n in enumerate(found):
             top.offer(space.scores[t, :n], space.positions[t, :n])
     return top.result()
@@ -205,7 +207,9 @@ def top_gradients_of_rows(W: CSR, DZ: Array, X: Array, counts: npt.NDArray[np.in
     space = Workspace(height * D, W.dtype)
     chosen: list[Positions] = [np.empty(0, np.int64)]
     for step in tiles(K, D, height, D, space.at_once):
-        found = candidates(W, DZ, X, step, 0.0, ANYWHERE, space.work, space.scores, space.positions)
+        found = candidates(
+            W, DZ, X, step, 0.0, ANYWHERE, work=space.work, scores=space.scores, positions=space.positions
+        )
         for t, n in enumerate(found):
             rows = np.arange(step[t, 0], step[t, 1])
             ends = np.searchsorted(space.positions[t, :n], (rows + 1) * D)

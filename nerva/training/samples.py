@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array
-from nerva._kernels.sparse_inputs import SparseBatch
+from nerva._kernels.sparse_batch import SparseBatch
 from nerva.datasets.dataset import Standardized
 from nerva.losses import Loss
 from nerva.losses.targets import weighted

@@ -13,7 +13,7 @@ import pytest
 from nerva._kernels import isa, mkl
 from nerva.backends import calibration
 
-from ..reference import made_up  # noqa: TID252
+from ..reference import made_up
 
 FLOAT = np.dtype(np.float32)
 

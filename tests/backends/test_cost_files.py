@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nerva.backends.cost_files import cache_file, load, save
 
-from ..reference import made_up  # noqa: TID252
+from ..reference import made_up
 
 
 def test_where_it_is_kept(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from nerva.backends.cost_model import (
     work,
 )
 
-from ..reference import FAST_DENSE, FAST_MKL, made_up  # noqa: TID252
+from ..reference import FAST_DENSE, FAST_MKL, made_up
 
 K, D, N = 512, 1024, 100
 FLOAT = np.dtype(np.float32)

@@ -9,8 +9,8 @@ from scipy import special
 import nerva
 from nerva.activations import NAMES
 
-from ..reference import activate, assert_same_bits  # noqa: TID252
-from ..test_activations import OBJECTS  # noqa: TID252
+from ..reference import activate, assert_same_bits
+from ..test_activations import OBJECTS
 
 
 def value(activation, Z):

@@ -11,8 +11,8 @@ from nerva._kernels import isa
 from nerva._kernels.activations import ACTIVATIONS
 from nerva.activations import NAMES
 
-from ..layer_reference import KINDS, assert_right, batch, dense, make, on_pattern  # noqa: TID252
-from ..reference import assert_same_bits  # noqa: TID252
+from ..layer_reference import KINDS, assert_right, batch, dense, make, on_pattern
+from ..reference import assert_same_bits
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])

@@ -5,8 +5,8 @@ import pytest
 
 import nerva
 
-from ..layer_reference import KINDS, D, K, batch, make  # noqa: TID252
-from ..reference import assert_same_bits  # noqa: TID252
+from ..layer_reference import KINDS, D, K, batch, make
+from ..reference import assert_same_bits
 
 WRONG_OF_BOTH = [
     ({"in_features": 0}, ValueError, "in_features"),

@@ -10,7 +10,7 @@ import sympy as sp
 import nerva
 from nerva.activations import NAMES
 
-from ..derivations import (  # noqa: TID252
+from ..derivations import (
     ACTIVATIONS,
     PATTERNS,
     SIZES,

@@ -8,7 +8,7 @@ import pytest
 
 import nerva
 
-from ..reference import assert_same_bits, stays  # noqa: TID252
+from ..reference import assert_same_bits, stays
 
 
 def make(kind, **settings):

@@ -8,7 +8,7 @@ import pytest
 
 import nerva
 
-from ..reference import assert_same_bits  # noqa: TID252
+from ..reference import assert_same_bits
 
 
 def test_the_layer(dtype, rng):

@@ -9,7 +9,7 @@ import nerva
 from nerva.layers import LAYERS, Layer
 from nerva.layers.arrays import ArraysMismatch
 
-from ..reference import assert_same_bits  # noqa: TID252
+from ..reference import assert_same_bits
 
 D, K, N = 7, 5, 11
 SRELU = nerva.SReLU(-0.5, 0.2, 0.4, 0.7, per="neuron")

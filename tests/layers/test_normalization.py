@@ -7,7 +7,7 @@ import pytest
 
 import nerva
 
-from ..reference import assert_same_bits, normalized  # noqa: TID252
+from ..reference import assert_same_bits, normalized
 
 
 def test_the_layer_in_training_and_in_evaluation(dtype, rng):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import nerva
 from nerva.topology.distributions import weight_count
 
-from ..layer_reference import KINDS, D, K, assert_right, batch, make  # noqa: TID252
-from ..reference import PATTERNS, draw_mask  # noqa: TID252
+from ..layer_reference import KINDS, D, K, assert_right, batch, make
+from ..reference import PATTERNS, draw_mask
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

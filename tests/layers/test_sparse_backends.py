@@ -13,8 +13,8 @@ from nerva.backends import calibration
 from nerva.backends.cost_model import BATCHES, CANDIDATES, DENSITIES, FIXED, FORWARD, INPUT, WEIGHT, BackendChoice
 from nerva.layers import sparse
 
-from ..layer_reference import assert_right, batch  # noqa: TID252
-from ..reference import FAST_DENSE, FAST_MKL, assert_same_bits, made_up  # noqa: TID252
+from ..layer_reference import assert_right, batch
+from ..reference import FAST_DENSE, FAST_MKL, assert_same_bits, made_up
 
 
 def mixed(forward, by_input, by_weight):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import nerva
 from nerva.layers.sparse_weights import coordinates, submatrix
 
-from ..reference import assert_same_bits  # noqa: TID252
+from ..reference import assert_same_bits
 
 
 @st.composite

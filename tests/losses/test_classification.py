@@ -6,7 +6,7 @@ from scipy import special
 
 import nerva
 
-from ..loss_cases import LABELS, K, one_hot, outputs  # noqa: TID252
+from ..loss_cases import LABELS, K, one_hot, outputs
 
 
 def test_probabilities_of_nothing_stay_finite():

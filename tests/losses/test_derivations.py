@@ -7,7 +7,7 @@ import sympy as sp
 from nerva.losses import LOSSES
 from nerva.losses.targets import weighted
 
-from ..derivations import assert_agree, compiled, cross, cross_of_logits, gradients, logistic, matrix, squared  # noqa: TID252
+from ..derivations import assert_agree, compiled, cross, cross_of_logits, gradients, logistic, matrix, squared
 
 LABELS, ROWS = np.array([2, 0, 1, 2]), np.array([[1, 2, 5], [4, 0, 4], [2, 5, 1], [1, 1, 6]]) / 8
 REAL, BITS = np.array([[0.3, -1.2, 2], [1, 0, 0.5], [-0.7, 0.1, 0], [2, 2, -3]]), np.array([[1, 0, 1], [0, 1, 0]] * 2)

@@ -11,7 +11,7 @@ import nerva
 from nerva.losses import LOSSES
 from nerva.losses.targets import Weighted, weighted
 
-from ..loss_cases import CASES, RNG, K, outputs  # noqa: TID252
+from ..loss_cases import CASES, RNG, K, outputs
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -5,7 +5,7 @@ import pytest
 
 import nerva
 
-from ..loss_cases import LABELS, REAL, ROWS, SIGNS, K  # noqa: TID252
+from ..loss_cases import LABELS, REAL, ROWS, SIGNS, K
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sympy as sp
 import nerva
 from nerva.losses import LOSSES
 
-from ..derivations import (  # noqa: TID252
+from ..derivations import (
     ACTIVATIONS,
     activated,
     affine,

@@ -11,7 +11,7 @@ import nerva
 from nerva._kernels import mkl
 from nerva.activations import NAMES
 
-from ..reference import assert_same_bits  # noqa: TID252
+from ..reference import assert_same_bits
 
 SETTINGS = [
     {},

@@ -5,7 +5,7 @@ import pytest
 
 import nerva
 
-from ..reference import assert_same_bits  # noqa: TID252
+from ..reference import assert_same_bits
 
 SIZES = [12, 8, 6, 4]
 

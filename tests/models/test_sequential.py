@@ -13,7 +13,7 @@ import nerva
 from nerva.layers import LEAKY_SLOPE
 from nerva.training import evaluation, fit, step
 
-from ..reference import activate, assert_same_bits, softmax_cross_entropy  # noqa: TID252
+from ..reference import activate, assert_same_bits, softmax_cross_entropy
 
 SIZES = [12, 8, 6, 4]
 

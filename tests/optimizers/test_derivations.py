@@ -7,7 +7,7 @@ import sympy as sp
 import nerva
 from nerva.optimizers import OPTIMIZERS
 
-from ..derivations import assert_agree, compiled, exact  # noqa: TID252
+from ..derivations import assert_agree, compiled, exact
 
 
 def moment(terms, factor):

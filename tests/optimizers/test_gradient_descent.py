@@ -11,7 +11,7 @@ import nerva
 from nerva.optimizers import OPTIMIZERS
 from nerva.parameters import Parameter
 
-from .. import reference  # noqa: TID252
+from .. import reference
 
 RATES = (0.1, 0.1, 0.5, 0.01, 0.0, 0.2)
 DECAYS = (0.0, 0.01)

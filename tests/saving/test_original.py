@@ -5,7 +5,7 @@ import pytest
 
 import nerva
 
-from ..weights_reference import assert_same, network, of_every_kind, trained  # noqa: TID252
+from ..weights_reference import assert_same, network, of_every_kind, trained
 
 
 def test_what_the_layouts_have_no_place_for(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 import nerva
 
-from ..weights_reference import assert_same, network, of_every_kind, trained  # noqa: TID252
+from ..weights_reference import assert_same, network, of_every_kind, trained
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -8,7 +8,7 @@ import pytest
 
 import nerva
 
-from ..weights_reference import everything, network, of_every_kind, rewrite  # noqa: TID252
+from ..weights_reference import everything, network, of_every_kind, rewrite
 
 
 @pytest.mark.parametrize(

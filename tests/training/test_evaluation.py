@@ -9,8 +9,8 @@ import nerva
 from nerva.datasets import Standardized
 from nerva.layers import LEAKY_SLOPE
 
-from .. import training_reference  # noqa: TID252
-from ..reference import activate, softmax_cross_entropy  # noqa: TID252
+from .. import training_reference
+from ..reference import activate, softmax_cross_entropy
 
 SIZES = [12, 8, 6, 4]
 

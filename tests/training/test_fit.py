@@ -8,8 +8,8 @@ import pytest
 
 import nerva
 
-from ..reference import assert_same_bits, softmax_cross_entropy  # noqa: TID252
-from ..training_reference import Rates, Recorder, assert_same_weights, network, samples, state  # noqa: TID252
+from ..reference import assert_same_bits, softmax_cross_entropy
+from ..training_reference import Rates, Recorder, assert_same_weights, network, samples, state
 
 # ---- steps and records
 

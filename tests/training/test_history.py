@@ -5,7 +5,7 @@ import pytest
 
 import nerva
 
-from ..training_reference import Recorder, network, samples  # noqa: TID252
+from ..training_reference import Recorder, network, samples
 
 
 def test_a_history_is_read_by_column():

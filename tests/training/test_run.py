@@ -14,7 +14,7 @@ from nerva.training.evaluation import Evaluator
 from nerva.training.run import Run
 from nerva.training.samples import labelled_samples
 
-from ..training_reference import assert_same_weights, network, samples  # noqa: TID252
+from ..training_reference import assert_same_weights, network, samples
 
 EPOCHS = 6
 

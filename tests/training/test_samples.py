@@ -9,7 +9,7 @@ import pytest
 import nerva
 from nerva.datasets import Standardized
 
-from ..training_reference import assert_same_weights, network, samples, state  # noqa: TID252
+from ..training_reference import assert_same_weights, network, samples, state
 
 KINDS = {
     "float32": lambda X: X.astype(np.float32),

@@ -5,7 +5,7 @@ import pytest
 
 import nerva
 
-from ..training_reference import network, samples, state  # noqa: TID252
+from ..training_reference import network, samples, state
 
 
 @pytest.mark.parametrize(

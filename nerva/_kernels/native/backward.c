@@ -1,4 +1,4 @@
-/* The way back through a sparse layer in one parallel region: a thread waits for the others twice, not once a kernel. */
+/* The backward pass of a sparse layer in one parallel region: threads wait for each other twice, not every kernel. */
 #include "parallel.h"
 #include "shares.h"
 
@@ -8,13 +8,15 @@ void NAME(backward)(const nerva_backward *layer, int threads) {
     const int with_input = layer->DX.data != 0;
     check_csr(W);
     if (with_input) check_csr(layer->transposed);
-    const nerva_team team = NAME(muster)(threads, (W->nnz + W->rows) * N);
+    const nerva_team team = nerva_team_begin(threads, (W->nnz + W->rows) * N);
     const int by_batch = with_input && NAME(spmm_by_batch)(layer->transposed, N, team.size);
     const int through = with_input && layer->through;
     nerva_epilogue epilogue = {.activation = NERVA_IDENTITY};
-    const int apart = by_batch || N == 0; /* the way through the activation below: after the product, not with it */
+    /* The backward pass of the activation below: fused with the product, or after it where that has no whole rows. */
+    const int apart = by_batch || N == 0;
     if (through && !apart)
-        epilogue = (nerva_epilogue){layer->below_activation, layer->below_alpha, 0, layer->X, layer->below_bias_gradient};
+        epilogue = (nerva_epilogue){layer->below_activation, layer->below_alpha, 0, layer->X,
+                                    layer->below_bias_gradient};
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const int thread = omp_get_thread_num(), size = omp_get_num_threads();
@@ -27,7 +29,7 @@ void NAME(backward)(const nerva_backward *layer, int threads) {
         if (with_input)
             NAME(spmm_share)(layer->transposed, layer->DZ, N, &epilogue, layer->DX, by_batch, thread, size);
         if (with_input && (layer->update || apart)) {
-            /* No weight moves before every input gradient has been taken. */
+            /* All threads must have read W for DX before any of them updates it. */
 #pragma omp barrier
         }
         if (through && apart)
@@ -37,7 +39,7 @@ void NAME(backward)(const nerva_backward *layer, int threads) {
                           layer->second, thread, size);
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
     if (layer->update && N == 0) /* an empty sum is still a gradient: zero */
         NAME(update)(W->nnz, layer->gradient, layer->update, 1, layer->velocity, layer->second, layer->values);
     if (layer->update && layer->bias)

@@ -1,17 +1,17 @@
-/* A mini-batch from the rows of a data set: gathered, scaled and turned from (samples, features) into (features,
- * batch) in one pass. Images may be shifted and mirrored on the way. */
+/* A mini-batch from the rows of a data set: gathered, scaled and transposed from (samples, features) to (features,
+ * batch) in one pass. Images may be shifted and mirrored in the same pass. */
 #include "parallel.h"
 
-/* Samples and features turned at once; features of one cache line of bytes; lines of each sample fetched ahead: rows of
- * a large data set lie far apart, where the processor's own prefetcher does not look. */
+/* Samples and features transposed at once; bytes of a cache line; lines of each sample to prefetch ahead: the rows of a
+ * large data set lie far apart, beyond the reach of the hardware prefetcher. */
 enum { GROUP = 16, LINE = 64, AHEAD = 2 };
 
 #ifdef NERVA_REAL_F32
-/* GROUP features, whose scale and shift are given, of `count` <= GROUP samples of uint8, turned in registers: row i of
- * `a` is sample i. */
-INLINE void turn_bytes(__m128i a[GROUP], int count, const float *scale, const float *shift, R *out, int64_t ld) {
+/* GROUP features of `count` <= GROUP samples of uint8, scaled, shifted and transposed in registers: row i of `a` is
+ * sample i. */
+INLINE void transpose_bytes(__m128i a[GROUP], int count, const float *scale, const float *shift, R *out, int64_t ld) {
     __m128i b[GROUP];
-    /* Four rounds of interleaving row i with row i + 8 turn the 16 x 16 bytes. */
+    /* Four rounds of interleaving row i with row i + 8 transpose 16 x 16 bytes. */
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < GROUP / 2; i++) {
             b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + GROUP / 2]);
@@ -31,7 +31,7 @@ INLINE void turn_bytes(__m128i a[GROUP], int count, const float *scale, const fl
         const V low = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a[i])), factor, offset);
         const __m128i upper = _mm_srli_si128(a[i], 8);
         const V high = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(upper)), factor, offset);
-        if (count == GROUP) { /* AMD takes long over a masked store, even one of every lane */
+        if (count == GROUP) { /* masked stores are slow on AMD, even of all lanes */
             vstore(out + i * ld, low);
             vstore(out + i * ld + L, high);
         } else {
@@ -43,28 +43,28 @@ INLINE void turn_bytes(__m128i a[GROUP], int count, const float *scale, const fl
 }
 #endif
 
-INLINE R number(const int TYPE, const void *source, int64_t at) {
+INLINE R element(const int TYPE, const void *source, int64_t at) {
     return TYPE == NERVA_UINT8     ? (R)((const uint8_t *)source)[at]
            : TYPE == NERVA_FLOAT32 ? (R)((const float *)source)[at]
                                    : (R)((const double *)source)[at];
 }
 
-/* Any number of features of `count` samples, one by one. */
-INLINE void turn(const int TYPE, const void *source, int64_t stride, const int64_t *rows, int count,
-                 nerva_range features, const float *scale, const float *shift, R *out, int64_t ld) {
+/* Any number of features of `count` samples, element by element. */
+INLINE void transpose(const int TYPE, const void *source, int64_t stride, const int64_t *rows, int count,
+                      nerva_range features, const float *scale, const float *shift, R *out, int64_t ld) {
     for (int64_t d = features.first; d < features.last; d++) {
         const R factor = scale ? scale[d] : 1, offset = shift ? shift[d] : 0;
         for (int i = 0; i < count; i++)
-            out[d * ld + i] = number(TYPE, source, rows[i] * stride + d) * factor + offset;
+            out[d * ld + i] = element(TYPE, source, rows[i] * stride + d) * factor + offset;
     }
 }
 
 #ifdef NERVA_REAL_F32
-/* EIGHT features, whose scale and shift are given, of EIGHT samples of float32 from `from` on, turned in registers. */
+/* EIGHT features of EIGHT samples of float32, scaled, shifted and transposed in registers; sample i is at from[i]. */
 enum { EIGHT = 8 };
 
-INLINE void turn_floats(const float *source, const int64_t from[EIGHT], const float *scale, const float *shift, R *out,
-                        int64_t ld) {
+INLINE void transpose_floats(const float *source, const int64_t from[EIGHT], const float *scale, const float *shift,
+                             R *out, int64_t ld) {
     __m256 a[EIGHT], b[EIGHT];
     for (int i = 0; i < EIGHT; i++) a[i] = _mm256_loadu_ps(source + from[i]);
     for (int i = 0; i < EIGHT; i += 2) {
@@ -84,8 +84,8 @@ INLINE void turn_floats(const float *source, const int64_t from[EIGHT], const fl
 }
 #endif
 
-/* The work of one thread: all samples of the features `own`. Not inlined: beside gather_moved, in one function, gcc
- * allots it fewer registers. */
+/* One thread's share: all samples of the features `own`. Not inlined: in one function with gather_moved, gcc allocates
+ * fewer registers to it. */
 static __attribute__((noinline)) void gather_plain(int source_type, const void *source, int64_t stride,
                                                    const int64_t *rows, int64_t N, nerva_range own, const float *scale,
                                                    const float *shift, nerva_matrix out) {
@@ -108,7 +108,7 @@ static __attribute__((noinline)) void gather_plain(int source_type, const void *
                     const int64_t d = rest.first;
                     __m128i a[GROUP];
                     for (int i = 0; i < GROUP; i++) a[i] = _mm_loadu_si128((const __m128i *)(samples[i] + d));
-                    turn_bytes(a, count, scale ? scale + d : 0, shift ? shift + d : 0, to + d * out.ld, out.ld);
+                    transpose_bytes(a, count, scale ? scale + d : 0, shift ? shift + d : 0, to + d * out.ld, out.ld);
                 }
 #endif
 #ifdef NERVA_REAL_F32
@@ -120,66 +120,68 @@ static __attribute__((noinline)) void gather_plain(int source_type, const void *
                     for (; i + EIGHT <= count; i += EIGHT) {
                         int64_t from[EIGHT];
                         for (int k = 0; k < EIGHT; k++) from[k] = rows[n + i + k] * stride + d;
-                        turn_floats(source, from, scale ? scale + d : 0, shift ? shift + d : 0, to + d * out.ld + i,
-                                    out.ld);
+                        transpose_floats(source, from, scale ? scale + d : 0, shift ? shift + d : 0,
+                                         to + d * out.ld + i, out.ld);
                     }
-                    turn(NERVA_FLOAT32, source, stride, rows + n + i, count - i, eight, scale, shift, to + i, out.ld);
+                    transpose(NERVA_FLOAT32, source, stride, rows + n + i, count - i, eight, scale, shift, to + i,
+                              out.ld);
                 }
 #endif
-#define TURN(TYPE) turn(TYPE, source, stride, rows + n, count, rest, scale, shift, to, out.ld)
+#define TRANSPOSE(TYPE) transpose(TYPE, source, stride, rows + n, count, rest, scale, shift, to, out.ld)
             switch (source_type) {
-            case NERVA_UINT8: TURN(NERVA_UINT8); break;
-            case NERVA_FLOAT32: TURN(NERVA_FLOAT32); break;
-            default: TURN(NERVA_FLOAT64); break;
+            case NERVA_UINT8: TRANSPOSE(NERVA_UINT8); break;
+            case NERVA_FLOAT32: TRANSPOSE(NERVA_FLOAT32); break;
+            default: TRANSPOSE(NERVA_FLOAT64); break;
             }
-#undef TURN
+#undef TRANSPOSE
         }
     }
 }
 
-/* Images are gathered by their rows of pixels, in tiles of BLOCK samples and SPAN columns: what has to be known of each
- * sample is worked out once for a tile, and fits the stack. */
+/* Images are gathered by rows of pixels, in tiles of BLOCK samples and SPAN columns: the plan of each sample's moves is
+ * computed once per tile, and fits the stack. */
 enum { BLOCK = 128, SPAN = LINE, CHUNKS = SPAN / GROUP };
 
-/* Where position i of n comes from, mirrored about the first and the last: -n < i < 2 n - 1. */
+/* The source of position i of n, mirrored about the first and the last: -n < i < 2 n - 1. */
 INLINE int64_t reflected(int64_t i, int64_t n) {
     const int64_t right = i < 0 ? -i : i;
     return right < n ? right : 2 * (n - 1) - right;
 }
 
-/* The column of the source that column x of a moved image comes from. */
+/* The source of column x of a moved image. */
 INLINE int64_t column(const nerva_move *move, int64_t x, int64_t width) {
     return reflected((move->flip ? width - 1 - x : x) + move->right, width);
 }
 
-/* Some columns of one row of `count` moved images, one by one; the row begins at source[from[i]]. */
-INLINE void turn_moved(const int TYPE, const void *source, const int64_t *from, const nerva_move *moves, int count,
-                       nerva_range columns, int64_t width, const float *scale, const float *shift, R *out, int64_t ld) {
+/* Some columns of one row of `count` moved images, element by element; the row begins at source[from[i]]. */
+INLINE void transpose_moved(const int TYPE, const void *source, const int64_t *from, const nerva_move *moves, int count,
+                            nerva_range columns, int64_t width, const float *scale, const float *shift, R *out,
+                            int64_t ld) {
     for (int64_t x = columns.first; x < columns.last; x++) {
         const R factor = scale ? scale[x] : 1, offset = shift ? shift[x] : 0;
         for (int i = 0; i < count; i++)
-            out[x * ld + i] = number(TYPE, source, from[i] + column(&moves[i], x, width)) * factor + offset;
+            out[x * ld + i] = element(TYPE, source, from[i] + column(&moves[i], x, width)) * factor + offset;
     }
 }
 
 #ifdef NERVA_REAL_F32
-/* GROUP neighbouring columns of moved images: of each sample the GROUP columns of the source that hold them, which are
- * neighbours too, and their order. */
+/* GROUP neighbouring columns of moved images: for each sample, the first of GROUP neighbouring columns of the source
+ * that contain them, and their order. */
 typedef struct {
     __m128i order[GROUP];
     int64_t first[GROUP];
 } nerva_chunk;
 
-/* Where chunk k of a span begins: the last of a row early enough to end with it. */
+/* Where chunk k of a span begins. The last chunk of a row overlaps the one before it, to end with the row. */
 INLINE int64_t chunk_at(int64_t left, int k, int64_t width) {
     return left + (k + 1) * GROUP < width ? left + k * GROUP : width - GROUP;
 }
 
-/* The chunk that begins at column x; samples past `count` are as the first. */
+/* The chunk that begins at column x; samples beyond `count` repeat the first. */
 static void plan_chunk(const nerva_move *moves, int count, int64_t x, int64_t width, nerva_chunk *chunk) {
     for (int i = 0; i < GROUP; i++) {
         const nerva_move *move = &moves[i < count ? i : 0];
-        int64_t first = width - GROUP; /* no load may pass the end of the row: it could be that of the data */
+        int64_t first = width - GROUP; /* no load may pass the end of the row, which may be the end of the data */
         for (int j = 0; j < GROUP; j++) {
             const int64_t from = column(move, x + j, width);
             first = from < first ? from : first;
@@ -192,7 +194,7 @@ static void plan_chunk(const nerva_move *moves, int count, int64_t x, int64_t wi
 }
 #endif
 
-/* The rows of pixels `own`, of any channel, in some columns of at most BLOCK samples. */
+/* The rows of pixels `own`, counted over all channels, in some columns of at most BLOCK samples. */
 static void gather_tile(int source_type, const void *source, int64_t stride, const int64_t *rows,
                         const nerva_move *moves, int64_t N, int64_t height, int64_t width, nerva_range columns,
                         nerva_range own, const float *scale, const float *shift, nerva_matrix out) {
@@ -230,22 +232,24 @@ static void gather_tile(int source_type, const void *source, int64_t stride, con
                     const uint8_t *pixels = (const uint8_t *)source + from[i] + chunk->first[i];
                     a[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)pixels), chunk->order[i]);
                 }
-                turn_bytes(a, count, factors ? factors + x : 0, offsets ? offsets + x : 0, to + x * out.ld, out.ld);
+                transpose_bytes(a, count, factors ? factors + x : 0, offsets ? offsets + x : 0, to + x * out.ld,
+                                out.ld);
             }
             if (in_chunks) continue;
 #endif
-#define TURN(TYPE) turn_moved(TYPE, source, from, moves + n, count, columns, width, factors, offsets, to, out.ld)
+#define TRANSPOSE(TYPE) \
+    transpose_moved(TYPE, source, from, moves + n, count, columns, width, factors, offsets, to, out.ld)
             switch (source_type) {
-            case NERVA_UINT8: TURN(NERVA_UINT8); break;
-            case NERVA_FLOAT32: TURN(NERVA_FLOAT32); break;
-            default: TURN(NERVA_FLOAT64); break;
+            case NERVA_UINT8: TRANSPOSE(NERVA_UINT8); break;
+            case NERVA_FLOAT32: TRANSPOSE(NERVA_FLOAT32); break;
+            default: TRANSPOSE(NERVA_FLOAT64); break;
             }
-#undef TURN
+#undef TRANSPOSE
         }
     }
 }
 
-/* The work of one thread: all samples of the rows of pixels `own`, of any channel. */
+/* One thread's share: all samples of the rows of pixels `own`, counted over all channels. */
 static __attribute__((noinline)) void gather_moved(int source_type, const void *source, int64_t stride,
                                                    const int64_t *rows, const nerva_images *images, int64_t N,
                                                    nerva_range own, const float *scale, const float *shift,
@@ -262,7 +266,7 @@ static __attribute__((noinline)) void gather_moved(int source_type, const void *
 void NAME(gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                   const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift, int threads,
                   nerva_matrix out) {
-    const nerva_team team = NAME(muster)(threads, N * D);
+    const nerva_team team = nerva_team_begin(threads, N * D);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const int thread = omp_get_thread_num(), size = omp_get_num_threads();
@@ -272,5 +276,5 @@ void NAME(gather)(int source_type, const void *source, int64_t stride, const int
         else
             gather_plain(source_type, source, stride, rows, N, share(D, LINE, thread, size), scale, shift, out);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }

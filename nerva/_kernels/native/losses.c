@@ -1,9 +1,9 @@
-/* Softmax and its cross-entropy over the columns of (classes, batch), a vector of columns at a time. */
+/* Softmax cross-entropy over the columns of (classes, batch), a vector of columns at a time, on one thread. */
 #include <math.h>
 
 #include "parallel.h"
 
-/* The largest of each column, the row of the first that is as large, and the sum of e^(z - largest), left in P. */
+/* P = e^(z - maximum of the column); return its column sums, and set the maximum and the first row that attains it. */
 INLINE V exponentials(int64_t C, const R *z, int64_t ldz, M lanes, R *p, int64_t ldp, V *largest, V *where) {
     V top = vload_first(lanes, z), row = vzero();
     for (int64_t c = 1; c < C; c++) {
@@ -22,18 +22,6 @@ INLINE V exponentials(int64_t C, const R *z, int64_t ldz, M lanes, R *p, int64_t
     return total;
 }
 
-void NAME(softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P) {
-    const unsigned mode = flush_subnormals();
-    for (int64_t n = 0; n < N; n += L) {
-        const M lanes = vfirst(N - n < L ? N - n : L);
-        R *p = (R *)P.data + n;
-        V top, row;
-        const V total = exponentials(C, (const R *)Z.data + n, Z.ld, lanes, p, P.ld, &top, &row);
-        for (int64_t c = 0; c < C; c++) vstore_first(lanes, p + c * P.ld, vdiv(vload_first(lanes, p + c * P.ld), total));
-    }
-    _mm_setcsr(mode);
-}
-
 int64_t NAME(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                     nerva_matrix DZ, double *per_sample) {
     const unsigned mode = flush_subnormals();
@@ -43,12 +31,13 @@ int64_t NAME(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const 
         const M lanes = vfirst(count);
         const R *z = (const R *)Z.data + n;
         R *dz = (R *)DZ.data + n;
-        R own[L], tops[L], totals[L], rows[L]; /* own: the logit at the label, before DZ, which may be Z, is written */
+        R own[L], tops[L], totals[L], rows[L]; /* own: logits at the labels, read before DZ is written: it may be Z */
         for (int i = 0; i < count; i++) own[i] = z[labels[n + i] * Z.ld + i];
         V top, row;
         const V total = exponentials(C, z, Z.ld, lanes, dz, DZ.ld, &top, &row);
         const V factor = vdiv(vset((R)scale), total);
-        for (int64_t c = 0; c < C; c++) vstore_first(lanes, dz + c * DZ.ld, vmul(vload_first(lanes, dz + c * DZ.ld), factor));
+        for (int64_t c = 0; c < C; c++)
+            vstore_first(lanes, dz + c * DZ.ld, vmul(vload_first(lanes, dz + c * DZ.ld), factor));
         vstore(tops, top);
         vstore(totals, total);
         vstore(rows, row);

@@ -4,18 +4,18 @@
 
 #include "simd.h"
 
-/* Below -NORMAL_END the distribution function counts as zero: it is no normal number of the type there, or nearly so. */
+/* Below -NORMAL_END the distribution function is taken as zero: it is subnormal there, or nearly so. */
 #ifdef NERVA_REAL_F32
 #define NORMAL_END 13.f
 #else
 #define NORMAL_END 37.5
 #endif
 
-/* The density phi(z) = e^(-z^2/2) / sqrt(2 pi) and Phi(z), for |z| up to NORMAL_END.
+/* The density phi(z) = e^(-z^2/2) / sqrt(2 pi) and the distribution function Phi(z), for |z| up to NORMAL_END.
  *
- * With x = |z| / sqrt 2 and t = 2 / (2 + x), Phi(-|z|) = e^(-x^2) t p(t) / 2, where p is smooth: a polynomial, fitted at
- * Chebyshev nodes for LOW <= t <= 1, to 6e-9 (float) and 3e-15 (double) of its value. It is written in s, t's place
- * between -1 and 1. */
+ * With x = |z| / sqrt 2 and t = 2 / (2 + x), Phi(-|z|) = e^(-x^2) t p(t) / 2 with a smooth p: a polynomial, fitted at
+ * Chebyshev nodes for low <= t <= 1, with a relative error of 6e-9 (float) and 3e-15 (double). It is evaluated in s, t
+ * mapped to [-1, 1]. */
 INLINE V vnormal(V z, V *density) {
 #ifdef NERVA_REAL_F32
     static const R p[] = {

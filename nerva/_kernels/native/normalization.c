@@ -1,14 +1,14 @@
-/* Batch normalization (Ioffe & Szegedy 2015): a row is a feature, and its statistics are made while it is in the cache. */
-#include "activation.h"
+/* Batch normalization (Ioffe & Szegedy 2015): a row is a feature, normalized while it is in the cache. */
+#include "activations.h"
 #include "parallel.h"
 
-/* As many rows as a vector has lanes go together: their sums are added across in one go (see vsums), and what is made of
- * the sums is made of all at once. A row's numbers do not depend on which rows it goes with. */
+/* Rows are processed in groups of L, so that the lanes of their sums are added together (see vsums) and statistics are
+ * vectors. The results of a row do not depend on the other rows of its group. */
 typedef struct {
     R center[L], scale[L];
 } statistics;
 
-/* The vectors of a row: whole ones, and in the end a part of one. BODY takes `whole`, known to the compiler, and `lanes`. */
+/* BODY(whole, lanes) for each vector of a row: whole vectors, then the rest under a mask. `whole` is a constant. */
 #define EACH(BODY) \
     do { \
         int64_t n = 0; \
@@ -23,7 +23,7 @@ INLINE void put(int whole, M lanes, R *to, V v) {
     else vstore_first(lanes, to, v);
 }
 
-/* Of each row less a number of its own: the mean, and the mean square less the mean's square. */
+/* The mean and the variance of each row less `from` of that row. */
 INLINE void moments(int64_t rows, int64_t N, const R *x, int64_t ldx, const R from[L], V *mean, V *variance) {
     V sums[L], squares[L];
     const V part = vset(1 / (R)N);
@@ -47,8 +47,9 @@ INLINE void moments(int64_t rows, int64_t N, const R *x, int64_t ldx, const R fr
     *variance = vmax(vzero(), vfnma(*mean, *mean, vmul(vsums(squares), part)));
 }
 
-/* The mean of each row, and 1 / sqrt(variance + epsilon). The moments are taken about the row's first number, so a large
- * mean costs no digits; and once more, about the mean, where one of the rows starts more than four deviations from it. */
+/* The mean of each row, and 1 / sqrt(variance + epsilon). The moments are about the row's first element, since those
+ * about zero would cancel where the mean is large; and again, about the mean, where that element is an outlier: more
+ * than four standard deviations from the mean. */
 INLINE statistics of_batch(int64_t rows, int64_t N, const R *x, int64_t ldx, V epsilon, V *mean, V *variance) {
     statistics own;
     V rest;
@@ -66,21 +67,21 @@ INLINE statistics of_batch(int64_t rows, int64_t N, const R *x, int64_t ldx, V e
     return own;
 }
 
-INLINE void move(R *kept, M lanes, V now, V momentum) {
-    const V before = vload_first(lanes, kept);
-    vstore_first(lanes, kept, vfma(momentum, vsub(now, before), before));
+/* Update running statistics: running += momentum (now - running). */
+INLINE void move(R *running, M lanes, V now, V momentum) {
+    const V before = vload_first(lanes, running);
+    vstore_first(lanes, running, vfma(momentum, vsub(now, before), before));
 }
 
 void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, double epsilon,
                       double momentum, int activation, double alpha, int threads, nerva_matrix Y, void *mean,
                       void *inverse, void *running_mean, void *running_variance) {
-    const nerva_team team = NAME(muster)(threads, 2 * K * N);
+    const nerva_team team = nerva_team_begin(threads, 2 * K * N);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
         const nerva_range rows = share(K, L, omp_get_thread_num(), omp_get_num_threads());
         const V slope = vset((R)alpha), least = vset((R)epsilon), pace = vset((R)momentum);
-        R *const kept_mean = running_mean, *const kept_variance = running_variance;
         for (int64_t k = rows.first; k < rows.last; k += L) {
             const int64_t count = rows.last - k < L ? rows.last - k : L;
             const M lanes = vfirst(count);
@@ -91,11 +92,11 @@ void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, c
                 own = of_batch(count, N, x, X.ld, least, &middle, &variance);
                 vstore_first(lanes, (R *)mean + k, middle);
                 vstore_first(lanes, (R *)inverse + k, vload(own.scale));
-                move(kept_mean + k, lanes, middle, pace);
-                move(kept_variance + k, lanes, vmul(variance, vset((R)N / (R)(N - 1))), pace);
+                move((R *)running_mean + k, lanes, middle, pace);
+                move((R *)running_variance + k, lanes, vmul(variance, vset((R)N / (R)(N - 1))), pace);
             } else {
-                vstore(own.center, vload_first(lanes, kept_mean + k));
-                vstore(own.scale, vdiv(vset(1), vsqrt(vadd(vload_first(lanes, kept_variance + k), least))));
+                vstore(own.center, vload_first(lanes, (R *)running_mean + k));
+                vstore(own.scale, vdiv(vset(1), vsqrt(vadd(vload_first(lanes, (R *)running_variance + k), least))));
             }
             for (int64_t i = 0; i < count; i++) {
                 R *y = (R *)Y.data + (k + i) * Y.ld;
@@ -113,78 +114,102 @@ void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, c
         enum { function = ACTIVATION }; \
         EACH(BODY); \
     }
-                NERVA_WITH_ACTIVATION(activation, ROW)
+                NERVA_WITH_FUSED_ACTIVATION(activation, ROW)
 #undef ROW
 #undef BODY
             }
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }
 
-void NAME(batch_norm_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, nerva_matrix X, const void *gamma,
-                               const void *mean, const void *inverse, int activation, double alpha, int threads,
-                               nerva_matrix DX, void *Dgamma, void *Dbeta) {
-    const nerva_team team = NAME(muster)(threads, 2 * K * N);
-#pragma omp parallel num_threads(team.size) if (team.size > 1)
-    {
-        const unsigned mode = flush_subnormals();
-        const nerva_range rows = share(K, L, omp_get_thread_num(), omp_get_num_threads());
-        const V slope = vset((R)alpha), part = vset(1 / (R)N);
-        const R *const means = mean, *const scales = inverse;
-        const int in_place = !DX.data || (activation == NERVA_IDENTITY && DX.data == DY.data);
-        for (int64_t k = rows.first; k < rows.last; k += L) {
-            const int64_t count = rows.last - k < L ? rows.last - k : L;
-            const M lanes = vfirst(count);
-            V all[L], along[L];
-            for (int i = 0; i < L; i++) all[i] = along[i] = vzero();
-            /* First d = dy f'(y), left in DX, and its sums; then DX = gamma scale (d - mean of d - x^ mean of d x^). */
-            for (int64_t i = 0; i < count; i++) {
-                const R *dy = (const R *)DY.data + (k + i) * DY.ld, *y = (const R *)Y.data + (k + i) * Y.ld;
-                const R *x = (const R *)X.data + (k + i) * X.ld;
-                R *dx = DX.data ? (R *)DX.data + (k + i) * DX.ld : 0;
-                const V from = vset(means[k + i]), factor = vset(scales[k + i]);
-                V sum = vzero(), dot = vzero();
+/* What the backward pass of `count` rows from row k on reads and writes. */
+typedef struct {
+    int64_t N;
+    nerva_matrix DY, Y, X, DX;
+    const R *gamma, *mean, *inverse;
+    int activation;
+    V alpha;
+} backward_arguments;
+
+#define ROW_OF(matrix, k) ((R *)(matrix).data + (k) * (matrix).ld)
+
+/* d = dy f'(y), written to DX if there is one, and of each row its vectors of partial sums of d and of d x^. */
+INLINE void sum_gradients(const backward_arguments *of, int64_t k, int64_t count, V sums[L], V dots[L]) {
+    const int64_t N = of->N;
+    const V slope = of->alpha;
+    /* In place there is nothing to write where f is the identity. */
+    const int written = of->DX.data && !(of->activation == NERVA_IDENTITY && of->DX.data == of->DY.data);
+    for (int64_t i = 0; i < count; i++) {
+        const R *dy = ROW_OF(of->DY, k + i), *y = ROW_OF(of->Y, k + i), *x = ROW_OF(of->X, k + i);
+        R *dx = of->DX.data ? ROW_OF(of->DX, k + i) : 0;
+        const V mean = vset(of->mean[k + i]), inverse = vset(of->inverse[k + i]);
+        V sum = vzero(), dot = vzero();
 #define BODY(whole, part) \
     { \
         const V d = activate_backward(function, take(whole, part, dy + n), take(whole, part, y + n), slope); \
         sum = vadd(sum, d); \
-        dot = vfma(d, vmul(factor, vsub(take(whole, part, x + n), from)), dot); \
-        if (!in_place) put(whole, part, dx + n, d); \
+        dot = vfma(d, vmul(inverse, vsub(take(whole, part, x + n), mean)), dot); \
+        if (written) put(whole, part, dx + n, d); \
     }
 #define ROW(ACTIVATION) \
     { \
         enum { function = ACTIVATION }; \
         EACH(BODY); \
     }
-                NERVA_WITH_ACTIVATION(activation, ROW)
+        NERVA_WITH_FUSED_ACTIVATION(of->activation, ROW)
 #undef ROW
 #undef BODY
-                all[i] = sum;
-                along[i] = dot;
-            }
-            R flat[L], tilt[L];
-            const V sums = vsums(all), dots = vsums(along);
-            vstore_first(lanes, (R *)Dbeta + k, sums);
-            vstore_first(lanes, (R *)Dgamma + k, dots);
-            vstore(flat, vmul(sums, part));
-            vstore(tilt, vmul(dots, part));
-            for (int64_t i = 0; i < count && DX.data; i++) {
-                const R *x = (const R *)X.data + (k + i) * X.ld;
-                R *dx = (R *)DX.data + (k + i) * DX.ld;
-                const V from = vset(means[k + i]), outer = vset(scales[k + i] * ((const R *)gamma)[k + i]);
-                const V level = vset(flat[i]), incline = vset(tilt[i] * scales[k + i]);
+        sums[i] = sum;
+        dots[i] = dot;
+    }
+}
+
+/* DX = gamma inverse (d - mean of d - x^ mean of d x^), where DX holds d. */
+INLINE void input_gradients(const backward_arguments *of, int64_t k, int64_t count, const R d_mean[L],
+                            const R dot_mean[L]) {
+    const int64_t N = of->N;
+    for (int64_t i = 0; i < count; i++) {
+        const R *x = ROW_OF(of->X, k + i);
+        R *dx = ROW_OF(of->DX, k + i);
+        const V mean = vset(of->mean[k + i]), scale = vset(of->inverse[k + i] * of->gamma[k + i]);
+        const V level = vset(d_mean[i]), slope = vset(dot_mean[i] * of->inverse[k + i]);
 #define BODY(whole, part) \
     { \
-        const V d = vsub(take(whole, part, dx + n), level), off = vsub(take(whole, part, x + n), from); \
-        put(whole, part, dx + n, vmul(outer, vfnma(off, incline, d))); \
+        const V d = vsub(take(whole, part, dx + n), level), off = vsub(take(whole, part, x + n), mean); \
+        put(whole, part, dx + n, vmul(scale, vfnma(off, slope, d))); \
     }
-                EACH(BODY);
+        EACH(BODY);
 #undef BODY
-            }
+    }
+}
+
+void NAME(batch_norm_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, nerva_matrix X, const void *gamma,
+                               const void *mean, const void *inverse, int activation, double alpha, int threads,
+                               nerva_matrix DX, void *Dgamma, void *Dbeta) {
+    const nerva_team team = nerva_team_begin(threads, 2 * K * N);
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
+    {
+        const unsigned mode = flush_subnormals();
+        const nerva_range rows = share(K, L, omp_get_thread_num(), omp_get_num_threads());
+        const V part = vset(1 / (R)N);
+        const backward_arguments of = {N, DY, Y, X, DX, gamma, mean, inverse, activation, vset((R)alpha)};
+        for (int64_t k = rows.first; k < rows.last; k += L) {
+            const int64_t count = rows.last - k < L ? rows.last - k : L;
+            const M lanes = vfirst(count);
+            V sum_lanes[L], dot_lanes[L];
+            for (int i = 0; i < L; i++) sum_lanes[i] = dot_lanes[i] = vzero();
+            sum_gradients(&of, k, count, sum_lanes, dot_lanes);
+            R d_mean[L], dot_mean[L];
+            const V sums = vsums(sum_lanes), dots = vsums(dot_lanes);
+            vstore_first(lanes, (R *)Dbeta + k, sums);
+            vstore_first(lanes, (R *)Dgamma + k, dots);
+            vstore(d_mean, vmul(sums, part));
+            vstore(dot_mean, vmul(dots, part));
+            if (DX.data) input_gradients(&of, k, count, d_mean, dot_mean);
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }

@@ -1,5 +1,5 @@
-/* How a kernel's work is shared among threads. Shares are contiguous and depend on the sizes alone; since every output
- * element is made whole by one thread, the number of shares never shows in the result. */
+/* How a kernel's work is shared among threads. Shares are contiguous and depend on the sizes alone; since one thread
+ * computes each output element completely, results do not depend on the number of shares. */
 #ifndef NERVA_PARALLEL_H
 #define NERVA_PARALLEL_H
 
@@ -7,7 +7,7 @@
 #include "table.h"
 #include "team.h"
 
-/* A kernel asks for a team and works with the one it gets: fewer, inside another parallel region. */
+/* Inside another parallel region OpenMP gives fewer threads than the team's size: kernels ask how many there are. */
 int omp_get_thread_num(void);
 int omp_get_num_threads(void);
 
@@ -22,8 +22,8 @@ INLINE nerva_range share(int64_t count, int64_t unit, int thread, int threads) {
     return (nerva_range){first < count ? first : count, last < count ? last : count};
 }
 
-/* The most vectors of a batch that a kernel takes at once, and the part of `vectors` that is number `part`: even parts,
- * which depend on the batch alone, so that sums over it are made in one order everywhere. */
+/* The most vectors of a batch that a kernel processes at once, and range number `part` of them. The ranges depend on
+ * the size of the batch alone, so that all kernels add over it in the same order and agree to the last bit. */
 enum { NERVA_WIDEST = 8 };
 
 INLINE int64_t batch_parts(int64_t vectors) { return (vectors + NERVA_WIDEST - 1) / NERVA_WIDEST; }
@@ -33,7 +33,7 @@ INLINE nerva_range batch_part(int64_t vectors, int64_t part) {
     return (nerva_range){vectors * part / parts, vectors * (part + 1) / parts};
 }
 
-/* In a build with -Dchecks=true: stops the process where a matrix would lead a kernel out of its arrays. */
+/* With -Dchecks=true: abort where the indices of a matrix would make a kernel read or write out of bounds. */
 #ifdef NERVA_CHECKS
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,10 +52,10 @@ static inline void check_csr(const nerva_csr *W) {
 INLINE void check_csr(const nerva_csr *W) { (void)W; }
 #endif
 
-/* What a row costs beside its non-zeros, in non-zeros: starting and storing its outputs. */
+/* The fixed cost of a row, in non-zeros: starting and storing its outputs. */
 #define NERVA_ROW_COST 4
 
-/* The first row at which the rows before it have cost at least `target`. */
+/* The first row such that the rows before it cost at least `target`. */
 INLINE int64_t row_at_cost(const nerva_csr *W, int64_t target) {
     int64_t low = 0, high = W->rows;
     while (low < high) {
@@ -72,7 +72,7 @@ INLINE nerva_range share_rows(const nerva_csr *W, int thread, int threads) {
                          thread == threads - 1 ? W->rows : row_at_cost(W, cost * (thread + 1) / threads)};
 }
 
-/* Whether shares of whole rows would leave one thread with over a fifth more than its part: one heavy row. */
+/* Whether sharing whole rows would give one thread over 20 % more than its part, as a heavy row does. */
 INLINE int rows_are_skewed(const nerva_csr *W, int threads) {
     const int64_t cost = W->nnz + NERVA_ROW_COST * W->rows;
     for (int thread = 0; thread < threads; thread++) {

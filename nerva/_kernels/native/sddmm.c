@@ -1,20 +1,20 @@
-/* G[j] = sum_n DY[row(j), n] X[col(j), n]: the weight gradient on the pattern of W, one dot product a non-zero. */
+/* G[j] = sum_n DY[row(j), n] X[col(j), n]: the weight gradient on the pattern of W, one dot product per non-zero. */
 #include "blocks.h"
 #include "parallel.h"
 #include "shares.h"
 #include "updates.h"
 
-/* Vectors of a row of DY that stay in registers while the rows of X go by. */
+/* Vectors of a row of DY that stay in registers while rows of X are read. */
 #ifdef NERVA_AVX512
 enum { WIDEST = 8 };
 #else
 enum { WIDEST = 4 };
 #endif
 
-/* With blocks of columns: vectors of X that a row needs of a block, at least, and rows to fetch ahead. */
+/* For blocks of columns: the vectors of X per row and block that pay for its start, and rows to prefetch ahead. */
 enum { LEAST = 112 * 64 / sizeof(V), AHEAD = 1 };
 
-/* Where a sum of products goes: into g, on top of what is there with `add`; or, with an update, into the step of w. */
+/* Where a sum of products goes: to g, added to what is there if `add`; or, with an update, into the step of w. */
 typedef struct {
     R *g, *w, *v, *s;
     int add, update;
@@ -27,8 +27,8 @@ INLINE void drain(const sink *to, int64_t j, M lanes, V total) {
     else vstore_first(lanes, to->g + j, total);
 }
 
-/* The sums of position j and the COUNT - 1 after it: the product of d, WIDTH vectors of which the last holds
- * `last` lanes, with a row of X each. COUNT is a power of two up to L; the lanes of all are summed together. */
+/* The sums of positions j to j + COUNT - 1: dot products of d, WIDTH vectors of which the last has `last` lanes, with a
+ * row of X each. COUNT is a power of two up to L; the lanes of all are summed together. */
 INLINE void dots(const int WIDTH, const int COUNT, const V d[WIDEST], const int32_t *indices, const R *X, int64_t ldx,
                  M last, int64_t j, const sink *to) {
     V sums[L];
@@ -41,13 +41,13 @@ INLINE void dots(const int WIDTH, const int COUNT, const V d[WIDEST], const int3
         if (WIDTH > 1) sum = vfma(d[WIDTH - 1], vload_first(last, x + (WIDTH - 1) * L), sum);
         sums[i] = sum;
     }
-    /* Repeats cost nothing: the compiler finds the equal parts of the sum. */
+    /* Repeats cost nothing: the compiler eliminates common subexpressions. */
 #pragma GCC unroll 16
     for (int i = COUNT; i < L; i++) sums[i] = sums[i % COUNT];
     drain(to, j, vfirst(COUNT), vsums(sums));
 }
 
-/* Position j and those after it before `end`, all in one row, as many as may be together: returns where it got to. */
+/* The next sums of a row, from position j to at most `end`, as many as go together; returns the next position. */
 INLINE int64_t some_dots(const int WIDTH, const V d[WIDEST], const nerva_csr *W, const R *X, int64_t ldx, M last,
                          int64_t j, int64_t end, const sink *to) {
     if (j + L <= end) {
@@ -82,10 +82,10 @@ INLINE void tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy,
     }
 }
 
-/* The same, a block of columns at a time. A row finishes the dots that it sums together, if past the block. */
+/* The same, a block of columns at a time. Dot products that are summed together may lie beyond the block. */
 INLINE void blocked_tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy, const R *X, int64_t ldx,
                          M last, nerva_range own, int64_t r, const sink *to, nerva_blocks blocks) {
-    int32_t next[NERVA_CHUNK]; /* the first position of each row that has not had its turn */
+    int32_t next[NERVA_CHUNK]; /* the next position of each row */
     for (int64_t top = r, bottom; top < W->rows && W->indptr[top] < own.last; top = bottom) {
         for (bottom = top; bottom < top + NERVA_CHUNK && bottom < W->rows && W->indptr[bottom] < own.last; bottom++)
             next[bottom - top] = (int32_t)(W->indptr[bottom] > own.first ? W->indptr[bottom] : own.first);
@@ -113,7 +113,7 @@ INLINE void blocked_tile(const int WIDTH, const nerva_csr *W, const R *DY, int64
     }
 }
 
-/* A batch of one, its features side by side: no sums, but L products at a time. */
+/* A batch of one with contiguous features: products without sums, L at a time. */
 static void single(const nerva_csr *W, const R *DY, int64_t lddy, const R *x, nerva_range own, int64_t r,
                    const sink *to) {
     for (int64_t j = own.first; j < own.last; r++) {
@@ -148,7 +148,7 @@ static tile_function *const tiles[WIDEST + 1] = {
 #endif
 };
 
-/* The row that holds position j: the last whose start is not past it. */
+/* The row of position j: the last one that starts at or before it. */
 static int64_t row_of(const nerva_csr *W, int64_t j) {
     int64_t low = 0, high = W->rows;
     while (high - low > 1) {
@@ -181,12 +181,12 @@ void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int6
 
 void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads, void *G) {
     check_csr(W);
-    const nerva_team team = NAME(muster)(threads, W->nnz * N);
+    const nerva_team team = nerva_team_begin(threads, W->nnz * N);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
         NAME(sddmm_share)(W, DY, X, N, G, 0, 0, 0, 0, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }

@@ -1,12 +1,12 @@
-/* What one thread of a team does of a kernel, for the kernels that join several in one parallel region. */
+/* One thread's share of a kernel, for kernels that join several in one parallel region. */
 #ifndef NERVA_SHARES_H
 #define NERVA_SHARES_H
 
 #include "simd.h"
 #include "table.h"
 
-/* What becomes of a product W X on its way into Y: f(W X + bias). Or, where there are `outputs`, (W X) f'(Z) with
- * outputs = f(Z), and its row sums, which cannot be had by batch. `bias` and `row_sums` may be NULL. */
+/* The epilogue of a product W X: Y = f(W X + bias). Or, given `outputs` = f(Z), Y = (W X) f'(Z) and its row sums; those
+ * need whole rows, so the batch must not be shared among the threads then. `bias` and `row_sums` may be NULL. */
 typedef struct {
     int activation;
     double alpha;

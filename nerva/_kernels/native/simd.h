@@ -1,4 +1,4 @@
-/* One vocabulary for a vector of the build's number type R on the build's instruction set: V holds L numbers. */
+/* Vectors V of L numbers of the build's type R, and their operations, on the build's instruction set. */
 #ifndef NERVA_SIMD_H
 #define NERVA_SIMD_H
 
@@ -101,7 +101,7 @@ INLINE V vscale(V a, V n) {
 #endif
 
 #endif
-/* Lane i is x[index[i]] for i < count, 0 <= count <= L, else zero; no index past those is read. */
+/* Lane i is x[index[i]] for i < count, else zero; 0 <= count <= L. Indices from `count` on are not read. */
 INLINE V vgather_first(int64_t count, const R *x, const int32_t *index) {
 #if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
     const M mask = vfirst(count);
@@ -119,8 +119,8 @@ INLINE V vgather_first(int64_t count, const R *x, const int32_t *index) {
 /* a where x > 0, else b. */
 INLINE V vselect_positive(V x, V a, V b) { return vselect_greater(x, vzero(), a, b); }
 
-/* The sums of L vectors, as one vector: lane i of the result is the sum of the lanes of a[i]. The order in which the
- * lanes of each are added is the same for every i, so a sum does not depend on where in the group it stood. */
+/* The sums of L vectors, as one vector: lane i of the result is the sum of the lanes of a[i]. Lanes are added in the
+ * same order for every i, so that the sum of a vector does not depend on its position in the group. */
 INLINE V vsums(const V a[L]) {
 #if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
     V e[4];
@@ -186,7 +186,7 @@ INLINE V vexp(V x) {
 
 INLINE V vsigmoid(V x) { return vdiv(vset(1), vadd(vset(1), vexp(vsub(vzero(), x)))); }
 
-/* tanh x: x(1 + x^2 p(x^2)) near zero, where 1 - 2 / (e^2x + 1) would lose its digits; that beyond. */
+/* tanh x: x(1 + x^2 p(x^2)) near zero, where 1 - 2 / (e^2x + 1) would cancel; the latter elsewhere. */
 INLINE V vtanh(V x) {
     const V square = vmul(x, x);
     /* The Taylor series of tanh x / x in x^2; its last term is below half a unit for |x| < 0.3 (float), 0.1 (double). */
@@ -200,7 +200,7 @@ INLINE V vtanh(V x) {
     return vselect_positive(vsub(vset(limit), square), near, far);
 }
 
-/* Sets flush-to-zero and denormals-are-zero for the thread, and gives back what was set before. */
+/* Set flush-to-zero and denormals-are-zero for the calling thread; return the state before, to be restored. */
 INLINE unsigned flush_subnormals(void) {
     const unsigned before = _mm_getcsr();
     _mm_setcsr(before | 0x8040u);

@@ -1,21 +1,21 @@
-/* A layer whose inputs X are sparse: W X and the gradient of W, at the cost of X's non-zeros times the weights that meet
- * them. X is (N, D), a sample a row, in any order and with repeats; `transposed` is (features that occur, N), and
- * features[u] tells which its row u is. */
+/* A layer with sparse inputs X: W X and the gradient of W, at the cost of the non-zeros of X times the weights of their
+ * * features. X is (N, D), a row per sample, unsorted, and duplicates add up; `transposed` is (features that occur, N),
+ * and its row u is feature features[u]. */
 #include <string.h>
 
-#include "activation.h"
+#include "activations.h"
 #include "parallel.h"
 
-/* What a sample costs beside the products, in products: starting and finishing an output is cheaper. */
+/* The fixed cost of a sample, in products. */
 #define SAMPLE_COST 64
 
-/* How many entries ahead of its turn a column of a sparse W is fetched, and a weight of a dense one. */
+/* How many entries ahead a column of a sparse W is prefetched, and a weight of a dense one. */
 enum { AHEAD = 4, AHEAD_DENSE = 32 };
 
-/* Rows of a dense W that are taken together: the entries of X are read once for all of them. */
+/* Rows of a dense W that are processed together: the entries of X are read once for all of them. */
 enum { TOGETHER = 4 };
 
-/* The first sample, a multiple of a vector, at which those before it have cost at least `target`. */
+/* The first sample, a multiple of L, such that those before it cost at least `target`. */
 static int64_t sample_at_cost(const nerva_csr *X, int64_t target) {
     int64_t low = 0, high = (X->rows + L - 1) / L;
     while (low < high) {
@@ -32,18 +32,18 @@ static nerva_range share_samples(const nerva_csr *X, int thread, int threads) {
                          thread == threads - 1 ? X->rows : sample_at_cost(X, cost * (thread + 1) / threads)};
 }
 
-/* y = f(y) for `count` numbers. */
+/* y = f(y) for `count` elements. */
 INLINE void activate_row(int activation, V slope, int64_t count, R *y) {
 #define ROW(ACTIVATION) \
     for (int64_t n = 0; n < count; n += L) { \
         const M lanes = vfirst(count - n < L ? count - n : L); \
         vstore_first(lanes, y + n, activate(ACTIVATION, vload_first(lanes, y + n), slope)); \
     }
-    NERVA_WITH_ACTIVATION(activation, ROW)
+    NERVA_WITH_FUSED_ACTIVATION(activation, ROW)
 #undef ROW
 }
 
-/* The products each column of W has on average, at least one. */
+/* The average number of weights in a column of W, rounded up. */
 static int64_t column_weights(const nerva_csr *columns) { return columns->nnz / columns->rows + 1; }
 
 void NAME(sparse_input_spmm)(const nerva_csr *columns, const nerva_csr *X, const void *bias, int activation,
@@ -51,12 +51,12 @@ void NAME(sparse_input_spmm)(const nerva_csr *columns, const nerva_csr *X, const
     check_csr(columns);
     check_csr(X);
     const int64_t K = columns->cols;
-    const nerva_team team = NAME(muster)(threads, X->nnz * column_weights(columns) + K * X->rows);
+    const nerva_team team = nerva_team_begin(threads, X->nnz * column_weights(columns) + K * X->rows);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
         const nerva_range own = share_samples(X, omp_get_thread_num(), omp_get_num_threads());
-        const R *weights = columns->values, *numbers = X->values;
+        const R *weights = columns->values, *entries = X->values;
         for (int64_t k = 0; k < K; k++) {
             const R b = bias ? ((const R *)bias)[k] : 0;
             R *y = (R *)Y.data + k * Y.ld;
@@ -71,7 +71,7 @@ void NAME(sparse_input_spmm)(const nerva_csr *columns, const nerva_csr *X, const
                     _mm_prefetch((const char *)(columns->indices + soon), _MM_HINT_T0);
                     _mm_prefetch((const char *)(columns->permutation + soon), _MM_HINT_T0);
                 }
-                const R x = numbers[e];
+                const R x = entries[e];
                 const int64_t d = X->indices[e];
                 for (int64_t j = columns->indptr[d]; j < columns->indptr[d + 1]; j++)
                     y[columns->indices[j] * Y.ld] += x * weights[columns->permutation[j]];
@@ -82,19 +82,19 @@ void NAME(sparse_input_spmm)(const nerva_csr *columns, const nerva_csr *X, const
                 activate_row(activation, vset((R)alpha), own.last - own.first, (R *)Y.data + k * Y.ld + own.first);
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }
 
-/* Rows of Y, ROWS of them from the first on. */
+/* ROWS rows of Y, from those of W and Y on. */
 INLINE void rows_together(const int ROWS, const R *W, int64_t ldw, const nerva_csr *X, const R *bias, R *Y,
                           int64_t ldy) {
-    const R *numbers = X->values;
+    const R *entries = X->values;
     for (int64_t n = 0; n < X->rows; n++) {
         R sums[TOGETHER];
 #pragma GCC unroll 4
         for (int i = 0; i < ROWS; i++) sums[i] = bias ? bias[i] : 0;
         for (int64_t e = X->indptr[n]; e < X->indptr[n + 1]; e++) {
-            const R x = numbers[e];
+            const R x = entries[e];
             const R *w = W + X->indices[e], *soon = W + X->indices[e + AHEAD_DENSE < X->nnz ? e + AHEAD_DENSE : e];
 #pragma GCC unroll 4
             for (int i = 0; i < ROWS; i++) _mm_prefetch((const char *)(soon + i * ldw), _MM_HINT_T0);
@@ -109,7 +109,7 @@ INLINE void rows_together(const int ROWS, const R *W, int64_t ldw, const nerva_c
 void NAME(sparse_input_gemm)(int64_t K, nerva_matrix W, const nerva_csr *X, const void *bias, int activation,
                              double alpha, int threads, nerva_matrix Y) {
     check_csr(X);
-    const nerva_team team = NAME(muster)(threads, (X->nnz + X->rows) * K);
+    const nerva_team team = nerva_team_begin(threads, (X->nnz + X->rows) * K);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
@@ -126,10 +126,10 @@ void NAME(sparse_input_gemm)(int64_t K, nerva_matrix W, const nerva_csr *X, cons
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }
 
-/* sum_e x[e] dz[samples[e]], in four sums that take turns. */
+/* sum_e x[e] dz[samples[e]], in four alternating sums. */
 INLINE R sparse_dot(int64_t count, const R *x, const int32_t *samples, const R *dz) {
     if (count == 1) return x[0] * dz[samples[0]];
     R sums[4] = {0};
@@ -141,7 +141,7 @@ INLINE R sparse_dot(int64_t count, const R *x, const int32_t *samples, const R *
     return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-/* What the gradient of the weights of feature u costs. */
+/* The cost of the gradient of the weights of feature u. */
 INLINE int64_t feature_cost(const nerva_csr *columns, const nerva_csr *transposed, const int32_t *features, int64_t u) {
     const int64_t d = features[u];
     return (transposed->indptr[u + 1] - transposed->indptr[u] + 2) * (columns->indptr[d + 1] - columns->indptr[d] + 2);
@@ -151,7 +151,7 @@ void NAME(sparse_input_sddmm)(const nerva_csr *columns, const nerva_csr *transpo
                               nerva_matrix DZ, int threads, void *G) {
     check_csr(columns);
     check_csr(transposed);
-    const nerva_team team = NAME(muster)(threads, transposed->nnz * column_weights(columns) + columns->nnz / 8);
+    const nerva_team team = nerva_team_begin(threads, transposed->nnz * column_weights(columns) + columns->nnz / 8);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const int thread = omp_get_thread_num(), size = omp_get_num_threads();
@@ -174,13 +174,13 @@ void NAME(sparse_input_sddmm)(const nerva_csr *columns, const nerva_csr *transpo
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }
 
 void NAME(sparse_input_outer)(int64_t K, int64_t D, const nerva_csr *transposed, const int32_t *features,
                               nerva_matrix DZ, int threads, nerva_matrix G) {
     check_csr(transposed);
-    const nerva_team team = NAME(muster)(threads, K * (transposed->nnz + D / 8));
+    const nerva_team team = nerva_team_begin(threads, K * (transposed->nnz + D / 8));
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
@@ -197,5 +197,5 @@ void NAME(sparse_input_outer)(int64_t K, int64_t D, const nerva_csr *transposed,
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }

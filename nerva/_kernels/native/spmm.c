@@ -1,20 +1,20 @@
-/* Y = f(W X + b): a row of W times a tile of the batch, the tile's sums in registers from first to last non-zero. */
-#include "activation.h"
+/* Y = f(W X + b): a row of W times a tile of the batch, whose sums stay in registers over the row's non-zeros. */
+#include "activations.h"
 #include "blocks.h"
 #include "parallel.h"
 #include "shares.h"
 
-/* Vectors in a tile: as many sums as the registers hold beside a weight and a row of X. */
+/* Vectors in a tile: as many sums as fit the registers beside a weight and a row of X. */
 enum { WIDEST = NERVA_WIDEST };
 
-/* With blocks of columns: vectors of X that a row needs of a block, at least, and rows to fetch ahead. */
+/* For blocks of columns: the vectors of X per row and block that pay for its start, and rows to prefetch ahead. */
 enum { LEAST = 112 * 64 / sizeof(V), AHEAD = 2 };
 
-/* What becomes of a row of sums: nerva_epilogue, of one part of the batch. */
+/* The epilogue of a row of sums: nerva_epilogue for one part of the batch. */
 typedef struct {
     int activation, first_part;
     V alpha;
-    M last; /* the lanes of a row's last vector that exist */
+    M last; /* the mask of a row's last vector */
     const R *bias, *outputs;
     int64_t ld;
     R *row_sums;
@@ -34,16 +34,18 @@ INLINE void end(const int WIDTH, const finish *to, int64_t r, V sums[WIDEST], R 
     if (!to->outputs) {
 #define FORWARD(ACTIVATION) \
     for (int t = 0; t < WIDTH; t++) sums[t] = activate(ACTIVATION, sums[t], to->alpha)
-        NERVA_WITH_ACTIVATION(to->activation, FORWARD)
+        NERVA_WITH_FUSED_ACTIVATION(to->activation, FORWARD)
 #undef FORWARD
     } else {
         const R *out = to->outputs + r * to->ld;
         V total = vzero();
         sums[WIDTH - 1] = vkeep_first(to->last, sums[WIDTH - 1]);
 #define BACKWARD(ACTIVATION) \
-    for (int t = 0; t < WIDTH - 1; t++) sums[t] = activate_backward(ACTIVATION, sums[t], vload(out + t * L), to->alpha); \
-    sums[WIDTH - 1] = activate_backward(ACTIVATION, sums[WIDTH - 1], vload_first(to->last, out + (WIDTH - 1) * L), to->alpha)
-        NERVA_WITH_ACTIVATION(to->activation, BACKWARD)
+    for (int t = 0; t < WIDTH - 1; t++) \
+        sums[t] = activate_backward(ACTIVATION, sums[t], vload(out + t * L), to->alpha); \
+    sums[WIDTH - 1] = \
+        activate_backward(ACTIVATION, sums[WIDTH - 1], vload_first(to->last, out + (WIDTH - 1) * L), to->alpha)
+        NERVA_WITH_FUSED_ACTIVATION(to->activation, BACKWARD)
 #undef BACKWARD
         for (int t = 0; t < WIDTH; t++) total = vadd(total, sums[t]);
         if (to->row_sums) to->row_sums[r] = (to->first_part ? 0 : to->row_sums[r]) + vsum(total);
@@ -51,7 +53,7 @@ INLINE void end(const int WIDTH, const finish *to, int64_t r, V sums[WIDEST], R 
     store(WIDTH, sums, to->last, y);
 }
 
-/* Position j's weight times its row of X, on top of the sums. */
+/* sums += the weight of position j times its row of X. */
 INLINE void add_product(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, M last,
                         int64_t j, V sums[WIDEST]) {
     const V w = vset(((const R *)W->values)[PERMUTED ? W->permutation[j] : j]);
@@ -61,7 +63,7 @@ INLINE void add_product(const int WIDTH, const int PERMUTED, const nerva_csr *W,
     sums[WIDTH - 1] = vfma(w, vload_first(last, x + (WIDTH - 1) * L), sums[WIDTH - 1]);
 }
 
-/* Rows [rows.first, rows.last) of Y, WIDTH vectors from X and Y on, of which the last holds `last` columns. */
+/* Rows [rows.first, rows.last) of Y: WIDTH vectors from Y on, by those from X on. */
 INLINE void tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy,
                  const finish *to, nerva_range rows) {
     for (int64_t r = rows.first; r < rows.last; r++) {
@@ -73,7 +75,7 @@ INLINE void tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const 
     }
 }
 
-/* A batch of one, its features side by side. Numbers one by one, in four sums that take turns: faster than to gather. */
+/* A batch of one with contiguous features: scalars in four alternating sums, which is faster than gathering vectors. */
 INLINE void single(const int PERMUTED, const nerva_csr *W, const R *x, R *Y, int64_t ldy, const finish *to,
                    nerva_range rows) {
     const R *values = W->values;
@@ -92,10 +94,10 @@ INLINE void single(const int PERMUTED, const nerva_csr *W, const R *x, R *Y, int
     }
 }
 
-/* The same, to the last bit, a block of columns at a time: between blocks the sums wait in Y. */
+/* As `tile`, to the last bit, but a block of columns at a time: between blocks the sums are kept in Y. */
 INLINE void blocked_tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, R *Y,
                          int64_t ldy, const finish *to, nerva_range rows, nerva_blocks blocks) {
-    int32_t next[NERVA_CHUNK]; /* the first position of each row that has not had its turn */
+    int32_t next[NERVA_CHUNK]; /* the next position of each row */
     for (int64_t top = rows.first; top < rows.last; top += NERVA_CHUNK) {
         const int64_t bottom = top + NERVA_CHUNK < rows.last ? top + NERVA_CHUNK : rows.last;
         for (int64_t r = top; r < bottom; r++) next[r - top] = W->indptr[r];
@@ -127,7 +129,7 @@ INLINE void blocked_tile(const int WIDTH, const int PERMUTED, const nerva_csr *W
     }
 }
 
-/* Not inlined: one copy of each width, with the row loop inside. */
+/* Not inlined: one copy for each width, with the loop over rows inside. */
 #define TILE(WIDTH, PERMUTED, SUFFIX) \
     static __attribute__((noinline)) void tile##WIDTH##SUFFIX( \
         const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy, const finish *to, nerva_range rows) { \
@@ -146,7 +148,7 @@ static tile_function *const tiles[2][WIDEST + 1] = {
      tile8_permuted},
 };
 
-/* Whether to share the batch among the threads instead of the rows: where the rows are skewed and the batch suffices. */
+/* Whether threads share the batch instead of the rows: where rows are skewed and the batch has a vector for each. */
 int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads) {
     return threads > 1 && (N + L - 1) / L >= threads && rows_are_skewed(W, threads);
 }
@@ -175,7 +177,7 @@ void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva
 void NAME(spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
                 int threads, nerva_matrix Y) {
     check_csr(W);
-    const nerva_team team = NAME(muster)(threads, (W->nnz + W->rows) * N);
+    const nerva_team team = nerva_team_begin(threads, (W->nnz + W->rows) * N);
     const int by_batch = NAME(spmm_by_batch)(W, N, team.size);
     const nerva_epilogue epilogue = {.activation = activation, .alpha = alpha, .bias = bias};
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
@@ -184,5 +186,5 @@ void NAME(spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias,
         NAME(spmm_share)(W, X, N, &epilogue, Y, by_batch, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }

@@ -1,26 +1,26 @@
-/* SReLU, the S-shaped rectified linear unit (Jin et al. 2016), and the gradients of its four numbers. */
+/* SReLU, the S-shaped rectified linear unit (Jin et al. 2016), and the gradients of its four parameters. */
 #include "parallel.h"
 
-/* The numbers of one row. */
+/* The parameters of one row. */
 typedef struct {
     V left, left_slope, right, right_slope;
-} bends;
+} thresholds;
 
-/* `numbers` are t_l, a_l, t_r, a_r, each `count` long: 1, or one a row. */
-INLINE bends bends_of(const R *numbers, int64_t count, int64_t k) {
-    const R *own = numbers + (count > 1 ? k : 0);
-    return (bends){vset(own[0]), vset(own[count]), vset(own[2 * count]), vset(own[3 * count])};
+/* `parameters` are t_l, a_l, t_r, a_r, each `count` long: 1, or one per row. */
+INLINE thresholds thresholds_of(const R *parameters, int64_t count, int64_t k) {
+    const R *own = parameters + (count > 1 ? k : 0);
+    return (thresholds){vset(own[0]), vset(own[count]), vset(own[2 * count]), vset(own[3 * count])};
 }
 
-/* `beyond` where z is not left of the right bend, else `between` or, from the left bend on down, `below`. */
-INLINE V vselect_bend(const bends *at, V z, V below, V between, V beyond) {
+/* `below` for z <= t_l; else `between` for z < t_r; else `beyond`. */
+INLINE V vselect_piece(const thresholds *at, V z, V below, V between, V beyond) {
     return vselect_greater(at->right, z, vselect_greater(z, at->left, between, below),
                            vselect_greater(z, at->left, beyond, below));
 }
 
-void NAME(srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *numbers, int64_t count, int threads,
+void NAME(srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, int threads,
                  nerva_matrix Y) {
-    const nerva_team team = NAME(muster)(threads, K * N);
+    const nerva_team team = nerva_team_begin(threads, K * N);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
@@ -28,23 +28,23 @@ void NAME(srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *numbers, int6
         for (int64_t k = rows.first; k < rows.last; k++) {
             const R *z = (const R *)Z.data + k * Z.ld;
             R *y = (R *)Y.data + k * Y.ld;
-            const bends at = bends_of(numbers, count, k);
+            const thresholds at = thresholds_of(parameters, count, k);
             for (int64_t n = 0; n < N; n += L) {
                 const M lanes = vfirst(N - n < L ? N - n : L);
                 const V x = vload_first(lanes, z + n);
                 vstore_first(lanes, y + n,
-                             vselect_bend(&at, x, vfma(at.left_slope, vsub(x, at.left), at.left), x,
+                             vselect_piece(&at, x, vfma(at.left_slope, vsub(x, at.left), at.left), x,
                                           vfma(at.right_slope, vsub(x, at.right), at.right)));
             }
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }
 
-void NAME(srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *numbers, int64_t count,
+void NAME(srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters, int64_t count,
                           int threads, nerva_matrix DZ, void *Db, void *gradient, void *rows_gradient) {
-    const nerva_team team = NAME(muster)(threads, K * N);
+    const nerva_team team = nerva_team_begin(threads, K * N);
     const V one = vset(1);
     R *const total = gradient, *const by_row = count > 1 || K == 1 ? gradient : rows_gradient;
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
@@ -54,14 +54,14 @@ void NAME(srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z,
         for (int64_t k = rows.first; k < rows.last; k++) {
             const R *dy = (const R *)DY.data + k * DY.ld, *z = (const R *)Z.data + k * Z.ld;
             R *dz = (R *)DZ.data + k * DZ.ld;
-            const bends at = bends_of(numbers, count, k);
+            const thresholds at = thresholds_of(parameters, count, k);
             V all = vzero(), left = vzero(), left_slope = vzero(), right = vzero(), right_slope = vzero();
             for (int64_t n = 0; n < N; n += L) {
                 const M lanes = vfirst(N - n < L ? N - n : L);
                 const V d = vload_first(lanes, dy + n), x = vload_first(lanes, z + n);
-                const V below = vselect_bend(&at, x, d, vzero(), vzero());
-                const V beyond = vselect_bend(&at, x, vzero(), vzero(), d);
-                const V out = vselect_bend(&at, x, vmul(at.left_slope, d), d, vmul(at.right_slope, d));
+                const V below = vselect_piece(&at, x, d, vzero(), vzero());
+                const V beyond = vselect_piece(&at, x, vzero(), vzero(), d);
+                const V out = vselect_piece(&at, x, vmul(at.left_slope, d), d, vmul(at.right_slope, d));
                 left = vadd(left, below);
                 left_slope = vfma(below, vsub(x, at.left), left_slope);
                 right = vadd(right, beyond);
@@ -80,7 +80,7 @@ void NAME(srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z,
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
     if (by_row == total) return;
     for (int i = 0; i < 4; i++) {
         double sum = 0;

@@ -6,23 +6,22 @@ void NAME(spmm)(const nerva_csr *, nerva_matrix, int64_t, const void *, int, dou
 void NAME(sddmm)(const nerva_csr *, nerva_matrix, nerva_matrix, int64_t, int, void *);
 void NAME(bias_activation)(int64_t, int64_t, const void *, int, double, int, nerva_matrix);
 void NAME(activation_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, int, double, int, nerva_matrix, void *);
-void NAME(curve)(int64_t, int64_t, nerva_matrix, int, double, int, nerva_matrix);
+void NAME(activation)(int64_t, int64_t, nerva_matrix, int, double, int, nerva_matrix);
 void NAME(srelu)(int64_t, int64_t, nerva_matrix, const void *, int64_t, int, nerva_matrix);
 void NAME(srelu_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, const void *, int64_t, int, nerva_matrix,
                           void *, void *, void *);
-void NAME(column_softmax)(int64_t, int64_t, nerva_matrix, int, int, nerva_matrix);
-void NAME(column_softmax_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, int, int, nerva_matrix);
+void NAME(softmax)(int64_t, int64_t, nerva_matrix, int, int, nerva_matrix);
+void NAME(softmax_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, int, int, nerva_matrix);
 void NAME(batch_norm)(int64_t, int64_t, nerva_matrix, const void *, const void *, double, double, int, double, int,
                       nerva_matrix, void *, void *, void *, void *);
 void NAME(batch_norm_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, nerva_matrix, const void *, const void *,
                                const void *, int, double, int, nerva_matrix, void *, void *);
-void NAME(drop)(int64_t, int64_t, nerva_matrix, uint64_t, int64_t, double, int, nerva_matrix);
-void NAME(drop_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, uint64_t, double, int, double, int, nerva_matrix,
-                         void *);
+void NAME(dropout)(int64_t, int64_t, nerva_matrix, uint64_t, int64_t, double, int, nerva_matrix);
+void NAME(dropout_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, uint64_t, double, int, double, int,
+                            nerva_matrix, void *);
 int64_t NAME(softmax_cross_entropy)(int64_t, int64_t, nerva_matrix, const int64_t *, double, nerva_matrix, double *);
-void NAME(softmax)(int64_t, int64_t, nerva_matrix, nerva_matrix);
 void NAME(backward)(const nerva_backward *, int);
-void NAME(update)(int64_t, const void *, const nerva_update *, int, void *, void *);
+void NAME(update)(int64_t, const void *, const nerva_update *, int, void *, void *, void *);
 void NAME(gather)(int, const void *, int64_t, const int64_t *, const nerva_images *, int64_t, int64_t, const float *,
                   const float *, int, nerva_matrix);
 void NAME(sparse_input_spmm)(const nerva_csr *, const nerva_csr *, const void *, int, double, int, nerva_matrix);
@@ -44,17 +43,16 @@ const nerva_table NAME(table) = {
     .sddmm = NAME(sddmm),
     .bias_activation = NAME(bias_activation),
     .activation_backward = NAME(activation_backward),
-    .curve = NAME(curve),
+    .activation = NAME(activation),
     .srelu = NAME(srelu),
     .srelu_backward = NAME(srelu_backward),
-    .column_softmax = NAME(column_softmax),
-    .column_softmax_backward = NAME(column_softmax_backward),
+    .softmax = NAME(softmax),
+    .softmax_backward = NAME(softmax_backward),
     .batch_norm = NAME(batch_norm),
     .batch_norm_backward = NAME(batch_norm_backward),
-    .drop = NAME(drop),
-    .drop_backward = NAME(drop_backward),
+    .dropout = NAME(dropout),
+    .dropout_backward = NAME(dropout_backward),
     .softmax_cross_entropy = NAME(softmax_cross_entropy),
-    .softmax = NAME(softmax),
     .backward = NAME(backward),
     .update = NAME(update),
     .gather = NAME(gather),

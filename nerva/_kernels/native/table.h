@@ -1,9 +1,9 @@
-/* The native kernels as one table of functions per instruction set and number type.
+/* The native kernels: a table of functions for each instruction set and number type.
  *
  * Every matrix of activations is (features, batch), row-major, unit stride along the batch, `ld` elements from row to
- * row. `real` below is float or double; pointers to it are void so that one table type serves both. Arguments are
- * trusted: the Cython modules check them first. Inputs const, outputs last. No kernel allocates, and none lets the
- * number of threads change a bit of its result: every output element is made by one thread, in one order.
+ * row. The number type is float or double; pointers to it are void, so that one table type serves both. Arguments are
+ * trusted: the Cython modules check them first. Inputs are const, outputs come last. No kernel allocates, and results
+ * do not depend on the number of threads: each output element is computed by one thread, in one order of summation.
  */
 #ifndef NERVA_TABLE_H
 #define NERVA_TABLE_H
@@ -16,7 +16,7 @@ enum nerva_activation {
     NERVA_LEAKY_RELU = 2, /* slope `alpha` below zero */
     NERVA_TANH = 3,
     NERVA_SIGMOID = 4,
-    /* The derivative of these is had from Z, not from Y: they are no part of a product. */
+    /* The derivatives of these are computed from Z, not from Y: they cannot be fused with a product. */
     NERVA_GELU = 5,
     NERVA_GELU_TANH = 6,
     NERVA_SILU = 7,
@@ -26,8 +26,8 @@ enum nerva_activation {
 
 enum nerva_source { NERVA_UINT8 = 0, NERVA_FLOAT32 = 1, NERVA_FLOAT64 = 2 };
 
-/* A CSR matrix. Where `permutation` is set, the value of position j is values[permutation[j]]: so the transposed
- * companion of a matrix shares the matrix's own values. */
+/* A CSR matrix. Where `permutation` is not NULL, the value of position j is values[permutation[j]]: so the transpose
+ * of a matrix uses the matrix's own values. */
 typedef struct {
     int64_t rows, cols, nnz;
     const int32_t *indptr, *indices, *permutation;
@@ -40,14 +40,13 @@ typedef struct {
     int64_t ld;
 } nerva_matrix;
 
-/* How an image is moved: pixel (y, x) becomes pixel (y + down, x + right) of the image continued beyond its edges as in
- * a mirror, which stands on the outermost pixels, so that they are not repeated; with flip, that row is then turned
- * around. |down| < height and |right| < width. */
+/* How an image is moved: pixel (y, x) becomes pixel (y + down, x + right) of the image padded by reflection, without
+ * repeating the outermost pixels; with flip, the row is then reversed. |down| < height and |right| < width. */
 typedef struct {
     int32_t down, right, flip;
 } nerva_move;
 
-/* Images of (channels, height, width), and one move for each. */
+/* Images of (channels, height, width), and a move for each. */
 typedef struct {
     int64_t height, width;
     const nerva_move *moves;
@@ -63,7 +62,7 @@ typedef struct {
  *                   w -= rate v / (root sqrt(s) + epsilon)
  *   NERVA_ADAMW     the same with d = g, after w -= shrink w
  *   NERVA_LION      w -= rate sign(momentum v + (1 - momentum) g) + shrink w;  v = second v + (1 - second) g
- * Where clip > 0, g is first brought within +-clip. */
+ * Where clip > 0, g is first clipped to +-clip. */
 enum nerva_rule {
     NERVA_SGD = 0,
     NERVA_MOMENTUM = 1,
@@ -79,23 +78,23 @@ typedef struct {
     double rate, momentum, decay, second, epsilon, root, shrink, clip;
 } nerva_update;
 
-/* What the way back through a sparse layer reads and writes. */
+/* The arguments of the backward pass of a sparse layer. */
 typedef struct {
-    const nerva_csr *W, *transposed; /* `transposed` may be NULL where `DX` is not wanted */
+    const nerva_csr *W, *transposed; /* `transposed` may be NULL where DX is not needed */
     int64_t N;
     nerva_matrix X, Y, DY;
     int activation;
     double alpha;
     nerva_matrix DZ, DX; /* DZ may be DY where the activation is the identity; DX.data may be NULL */
-    /* Where DY is DZ already, with `bias_gradient` taken from it: the layer above has done so. */
+    /* Whether DY is DZ already, and `bias_gradient` its row sums: the layer above has set them. */
     int delta;
-    /* Where this layer shall do so for the layer below, whose outputs are X: DX = (W' DZ) f'(.), and its row sums. */
+    /* Whether this layer sets them for the layer below, whose outputs are X: DX = (W' DZ) f'(.), and its row sums. */
     int through, below_activation;
     double below_alpha;
     void *below_bias_gradient;
     void *gradient, *bias_gradient; /* (nnz,) and (K,); the latter may be NULL */
-    /* With an update the weights take their step at once, and `gradient` is scratch: it may be NULL where the batch
-     * fits `nerva_table.widest_batch`. */
+    /* With an update, the weights are updated in the same pass, and `gradient` is scratch: it may be NULL for a batch
+     * of at most `nerva_table.widest_batch`. */
     const nerva_update *update, *bias_update;
     void *values, *velocity, *second, *bias, *bias_velocity, *bias_second;
 } nerva_backward;
@@ -116,43 +115,44 @@ typedef struct {
                             nerva_matrix Y);
 
     /* Y = f(Z), (K, N), for every activation. Y may be Z. */
-    void (*curve)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads, nerva_matrix Y);
+    void (*activation)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads, nerva_matrix Y);
 
-    /* SReLU: y = t_l + a_l (z - t_l) for z <= t_l, else z for z < t_r, else t_r + a_r (z - t_r). `numbers` are t_l, a_l,
-     * t_r, a_r, each of `count`: 1, or K, one a row. Y may be Z. */
-    void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *numbers, int64_t count, int threads, nerva_matrix Y);
+    /* SReLU: y = t_l + a_l (z - t_l) for z <= t_l, else z for z < t_r, else t_r + a_r (z - t_r). `parameters` are t_l,
+     * a_l, t_r, a_r, each of `count`: 1, or K, one per row. Y may be Z. */
+    void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, int threads,
+                  nerva_matrix Y);
 
-    /* DZ, its row sums Db, which may be NULL, and the gradient of the numbers, (4, count). `rows_gradient` is scratch
-     * of (4, K), needed where count is 1. DZ may be DY. */
-    void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *numbers, int64_t count,
+    /* DZ, its row sums Db, which may be NULL, and the gradient of the parameters, (4, count). `rows_gradient` is
+     * scratch of (4, K), needed where count is 1. DZ may be DY. */
+    void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters, int64_t count,
                            int threads, nerva_matrix DZ, void *Db, void *gradient, void *rows_gradient);
 
-    /* Softmax, or its logarithm, of each column, and the way back from Y. Y may be Z, DZ may be DY. */
-    void (*column_softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads, nerva_matrix Y);
-    void (*column_softmax_backward)(int64_t C, int64_t N, nerva_matrix DY, nerva_matrix Y, int logarithm, int threads,
-                                    nerva_matrix DZ);
+    /* Softmax, or its logarithm, of each column, and the backward pass from Y. Y may be Z, DZ may be DY. */
+    void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads, nerva_matrix Y);
+    void (*softmax_backward)(int64_t C, int64_t N, nerva_matrix DY, nerva_matrix Y, int logarithm, int threads,
+                             nerva_matrix DZ);
 
-    /* Y = f(gamma (X - mean) inverse + beta), row by row, by the statistics of the batch, N > 1, which are left in
-     * `mean` and `inverse` = 1 / sqrt(variance + epsilon); the running ones move towards them by `momentum`. With NULL
-     * for `mean` and `inverse`, by the running ones. */
+    /* Y = f(gamma (X - mean) inverse + beta), row by row, by the statistics of the batch, N > 1. They are written to
+     * `mean` and `inverse` = 1 / sqrt(variance + epsilon), and the running ones are updated with `momentum`. With NULL
+     * for `mean` and `inverse`, by the running statistics. */
     void (*batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, double epsilon,
                        double momentum, int activation, double alpha, int threads, nerva_matrix Y, void *mean,
                        void *inverse, void *running_mean, void *running_variance);
 
-    /* The way back by the statistics of the batch. DX.data may be NULL, or DY.data. */
+    /* The backward pass by the statistics of the batch. DX.data may be NULL, or DY.data. */
     void (*batch_norm_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, nerva_matrix X,
                                 const void *gamma, const void *mean, const void *inverse, int activation, double alpha,
                                 int threads, nerva_matrix DX, void *Dgamma, void *Dbeta);
 
-    /* Y = X / (1 - rate) where the number at this key, row first_row + k and column stays, else 0; N < 2^31, and
+    /* Y = X / (1 - rate) where the mask of this key keeps the element of row first_row + k, else 0; N < 2^31, and
      * 0 <= rate < 1. Y may be X. */
-    void (*drop)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate, int threads,
-                 nerva_matrix Y);
+    void (*dropout)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate, int threads,
+                    nerva_matrix Y);
 
-    /* The way back through `drop` and through the activation before it, Y = f(Z), an activation whose derivative is had
-     * from Y: DZ = DY / (1 - rate) f'(Z) or 0, and its row sums Db, which may be NULL. DZ may be DY. */
-    void (*drop_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
-                          int activation, double alpha, int threads, nerva_matrix DZ, void *Db);
+    /* The backward pass of `dropout` and of the activation before it, Y = f(Z), whose derivative is computed from Y:
+     * DZ = DY / (1 - rate) f'(Z) or 0, and its row sums Db, which may be NULL. DZ may be DY. */
+    void (*dropout_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
+                             int activation, double alpha, int threads, nerva_matrix DZ, void *Db);
 
     /* DZ = DY f'(Y) and Db[k] = sum_n DZ[k, n], where Y = f(Z); from NERVA_GELU on, Y is Z. DZ may be DY; Db may be
      * NULL. */
@@ -160,19 +160,16 @@ typedef struct {
                                 int threads, nerva_matrix DZ, void *Db);
 
     /* Softmax cross-entropy of the logits Z (C, N) against labels: per_sample[n] = -log softmax(Z)[label_n, n];
-     * DZ = scale (softmax(Z) - one-hot). Returns how many columns have their largest logit, the first of equals, at
-     * the label. */
+     * DZ = scale (softmax(Z) - one-hot). Returns the number of correct predictions, where a prediction is the first
+     * maximum of a column. */
     int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                      nerva_matrix DZ, double *per_sample);
 
-    /* P = softmax over the rows of Z (C, N); P may be Z. */
-    void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, nerva_matrix P);
-
-    /* The way back through a sparse layer, in one go: DZ = DY f'(Z) and its row sums; DX = W' DZ; the gradient on the
-     * pattern, and the step it asks for. */
+    /* The backward pass of a sparse layer: DZ = DY f'(Z) and its row sums; DX = W' DZ; the gradient on the pattern, or
+     * the update by it. */
     void (*backward)(const nerva_backward *layer, int threads);
 
-    /* One step on n weights; `velocity` and `second` may be NULL where the rule has none. */
+    /* One step on n weights; `velocity` and `second` may be NULL where the rule does not use them. */
     void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
                    void *second, void *weights);
 
@@ -184,23 +181,23 @@ typedef struct {
                    int threads, nerva_matrix out);
 
     /* Y = f(W X + b), (K, N), where X is sparse: (N, D), a sample a row. `columns` is W's transposed companion (D, K);
-     * for the dense one, W is (K, D). `bias` may be NULL. Columns of a row of X need not ascend, and may repeat. */
+     * for the dense one, W is (K, D). `bias` may be NULL. A row of X may be unsorted and have duplicates. */
     void (*sparse_input_spmm)(const nerva_csr *columns, const nerva_csr *X, const void *bias, int activation,
                               double alpha, int threads, nerva_matrix Y);
     void (*sparse_input_gemm)(int64_t K, nerva_matrix W, const nerva_csr *X, const void *bias, int activation,
                               double alpha, int threads, nerva_matrix Y);
 
     /* G[j] = sum_n DZ[k, n] X[n, d] for each weight j = (k, d), zero for features that do not occur; the dense one has
-     * them all, G (K, D). `transposed` is (features that occur, N), and features[u] tells which its row u is. */
+     * them all, G (K, D). `transposed` is (features that occur, N), and its row u is feature features[u]. */
     void (*sparse_input_sddmm)(const nerva_csr *columns, const nerva_csr *transposed, const int32_t *features,
                                nerva_matrix DZ, int threads, void *G);
     void (*sparse_input_outer)(int64_t K, int64_t D, const nerva_csr *transposed, const int32_t *features,
                                nerva_matrix DZ, int threads, nerva_matrix G);
 
-    /* Of a dense tile (rows, columns) of a matrix in W's shape, whose first element stands at (row, column): the
-     * sizes |g| and flat positions, in ascending order, of those outside W's pattern that are larger than `threshold`,
-     * or equal to it at a position below `tied`. Returns how many. NaN is never among them. What the tile holds on the
-     * pattern is overwritten. `scores` and `positions` have room for the whole tile. */
+    /* Of a dense tile (rows, columns) of a matrix in W's shape, whose first element is at (row, column): the magnitudes
+     * |g| and flat positions, ascending, of the elements outside W's pattern with |g| > threshold, or |g| = threshold
+     * at a position below `tied`. Returns how many. NaN is never among them. The tile is overwritten on the pattern.
+     * `scores` and `positions` have room for the whole tile. */
     int64_t (*candidates)(const nerva_csr *W, int64_t row, int64_t rows, int64_t column, int64_t columns, void *tile,
                           double threshold, int64_t tied, void *scores, int64_t *positions);
 } nerva_table;

@@ -1,19 +1,17 @@
-/* How many threads a kernel gets: all it may have, but one alone where that is faster. No number of them shows in a
- * result, so it may change from call to call. */
+/* The number of threads of a kernel: all that it may use, or one where one is faster. No result depends on it, so it
+ * may change from call to call. */
 #ifndef NERVA_TEAM_H
 #define NERVA_TEAM_H
 
 #include <stdint.h>
 
-#include "simd.h"
-
 typedef struct {
     int size;
-    int64_t limit; /* the time, in nanoseconds of the clock, at which the work is late */
+    int64_t deadline; /* nanoseconds of the monotonic clock: a team that ends later was late */
 } nerva_team;
 
-/* A team for so many multiplications, or elements touched; it must be dismissed when the work is done. */
-nerva_team NAME(muster)(int threads, int64_t work);
-void NAME(dismiss)(nerva_team team);
+/* Begin a team of at most `threads` for so many multiplications, or elements touched; end it after its work. */
+nerva_team nerva_team_begin(int threads, int64_t work);
+void nerva_team_end(nerva_team team);
 
 #endif

@@ -1,4 +1,4 @@
-/* Optimizer steps on flat vectors of weights, gradients and velocities. */
+/* Optimizer steps on flat vectors of weights. */
 #include "parallel.h"
 #include "updates.h"
 
@@ -6,7 +6,7 @@ void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, i
                   void *second, void *weights) {
     const R *g = gradient;
     R *v = velocity, *s = second, *w = weights;
-    const nerva_team team = NAME(muster)(threads, n);
+    const nerva_team team = nerva_team_begin(threads, n);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const int thread = omp_get_thread_num(), size = omp_get_num_threads();
@@ -19,5 +19,5 @@ void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, i
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }

@@ -1,4 +1,4 @@
-/* A step of an optimizer on one vector of weights. */
+/* One optimizer step on a SIMD vector of weights. */
 #ifndef NERVA_UPDATES_H
 #define NERVA_UPDATES_H
 
@@ -8,7 +8,7 @@
 typedef struct {
     int rule, clips;
     V minus_rate, momentum, decay;
-    V fresh, second, fresh_second, epsilon, root, minus_shrink, clip; /* fresh is what the momentum leaves of 1 */
+    V fresh, second, fresh_second, epsilon, root, minus_shrink, clip; /* fresh: 1 - momentum */
 } vector_update;
 
 INLINE vector_update prepare_update(const nerva_update *update) {
@@ -28,9 +28,9 @@ INLINE vector_update prepare_update(const nerva_update *update) {
     };
 }
 
-/* The rules that do more than gradient descent does; not inlined, or every kernel would hold them many times. */
-static __attribute__((noinline, unused)) void step_further(const vector_update *update, M lanes, V gradient, R *w, R *v,
-                                                           R *s) {
+/* RMSprop, Adam, AdamW and Lion. Not inlined: every kernel would contain them many times. */
+static __attribute__((noinline, unused)) void adaptive_step(const vector_update *update, M lanes, V gradient, R *w,
+                                                            R *v, R *s) {
     V x = vload_first(lanes, w), move;
     if (update->rule == NERVA_LION) {
         const V speed = vload_first(lanes, v), c = vfma(update->momentum, speed, vmul(update->fresh, gradient));
@@ -62,7 +62,7 @@ static __attribute__((noinline, unused)) void step_further(const vector_update *
 INLINE void step(const vector_update *update, M lanes, V gradient, R *w, R *v, R *s) {
     if (update->clips) gradient = vmin(update->clip, vmax(vsub(vzero(), update->clip), gradient));
     if (update->rule > NERVA_NESTEROV) {
-        step_further(update, lanes, gradient, w, v, s);
+        adaptive_step(update, lanes, gradient, w, v, s);
         return;
     }
     const V x = vload_first(lanes, w);

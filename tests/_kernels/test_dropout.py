@@ -1,18 +1,15 @@
-"""The kernels of dropout: how many entries stay, that the key alone decides which, and the gradients."""
-
-import pickle
+"""Dropout: which elements are kept, that the key alone decides it, and the gradients."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import nerva
 from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS
-from nerva._kernels.dropout import drop, drop_backward, drop_vector
+from nerva._kernels.dropout import dropout, dropout_backward, dropout_vector
 
-from .reference import (
+from ..reference import (
     Call,
     Frame,
     activate,
@@ -20,14 +17,13 @@ from .reference import (
     assert_refuses_wrong_arrays,
     assert_same_bits,
     assert_within,
-    stays,
+    kept_by_dropout,
 )
 
 FRAMES = st.tuples(st.integers(0, 17), st.integers(0, 17))
 MASK64 = 2**64 - 1
 
 
-# ---- the kernels
 @given(
     size=st.tuples(st.integers(0, 9), st.integers(0, 140)),
     frames=st.tuples(FRAMES, FRAMES),
@@ -39,10 +35,10 @@ MASK64 = 2**64 - 1
 def test_both_ways(instruction_set, dtype, size, frames, key, rate, name, in_place):
     rng, (K, N) = np.random.default_rng(size), size
     X = Frame(rng.standard_normal(size), dtype, *frames[0])
-    mask = np.array([stays(key, k, N, rate) for k in range(K)]).reshape(size) / (1 - rate)
+    mask = np.array([kept_by_dropout(key, k, N, rate) for k in range(K)]).reshape(size) / (1 - rate)
     wanted, exact = X.array * mask, X.array.astype(np.float64)
     out = X if in_place else Frame(np.full(size, np.nan), dtype, *frames[1])
-    drop(X.array, key, rate, out.array)
+    dropout(X.array, key, rate, out.array)
     eps = 4 * np.finfo(dtype).eps
     assert_within(out.array, wanted, eps * np.abs(wanted))
     out.assert_intact_outside()
@@ -51,7 +47,7 @@ def test_both_ways(instruction_set, dtype, size, frames, key, rate, name, in_pla
     DZ = DY if in_place else Frame(np.full(size, np.nan), dtype, *frames[1])
     Db = Frame(np.full(K, np.nan), dtype, 1)
     wanted = exact * mask * activation_slope(name, Y.array, dtype.type(0.1))
-    drop_backward(DY.array, Y.array, key, rate, ACTIVATIONS[name], 0.1, DZ.array, Db.array)
+    dropout_backward(DY.array, Y.array, key, rate, ACTIVATIONS[name], 0.1, DZ.array, Db.array)
     assert_within(DZ.array, wanted, eps * np.abs(exact * mask) + np.finfo(dtype).tiny, "DZ")
     assert_within(Db.array, wanted.sum(1), (N + 4) * eps * np.abs(exact * mask).sum(1) + np.finfo(dtype).tiny, "Db")
     for frame in (DZ, Db):
@@ -61,20 +57,20 @@ def test_both_ways(instruction_set, dtype, size, frames, key, rate, name, in_pla
 @pytest.mark.parametrize("n", [0, 1, 1023, 1024, 1025, 5000])
 def test_a_vector_is_rows_of_1024(instruction_set, dtype, rng, n):
     x, out = Frame(rng.standard_normal(n), dtype, 3), Frame(np.full(n, np.nan), dtype, 5)
-    drop_vector(x.array, 77, 0.25, out.array)
-    mask = np.concatenate([stays(77, row, 1024, 0.25) for row in range(n // 1024 + 1)])[:n]
+    dropout_vector(x.array, 77, 0.25, out.array)
+    mask = np.concatenate([kept_by_dropout(77, row, 1024, 0.25) for row in range(n // 1024 + 1)])[:n]
     assert_within(out.array, x.array * mask / 0.75, 1e-6)
     assert_same_bits(out.array == 0, ~mask | (x.array == 0))
     out.assert_intact_outside()
     x.assert_unchanged()
-    drop_vector(x.array, 77, 0.25, x.array)
+    dropout_vector(x.array, 77, 0.25, x.array)
     assert_same_bits(x.array, out.array)
 
 
 def test_what_is_dropped_is_zero_even_of_infinity(instruction_set, dtype):
     X, out = np.full((4, 100), np.inf, dtype), np.empty((4, 100), dtype)
     X[::2] = np.nan
-    drop(X, 5, 0.5, out)
+    dropout(X, 5, 0.5, out)
     assert (out == 0).sum() > 100
     assert np.isposinf(out[1][out[1] != 0]).all()
 
@@ -85,7 +81,7 @@ def test_chances_are_even_and_independent(rate):
     ones, masks = np.ones((400, 500), np.float32), []
     for key in (0, 1, 2, 2**63, MASK64):
         out = np.empty_like(ones)
-        drop(ones, key, rate, out)
+        dropout(ones, key, rate, out)
         masks.append(out != 0)
     masks = np.array(masks)
     deviation = np.sqrt(rate * (1 - rate))
@@ -108,9 +104,9 @@ def test_the_same_bits_on_any_threads(instruction_set, dtype, rng):
     for threads in (1, 2, 3):
         mkl.set_num_threads(threads)
         outs = [np.empty_like(X), np.empty_like(X), np.empty(101, dtype), np.empty_like(x)]
-        drop(X, 3, 0.3, outs[0])
-        drop_backward(X, Y, 3, 0.3, 1, 0.0, outs[1], outs[2])
-        drop_vector(x, 3, 0.3, outs[3])
+        dropout(X, 3, 0.3, outs[0])
+        dropout_backward(X, Y, 3, 0.3, 1, 0.0, outs[1], outs[2])
+        dropout_vector(x, 3, 0.3, outs[3])
         results.append(outs)
     for outs in results[1:]:
         for array, first in zip(outs, results[0], strict=True):
@@ -121,13 +117,13 @@ def right_calls(dtype):
     one, flat = np.ones((4, 5), dtype), np.ones(7, dtype)
     back = {"DY": one, "Y": one + 1, "key": 1, "rate": 0.5, "activation": 1, "alpha": 0.0, "DZ": one + 2}
     return {
-        "drop": Call(drop, {"X": one, "key": 1, "rate": 0.5, "out": one + 1}, ("out",)),
-        "drop_backward": Call(drop_backward, back | {"Db": np.ones(4, dtype)}, ("DZ", "Db")),
-        "drop_vector": Call(drop_vector, {"x": flat, "key": 1, "rate": 0.5, "out": flat + 1}, ("out",)),
+        "dropout": Call(dropout, {"X": one, "key": 1, "rate": 0.5, "out": one + 1}, ("out",)),
+        "dropout_backward": Call(dropout_backward, back | {"Db": np.ones(4, dtype)}, ("DZ", "Db")),
+        "dropout_vector": Call(dropout_vector, {"x": flat, "key": 1, "rate": 0.5, "out": flat + 1}, ("out",)),
     }
 
 
-@pytest.mark.parametrize("name", ["drop", "drop_backward", "drop_vector"])
+@pytest.mark.parametrize("name", ["dropout", "dropout_backward", "dropout_vector"])
 def test_wrong_arguments_are_refused(dtype, name):
     call = right_calls(dtype)[name]
     call()
@@ -138,26 +134,3 @@ def test_wrong_arguments_are_refused(dtype, name):
     for key in (-1, 2**64, "key"):
         with pytest.raises((TypeError, ValueError, OverflowError)):
             call(key=key)
-
-
-def test_a_twin_shares_the_pattern_and_outlives_its_original(dtype, rng):
-    W = nerva.CSR.from_dense(np.where(rng.random((6, 7)) < 0.5, rng.standard_normal((6, 7)), 0).astype(dtype))
-    other = W.twin()
-    assert other.is_twin_of(W)
-    assert not W.is_twin_of(other)
-    assert not other.is_twin_of(W.copy())
-    assert np.shares_memory(other.indices, W.indices)
-    assert not other.values.any()
-    other.values = W.values * 2
-    assert_same_bits(other.to_dense(), W.to_dense() * 2)
-    from nerva._kernels import products
-
-    DY, DX = rng.standard_normal((6, 5)).astype(dtype), np.empty((7, 5), dtype)
-    wanted = 2 * W.to_dense().T @ DY
-    for backend in products.BACKENDS:
-        products.spmm_t(other, DY, DX, backend)
-        np.testing.assert_allclose(DX, wanted, rtol=1e-4, atol=1e-5)
-    del W
-    products.spmm_t(other, DY, DX)
-    np.testing.assert_allclose(DX, wanted, rtol=1e-4, atol=1e-5)
-    assert pickle.loads(pickle.dumps(other)).to_dense().tobytes() == other.to_dense().tobytes()

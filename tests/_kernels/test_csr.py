@@ -1,4 +1,4 @@
-"""CSR: what it takes and refuses, what it gives back, and that no product ever sees values of the past."""
+"""CSR: what it accepts and refuses, conversions, and that products always use the current values."""
 
 import copy
 import gc
@@ -15,7 +15,7 @@ from nerva._kernels import products
 from nerva._kernels.csr import CSR
 from nerva._kernels.memory import ALIGNMENT
 
-from .reference import assert_within, product_bound
+from ..reference import assert_same_bits, assert_within, product_bound
 
 BACKENDS = ("native", "mkl", "dense")
 
@@ -287,8 +287,7 @@ WRITES = {
 }
 
 
-# MKL is told the values anew before each product once optimize was called (CSR.update_handle); without that, MKL's
-# copy of them would be used, and these tests fail at the first write after `optimize`.
+# After `optimize`, MKL may use its own copy of the values: without update_handle, these tests fail at the first write.
 @pytest.mark.parametrize("optimized", ["never", "first", "between", "after", "always"])
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_no_product_ever_sees_values_of_the_past(rng, dtype, write, optimized):
@@ -345,3 +344,39 @@ def test_what_is_small_may_be_left_out(dtype):
     for bad in (-1.0, np.nan):
         with pytest.raises(ValueError, match="threshold is"):
             CSR.from_dense(array, bad)
+
+
+def test_replace_checks_first(rng):
+    W, _ = draw(rng, 4, 6)
+    before = W.copy()
+    for arguments, error in [
+        (([0, 1, 1, 1, 1], [7], np.ones(1, np.float32)), ValueError),
+        (([0, 1, 1, 1], [0], np.ones(1, np.float32)), ValueError),
+        (([0, 1, 1, 1, 1], [0], np.ones(1)), TypeError),
+        (([0, 1, 1, 1, 1], [0], np.ones(1, int)), TypeError),
+    ]:
+        with pytest.raises(error):
+            W.replace(*arguments)
+        for name in ("indptr", "indices", "values"):
+            np.testing.assert_array_equal(getattr(W, name), getattr(before, name))
+
+
+def test_a_twin_shares_the_pattern_and_outlives_its_original(dtype, rng):
+    W = CSR.from_dense(np.where(rng.random((6, 7)) < 0.5, rng.standard_normal((6, 7)), 0).astype(dtype))
+    other = W.twin()
+    assert other.is_twin_of(W)
+    assert not W.is_twin_of(other)
+    assert not other.is_twin_of(W.copy())
+    assert np.shares_memory(other.indices, W.indices)
+    assert not other.values.any()
+    other.values = W.values * 2
+    assert_same_bits(other.to_dense(), W.to_dense() * 2)
+    DY, DX = rng.standard_normal((6, 5)).astype(dtype), np.empty((7, 5), dtype)
+    wanted = 2 * W.to_dense().T @ DY
+    for backend in products.BACKENDS:
+        products.spmm_t(other, DY, DX, backend)
+        np.testing.assert_allclose(DX, wanted, rtol=1e-4, atol=1e-5)
+    del W
+    products.spmm_t(other, DY, DX)
+    np.testing.assert_allclose(DX, wanted, rtol=1e-4, atol=1e-5)
+    assert pickle.loads(pickle.dumps(other)).to_dense().tobytes() == other.to_dense().tobytes()

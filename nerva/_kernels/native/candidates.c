@@ -1,9 +1,9 @@
-/* Which positions of a dense tile, outside a pattern, are large enough to be grown. */
+/* The largest entries of a tile of the dense gradient outside the pattern of W: candidates for growth. */
 #include <math.h>
 
 #include "parallel.h"
 
-/* Bit i says whether |x| >= t in lane i; never where x is NaN. */
+/* Bit i is set where |x| >= t in lane i, and never where x is NaN. */
 INLINE unsigned at_least(V x, V t) {
     const V size = OP(andnot)(vset((R)-0.0), x);
 #if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
@@ -23,7 +23,7 @@ int64_t NAME(candidates)(const nerva_csr *W, int64_t row, int64_t rows, int64_t 
     for (int64_t r = 0; r < rows; r++) {
         R *line = (R *)tile + r * columns;
         const int32_t *index = W->indices + W->indptr[row + r], *end = W->indices + W->indptr[row + r + 1];
-        for (int64_t length = end - index; length > 0;) { /* the first index that is not before `column` */
+        for (int64_t length = end - index; length > 0;) { /* binary search: the first index from `column` on */
             const int64_t half = length / 2;
             if (index[half] < column) index += half + 1, length -= half + 1;
             else length = half;
@@ -37,7 +37,7 @@ int64_t NAME(candidates)(const nerva_csr *W, int64_t row, int64_t rows, int64_t 
             for (; lanes; lanes &= lanes - 1) {
                 const int64_t i = c + __builtin_ctz(lanes);
                 const R size = line[i] < 0 ? -line[i] : line[i];
-                score[found] = size;
+                score[found] = size; /* overwritten by the next one unless it counts */
                 positions[found] = start + i;
                 found += size > (R)threshold || start + i < tied;
             }

@@ -1,11 +1,11 @@
-/* Bias and activation in place, and the way back through them. */
-#include "activation.h"
+/* Bias and activation, forward and backward. */
+#include "activations.h"
 #include "parallel.h"
 #include "shares.h"
 
 void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activation, double alpha, int threads,
                            nerva_matrix Y) {
-    const nerva_team team = NAME(muster)(threads, K * N);
+    const nerva_team team = nerva_team_begin(threads, K * N);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const int thread = omp_get_thread_num(), size = omp_get_num_threads();
@@ -20,16 +20,16 @@ void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activatio
         const M lanes = vfirst(N - n < L ? N - n : L); \
         vstore_first(lanes, y + n, activate(ACTIVATION, vadd(vload_first(lanes, y + n), b), slope)); \
     }
-            NERVA_WITH_ACTIVATION(activation, ROW)
+            NERVA_WITH_FUSED_ACTIVATION(activation, ROW)
 #undef ROW
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }
 
-void NAME(curve)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads, nerva_matrix Y) {
-    const nerva_team team = NAME(muster)(threads, K * N);
+void NAME(activation)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads, nerva_matrix Y) {
+    const nerva_team team = nerva_team_begin(threads, K * N);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
@@ -43,12 +43,12 @@ void NAME(curve)(int64_t K, int64_t N, nerva_matrix Z, int activation, double al
         const M lanes = vfirst(N - n < L ? N - n : L); \
         vstore_first(lanes, y + n, activate(ACTIVATION, vload_first(lanes, z + n), slope)); \
     }
-            NERVA_WITH_CURVE(activation, ROW)
+            NERVA_WITH_ANY_ACTIVATION(activation, ROW)
 #undef ROW
         }
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }
 
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
@@ -71,7 +71,7 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
         sums = vadd(sums, d); \
         if (!in_place) vstore_first(lanes, dz + n, d); \
     }
-            NERVA_WITH_CURVE(activation, ROW)
+            NERVA_WITH_ANY_ACTIVATION(activation, ROW)
 #undef ROW
             total += vsum(sums);
         }
@@ -81,7 +81,7 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
 
 void NAME(activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation, double alpha,
                                int threads, nerva_matrix DZ, void *Db) {
-    const nerva_team team = NAME(muster)(threads, K * N);
+    const nerva_team team = nerva_team_begin(threads, K * N);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
@@ -89,5 +89,5 @@ void NAME(activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matr
                                         omp_get_num_threads());
         _mm_setcsr(mode);
     }
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 }

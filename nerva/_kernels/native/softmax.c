@@ -1,5 +1,5 @@
-/* Softmax and log-softmax over the features of each sample, and the way back: columns of a matrix, a vector of them at a
- * time. Threads share the columns. */
+/* Softmax and log-softmax over the features of each sample, forward and backward: over the columns of a matrix, a
+ * vector of columns at a time. Threads share the columns. */
 #include "parallel.h"
 
 /* log x for x > 0, in each lane. */
@@ -10,7 +10,7 @@ INLINE V vlog(V x) {
     return vload(lanes);
 }
 
-/* y = e^(z - m) / sum, or (z - m) - log sum, with m the largest of the column: no z overflows. */
+/* y = e^(z - m) / sum, or (z - m) - log sum, with m the maximum of the column: no z overflows. */
 INLINE void forward(const int LOG, int64_t C, M lanes, const R *z, int64_t ldz, R *y, int64_t ldy) {
     V top = vload_first(lanes, z), total = vzero();
     for (int64_t c = 1; c < C; c++) top = vmax(top, vload_first(lanes, z + c * ldz));
@@ -41,7 +41,7 @@ INLINE void backward(const int LOG, int64_t C, M lanes, const R *dy, int64_t ldd
 }
 
 #define EACH_COLUMN(CALL)                                            \
-    const nerva_team team = NAME(muster)(threads, C * N);            \
+    const nerva_team team = nerva_team_begin(threads, C * N);            \
     _Pragma("omp parallel num_threads(team.size) if (team.size > 1)") \
     {                                                                \
         const unsigned mode = flush_subnormals();                    \
@@ -52,16 +52,16 @@ INLINE void backward(const int LOG, int64_t C, M lanes, const R *dy, int64_t ldd
         }                                                            \
         _mm_setcsr(mode);                                            \
     }                                                                \
-    NAME(dismiss)(team);
+    nerva_team_end(team);
 
-void NAME(column_softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads, nerva_matrix Y) {
+void NAME(softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads, nerva_matrix Y) {
     const R *z = Z.data;
     R *y = Y.data;
     EACH_COLUMN(if (logarithm) forward(1, C, lanes, z + n, Z.ld, y + n, Y.ld);
                 else forward(0, C, lanes, z + n, Z.ld, y + n, Y.ld))
 }
 
-void NAME(column_softmax_backward)(int64_t C, int64_t N, nerva_matrix DY, nerva_matrix Y, int logarithm, int threads,
+void NAME(softmax_backward)(int64_t C, int64_t N, nerva_matrix DY, nerva_matrix Y, int logarithm, int threads,
                                    nerva_matrix DZ) {
     const R *dy = DY.data, *y = Y.data;
     R *dz = DZ.data;

@@ -1,4 +1,4 @@
-"""The kernels of batch normalization against NumPy's float64 and finite differences."""
+"""The kernels of batch normalization, against NumPy's float64 and finite differences."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
 
-from .reference import (
+from ..reference import (
     Call,
     Frame,
     activate,
@@ -29,6 +29,11 @@ def vectors(rng, K, dtype):
     return [Frame(part, dtype, 3) for part in parts]
 
 
+def statistics(vectors):
+    """The statistics among the `vectors`, by name."""
+    return dict(zip(("mean", "inverse", "running_mean", "running_variance"), vectors[2:], strict=True))
+
+
 @given(
     size=st.tuples(st.integers(0, 35), st.integers(2, 140)),
     frames=st.tuples(FRAMES, FRAMES),
@@ -42,7 +47,7 @@ def test_forward(instruction_set, dtype, size, frames, shift, name):
     gamma, beta, _, _, running_mean, running_variance = (frame.before[3 : 3 + K].astype(np.float64) for frame in own)
     exact = X.array.astype(np.float64)
     arrays = [frame.array for frame in own]
-    batch_norm(X.array, *arrays[:2], EPSILON, MOMENTUM, ACTIVATIONS[name], 0.0, out.array, *arrays[2:])
+    batch_norm(X.array, *arrays[:2], EPSILON, MOMENTUM, ACTIVATIONS[name], 0.0, out.array, **statistics(arrays))
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == np.float32 else {"rtol": 1e-11, "atol": 1e-11}
     np.testing.assert_allclose(out.array, activate(name, normalized(exact, gamma, beta)), **tolerance)
     np.testing.assert_allclose(arrays[2], exact.mean(1), **tolerance)
@@ -54,7 +59,16 @@ def test_forward(instruction_set, dtype, size, frames, shift, name):
         frame.assert_intact_outside()
     X.assert_unchanged("X")
     kept = [array.copy() for array in arrays[4:]]
-    batch_norm(X.array, *arrays[:2], EPSILON, MOMENTUM, ACTIVATIONS[name], 0.0, out.array, None, None, *arrays[4:])
+    batch_norm(
+        X.array,
+        *arrays[:2],
+        EPSILON,
+        MOMENTUM,
+        ACTIVATIONS[name],
+        0.0,
+        out.array,
+        **statistics([*arrays[:2], None, None, *arrays[4:]]),
+    )
     wanted = activate(name, normalized(exact, gamma, beta, *(array.astype(np.float64) for array in kept)))
     np.testing.assert_allclose(out.array, wanted, **tolerance)
     for array, before in zip(arrays[4:], kept, strict=True):
@@ -68,7 +82,7 @@ def test_a_row_may_start_anywhere_and_have_any_mean(instruction_set, dtype, rng,
     X[::3, 0] = first
     exact, out = X.astype(np.float64), np.empty_like(X)
     own = [frame.array for frame in vectors(rng, 20, dtype)]
-    batch_norm(X, *own[:2], EPSILON, MOMENTUM, 0, 0.0, out, *own[2:])
+    batch_norm(X, *own[:2], EPSILON, MOMENTUM, 0, 0.0, out, **statistics(own))
     np.testing.assert_allclose(own[3], 1 / np.sqrt(exact.var(1) + EPSILON), rtol=100 * np.finfo(dtype).eps)
     np.testing.assert_allclose(own[2], exact.mean(1), rtol=100 * np.finfo(dtype).eps, atol=1e-6)
 
@@ -77,7 +91,7 @@ def test_constant_rows_and_nan(instruction_set, dtype, rng):
     X = np.full((17, 50), 3.7, dtype)
     X[4, 7] = np.nan
     out, own = np.empty_like(X), [frame.array for frame in vectors(rng, 17, dtype)]
-    batch_norm(X, *own[:2], EPSILON, MOMENTUM, 0, 0.0, out, *own[2:])
+    batch_norm(X, *own[:2], EPSILON, MOMENTUM, 0, 0.0, out, **statistics(own))
     assert np.isnan(out[4]).all()
     np.testing.assert_allclose(np.delete(out, 4, 0), np.repeat(np.delete(own[1], 4)[:, None], 50, 1), rtol=1e-6)
 
@@ -90,10 +104,10 @@ def test_backward_by_the_formulas_and_by_differences(instruction_set, rng, size,
     X, DY, Y = rng.standard_normal(size), rng.standard_normal(size), np.empty(size)
     own = [frame.array for frame in vectors(rng, K, np.float64)]
     gamma, beta, mean, inverse = own[:4]
-    batch_norm(X, gamma, beta, EPSILON, MOMENTUM, code, 0.0, Y, *own[2:])
+    batch_norm(X, gamma, beta, EPSILON, MOMENTUM, code, 0.0, Y, **statistics(own))
     given, DX, Dgamma, Dbeta = DY.copy(), np.full(size, np.nan), np.empty(K), np.empty(K)
     DX = given if in_place else DX
-    batch_norm_backward(given, Y, X, gamma, mean, inverse, code, 0.0, DX, Dgamma, Dbeta)
+    batch_norm_backward(given, Y, X, gamma, mean, inverse, code, 0.0, DX=DX, Dgamma=Dgamma, Dbeta=Dbeta)
     D, normal = DY * activation_slope(name, Y), (X - mean[:, None]) * inverse[:, None]
     np.testing.assert_allclose(Dbeta, D.sum(1), atol=1e-12)
     np.testing.assert_allclose(Dgamma, (D * normal).sum(1), atol=1e-11)
@@ -109,7 +123,7 @@ def test_backward_by_the_formulas_and_by_differences(instruction_set, rng, size,
             values[i] = before
             assert gradient[i] == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-5, abs=1e-7)
     without = np.empty(K), np.empty(K)
-    batch_norm_backward(DY, Y, X, gamma, mean, inverse, code, 0.0, None, *without)
+    batch_norm_backward(DY, Y, X, gamma, mean, inverse, code, 0.0, DX=None, Dgamma=without[0], Dbeta=without[1])
     assert_same_bits(without[0], Dgamma)
     assert_same_bits(without[1], Dbeta)
 
@@ -121,8 +135,8 @@ def test_the_same_bits_on_any_threads(instruction_set, dtype, rng):
         mkl.set_num_threads(threads)
         own, Y, DX = [array.copy() for array in start], np.empty_like(X), np.empty_like(X)
         Dgamma, Dbeta = np.empty(203, dtype), np.empty(203, dtype)
-        batch_norm(X, *own[:2], EPSILON, MOMENTUM, 1, 0.0, Y, *own[2:])
-        batch_norm_backward(DY, Y, X, own[0], own[2], own[3], 1, 0.0, DX, Dgamma, Dbeta)
+        batch_norm(X, *own[:2], EPSILON, MOMENTUM, 1, 0.0, Y, **statistics(own))
+        batch_norm_backward(DY, Y, X, own[0], own[2], own[3], 1, 0.0, DX=DX, Dgamma=Dgamma, Dbeta=Dbeta)
         results.append([*own, Y, DX, Dgamma, Dbeta])
     for result in results[1:]:
         for array, first in zip(result, results[0], strict=True):

@@ -1,14 +1,13 @@
-"""Softmax and its cross-entropy against SciPy in float64, finite differences, and logits of any size."""
+"""Softmax cross-entropy against SciPy in float64, finite differences, and logits of any size."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special
 
 from nerva._kernels import losses, mkl
 
-from .reference import (
+from ..reference import (
     Call,
     Frame,
     assert_refuses_wrong_arrays,
@@ -52,19 +51,6 @@ def test_cross_entropy(instruction_set, dtype, size, frames, scale, in_place):
     DZ.assert_intact_outside("DZ")
     if not in_place:
         Z.assert_unchanged("Z")
-
-
-@given(size=SIZES, frames=st.tuples(FRAMES, FRAMES), scale=SCALES, in_place=st.booleans())
-def test_softmax(instruction_set, dtype, size, frames, scale, in_place):
-    Z = Frame(np.random.default_rng(size).standard_normal(size) * scale, dtype, *frames[0])
-    P = Z if in_place else Frame(np.full(size, np.nan), dtype, *frames[1])
-    wanted, bound = special.softmax(Z.array.astype(np.float64), axis=0), bounds(dtype, Z.array)[1]
-    losses.softmax(Z.array, P.array)
-    assert_within(P.array, wanted, bound)
-    np.testing.assert_allclose(P.array.sum(0, dtype=np.float64), 1, rtol=4 * size[0] * np.finfo(dtype).eps)
-    P.assert_intact_outside()
-    if not in_place:
-        Z.assert_unchanged()
 
 
 def test_the_gradient_is_the_slope_of_the_loss(instruction_set, rng):
@@ -132,23 +118,18 @@ def test_the_bits_do_not_depend_on_threads(dtype, rng):
 def test_subnormals_live_outside(instruction_set, dtype):
     tiny = np.full((4, 20), np.finfo(dtype).smallest_subnormal, dtype)
     run(tiny, np.zeros(20, np.int64))
-    losses.softmax(tiny, np.empty_like(tiny))
     assert subnormals_are_live()
 
 
 # ---- refusals
-def right_calls(dtype):
+def right_call(dtype):
     Z = np.ones((3, 5), dtype)
     entropy = {"Z": Z, "labels": np.array([0, 1, 2, 0, 1]), "DZ": Z + 1, "per_sample": np.full(5, 7.0)}
-    return {
-        "cross-entropy": Call(losses.softmax_cross_entropy, entropy, ("DZ", "per_sample")),
-        "softmax": Call(losses.softmax, {"Z": Z, "out": Z + 1}, ("out",)),
-    }
+    return Call(losses.softmax_cross_entropy, entropy, ("DZ", "per_sample"))
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "softmax"])
-def test_wrong_arrays_are_refused(dtype, name):
-    call = right_calls(dtype)[name]
+def test_wrong_arrays_are_refused(dtype):
+    call = right_call(dtype)
     call()
     assert_refuses_wrong_arrays(call)
 
@@ -156,7 +137,7 @@ def test_wrong_arrays_are_refused(dtype, name):
 @pytest.mark.parametrize("bad", [-1, 3, 2**62, -(2**63)])
 @pytest.mark.parametrize("at", [0, 4])
 def test_labels_out_of_range_are_refused_and_nothing_is_written(dtype, bad, at):
-    call = right_calls(dtype)["cross-entropy"]
+    call = right_call(dtype)
     labels = call.arguments["labels"].copy()
     labels[at] = bad
     with pytest.raises(ValueError, match=rf"labels\[{at}\] is {bad}"):
@@ -170,15 +151,11 @@ def test_no_class_and_no_sample_are_refused(shape):
     Z, labels = np.ones(shape, np.float32), np.zeros(shape[1], np.int64)
     with pytest.raises(ValueError, match="Z has shape"):
         run(Z, labels)
-    if not shape[0]:
-        with pytest.raises(ValueError, match="Z has shape"):
-            losses.softmax(Z, Z)
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "softmax"])
-def test_an_output_partly_on_the_logits_is_refused(name):
-    """It may be Z; in any other place on Z it would write what is yet to be read."""
-    block, call = np.ones(40, np.float32), right_calls(np.dtype(np.float32))[name]
-    with pytest.raises(ValueError, match=f"{call.outputs[0]} overlaps Z"):
-        call(**{"Z": block[:15].reshape(3, 5), call.outputs[0]: block[2:17].reshape(3, 5)})
+def test_an_output_partly_on_the_logits_is_refused():
+    """DZ may be Z; anywhere else on Z it would overwrite what is yet to be read."""
+    block, call = np.ones(40, np.float32), right_call(np.dtype(np.float32))
+    with pytest.raises(ValueError, match="DZ overlaps Z"):
+        call(Z=block[:15].reshape(3, 5), DZ=block[2:17].reshape(3, 5))
     assert (block == 1).all()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .reference import Problem
+from ..reference import Problem
 from .test_products import assert_sddmm, assert_spmm, assert_spmm_t
 
 # Widths beside a multiple of the block and far from one; more rows than take turns at a block.

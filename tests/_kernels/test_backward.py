@@ -1,4 +1,4 @@
-"""The fused way back through a sparse layer: bit for bit what its parts give one after another."""
+"""The fused backward pass of a sparse layer: bit for bit the same as its parts one after another."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def batch(rng, rows, columns, dtype):
 
 
 class Layer:
-    """Everything the way back needs, twice the same for the same seed."""
+    """All arrays of a backward pass, the same for the same seed."""
 
     def __init__(self, K, D, N, count, dtype, seed):
         rng = np.random.default_rng(seed)
@@ -69,16 +69,16 @@ class Layer:
             alpha,
             self.DZ,
             self.DX if input_gradient else None,
-            self.gradient if gradient else None,
-            self.Db,
-            update,
-            self.velocity,
-            self.bias,
-            self.bias_velocity,
-            delta,
-            None if below is None else (below, 0.5, self.below_Db),
-            self.second,
+            gradient=self.gradient if gradient else None,
+            Db=self.Db,
+            update=update,
+            velocity=self.velocity,
+            second=self.second,
+            bias=self.bias,
+            bias_velocity=self.bias_velocity,
             bias_second=self.bias_second,
+            delta=delta,
+            below=None if below is None else (below, 0.5, self.below_Db),
         )
 
     def results(self, update):
@@ -123,7 +123,7 @@ def test_fused_equals_the_parts(instruction_set, dtype, rule, K, D, N, density, 
     seed=st.integers(0, 99),
 )
 @pytest.mark.parametrize("rule", ["sgd", "momentum", "adam"])
-def test_on_through_the_layer_below(instruction_set, dtype, rule, K, D, N, density, name, delta, threads, seed):
+def test_with_the_activation_below(instruction_set, dtype, rule, K, D, N, density, name, delta, threads, seed):
     mkl.set_num_threads(threads)
     update, below = UPDATES[rule], ACTIVATIONS[name]
     apart, joined = (Layer(K, D, N, round(density * K * D), dtype, seed) for _ in range(2))
@@ -135,8 +135,8 @@ def test_on_through_the_layer_below(instruction_set, dtype, rule, K, D, N, densi
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("heavy", [False, True])
 @pytest.mark.parametrize("N", [100, 300])
-def test_on_through_the_layer_below_in_shares(instruction_set, dtype, N, heavy, threads):
-    """One heavy column is a heavy row of the transpose, which is shared by batch: the activation comes after."""
+def test_with_the_activation_below_in_shares(instruction_set, dtype, N, heavy, threads):
+    """A heavy column is a heavy row of the transpose, whose product shares the batch: the activation comes after it."""
     update, below = Update("nesterov", 0.1, 0.9), ACTIVATIONS["relu"]
     alone, team = (Layer(900, 200, N, 9000, dtype, 7) for _ in range(2))
     if heavy:
@@ -153,7 +153,7 @@ def test_on_through_the_layer_below_in_shares(instruction_set, dtype, N, heavy, 
     assert_equal(team.results(update), alone.results(update))
 
 
-def test_what_goes_through_below_is_checked(dtype):
+def test_the_layer_below_is_checked(dtype):
     layer = Layer(30, 20, 50, 200, dtype, 3)
     layer.below_Db = layer.below_Db[:-1].copy()
     with pytest.raises(ValueError, match="the Db of below"):
@@ -188,7 +188,7 @@ def test_a_batch_that_fits_needs_no_gradient_array(instruction_set, dtype):
     np.testing.assert_array_equal(wider.W.values, before)
 
 
-def test_the_input_gradient_is_left_alone_where_nobody_wants_it(dtype):
+def test_the_input_gradient_is_not_written_where_it_is_not_needed(dtype):
     layer = Layer(30, 20, 50, 200, dtype, 3)
     before = layer.DX.copy()
     layer.fused(ACTIVATIONS["relu"], 0.0, None, input_gradient=False)
