@@ -169,7 +169,7 @@ def test_signatures_show_the_settings(method, given, fraction, defaults):
 
 @pytest.mark.parametrize(("method", "given", "fraction", "defaults"), SETTINGS)
 def test_an_unknown_setting_is_named(method, given, fraction, defaults):
-    for name in ["evry", "when", *(["fraction", "decay"] if method in FIXED else [])]:
+    for name in ["period", "when", *(["fraction", "decay"] if method in FIXED else [])]:
         with pytest.raises(TypeError, match=f"'{name}'"):
             method(*given, **{name: 0.5})
     with pytest.raises(ValueError, match="unit is 'day'"):

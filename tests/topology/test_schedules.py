@@ -46,8 +46,8 @@ def test_settings_are_overridden_by_name():
     when = nerva.When(every=7)
     assert when.override({}) == when
     assert when.override({"end": 0.5}, decay="linear") == nerva.When(every=7, end=0.5, decay="linear")
-    with pytest.raises(TypeError, match=r"'evry'; updates are set by every, unit, start, end, fraction, decay"):
-        when.override({"evry": 3})
+    with pytest.raises(TypeError, match=r"'period'; updates are set by every, unit, start, end, fraction, decay"):
+        when.override({"period": 3})
     with pytest.raises(TypeError, match=r"'decay'; updates are set by every, unit, start, end, fraction"):
         when.override({"decay": "linear"}, decay="constant")
 
