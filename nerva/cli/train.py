@@ -72,7 +72,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
 def _fit(
     model: Sequential, data: Dataset, loss: Loss, options: Namespace, report: Report, metrics: Metrics | None
 ) -> Profile | None:
-    """Train the network and show the result, also of a training that was interrupted; return the profile, if any."""
+    """Train the network and show the result, also of an interrupted training run; return the profile, if any."""
     patience, timing = DeferredInterrupt(), profile() if options.timer else contextlib.nullcontext()
     try:
         with handling(patience.hold), timing as timer, report, warnings.catch_warnings():
