@@ -25,7 +25,7 @@ FLOORS = [
     ["layers"],
     ["training"],
     ["callbacks", "models"],
-    ["experiments", "inspection", "interop", "saving"],
+    ["inspection", "interop", "saving"],
     ["cli"],
     ["__init__", "__main__"],
 ]
@@ -42,6 +42,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "config cost_model",
         "cost_files measurement",
         "calibration",
+        "choice",
     ],
     "callbacks": [
         "interruption json_lines",
@@ -100,7 +101,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "training": [
         "history profiling trainable",
-        "samples state",
+        "layers_state samples",
         "batches",
         "evaluation",
         "step",

@@ -12,7 +12,7 @@ from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array
 from nerva._kernels.rewiring import rewire
 from nerva.activations import Activation
-from nerva.backends.calibration import ChoiceCache
+from nerva.backends.choice import ChoiceCache
 from nerva.backends.cost_model import BackendChoice, BackendSetting
 from nerva.initializers import Fan, Initializer
 from nerva.layers.affine import Affine, Backward

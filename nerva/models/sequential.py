@@ -83,7 +83,7 @@ class Sequential:
         learning = [i for i, layer in enumerate(self.layers) if layer.parameters()]
         self._first = learning[0] if learning else len(self.layers)
         self.rng = as_generator(rng)
-        self.loss: Loss = SoftmaxCrossEntropy()  # of the last training: predictions depend on it
+        self.loss: Loss = SoftmaxCrossEntropy()  # of the last `fit`: predictions depend on it
         self.inputs = Buffer(self.in_features, self.dtype)  # for predictions, which then allocate nothing
         self._lock = threading.RLock()
 

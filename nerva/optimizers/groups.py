@@ -57,7 +57,7 @@ class Groups(Optimizer):
         return tuple(member for optimizer in own for member in optimizer.members)
 
     def at(self, rate: float) -> Step:
-        """Return the step at a learning rate, which a layer may take while its gradient is still in registers."""
+        """Return the update for a learning rate; a layer may apply it within its backward pass."""
         steps = [(selector, optimizer.at(rate * scale)) for selector, optimizer, scale in self.groups]
         return _GroupStep(steps, self.rest.at(rate))
 

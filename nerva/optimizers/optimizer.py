@@ -59,7 +59,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def at(self, rate: float) -> Step:
-        """Return the step at a learning rate, which a layer may take while its gradient is still in registers."""
+        """Return the update for a learning rate; a layer may apply it within its backward pass."""
 
     def step(self, parameters: Iterable[Parameter], rate: float) -> None:
         """Take one step at a learning rate on every parameter, from its gradient."""

@@ -78,7 +78,7 @@ def evaluate(
     X : samples (n, features), as of `fit`
     y : targets, as the loss takes them: labels (n,) or rows (n, outputs)
     batch_size : samples in a batch; it changes speed and memory, and the result within rounding
-    loss : None is the model's own, that of its last training
+    loss : None is the model's own, that of the last `fit`
     sample_weight : (n,) weights of the samples in the mean loss; the accuracy is not weighted
 
     Raises TypeError or ValueError, which names the argument that is wrong.

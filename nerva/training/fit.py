@@ -50,7 +50,7 @@ def fit(
     batch_size : samples in a step; the last batch of an epoch holds the remaining ones
     optimizer : a nerva.Optimizer; None is Nesterov(0.9)
     schedule : the learning rate, or a callable epoch -> rate (see nerva.schedules)
-    loss : None is the model's own: that of its last training, SoftmaxCrossEntropy() before any
+    loss : None is the model's own: that of the last `fit`, SoftmaxCrossEntropy() before any
     sample_weight : (n,) weights of the samples in the loss
     rng : generator or seed, of the order of samples, augmentation and topology; None is the model's own generator
     shuffle : whether every epoch has a new random order; False keeps the order of X

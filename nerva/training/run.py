@@ -16,8 +16,8 @@ from nerva.topology import Topology, TopologyUpdater
 from nerva.training.batches import Batches
 from nerva.training.evaluation import Evaluator
 from nerva.training.history import Callback, EpochRecord, History, StopTraining
+from nerva.training.layers_state import check_layers, layers_state, restore_layers
 from nerva.training.profiling import timed
-from nerva.training.state import check_layers, layers_state, restore_layers
 from nerva.training.step import check_batch_size, check_optimizer, train_batch
 from nerva.training.trainable import Trainable
 from nerva.validation import check_integer, check_not_negative

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nerva.backends import calibration
+from nerva.backends.choice import choose_backends
 from nerva.backends.cost_model import (
     BATCHES,
     DENSITIES,
@@ -120,7 +121,7 @@ def test_when_it_is_measured_at_all(K, D, nnz, N, wanted, monkeypatch):
     asked = []
     monkeypatch.setattr(calibration, "costs", lambda dtype: asked.append(dtype) or FAST_MKL)
     assert is_open(K, D, nnz, N) == wanted
-    assert calibration.choose_backends("auto", K, D, nnz, N, FLOAT) == FIXED["mkl" if wanted else "native"]
+    assert choose_backends("auto", K, D, nnz, N, FLOAT) == FIXED["mkl" if wanted else "native"]
     for backend in ("native", "mkl", "dense"):
-        assert calibration.choose_backends(backend, K, D, nnz, N, FLOAT) == FIXED[backend]
+        assert choose_backends(backend, K, D, nnz, N, FLOAT) == FIXED[backend]
     assert asked == [FLOAT] * wanted

@@ -10,6 +10,7 @@ import pytest
 import nerva
 from nerva._kernels import mkl
 from nerva.backends import calibration
+from nerva.backends import choice as backend_choice
 from nerva.backends.cost_model import BATCHES, CANDIDATES, DENSITIES, FIXED, FORWARD, INPUT, WEIGHT, BackendChoice
 from nerva.layers import sparse
 
@@ -58,7 +59,7 @@ def test_auto_is_right_whatever_is_chosen(forward, by_input, by_weight, dtype, a
 def test_the_products_are_of_the_backends_chosen(monkeypatch):
     """And the backward pass is one kernel where all of it is native."""
     called, choice = [], BackendChoice("mkl", ("dense", "dense"), "native")
-    monkeypatch.setattr(calibration, "choose_backends", lambda *_: choice)
+    monkeypatch.setattr(backend_choice, "choose_backends", lambda *_: choice)
 
     def record(name, real):
         def call(*arguments, **keywords):
@@ -86,9 +87,9 @@ def test_the_products_are_of_the_backends_chosen(monkeypatch):
 def test_the_choice_is_made_once_for_a_batch_and_threads(always_open, monkeypatch):
     always_open(FAST_MKL)
     asked = []
-    real = calibration.choose_backends
+    real = backend_choice.choose_backends
     monkeypatch.setattr(
-        calibration, "choose_backends", lambda *arguments: asked.append(arguments[4]) or real(*arguments)
+        backend_choice, "choose_backends", lambda *arguments: asked.append(arguments[4]) or real(*arguments)
     )
     layer = nerva.SparseLinear(23, 17, density=0.4)
     for N in (5, 5, 6, 5, 6):

@@ -2,7 +2,7 @@
 #include "blocks.h"
 #include "parallel.h"
 #include "shares.h"
-#include "updates.h"
+#include "update_rules.h"
 
 /* Vectors of a row of DY that stay in registers while rows of X are read. */
 #ifdef NERVA_AVX512

@@ -1,6 +1,6 @@
 /* Optimizer steps on flat vectors of weights. */
 #include "parallel.h"
-#include "updates.h"
+#include "update_rules.h"
 
 void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
                   void *second, void *weights) {

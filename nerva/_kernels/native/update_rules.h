@@ -1,6 +1,6 @@
 /* One optimizer step on a SIMD vector of weights. */
-#ifndef NERVA_UPDATES_H
-#define NERVA_UPDATES_H
+#ifndef NERVA_UPDATE_RULES_H
+#define NERVA_UPDATE_RULES_H
 
 #include "simd.h"
 #include "table.h"
