@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nerva.backends import calibration
+from nerva.backends import choice
 from nerva.backends.choice import choose_backends
 from nerva.backends.cost_model import (
     BATCHES,
@@ -119,7 +119,7 @@ def test_a_block_beyond_two_gib_is_never_chosen():
 )
 def test_when_it_is_measured_at_all(K, D, nnz, N, wanted, monkeypatch):
     asked = []
-    monkeypatch.setattr(calibration, "costs", lambda dtype: asked.append(dtype) or FAST_MKL)
+    monkeypatch.setattr(choice, "costs", lambda dtype: asked.append(dtype) or FAST_MKL)
     assert is_open(K, D, nnz, N) == wanted
     assert choose_backends("auto", K, D, nnz, N, FLOAT) == FIXED["mkl" if wanted else "native"]
     for backend in ("native", "mkl", "dense"):

@@ -9,7 +9,6 @@ import pytest
 
 import nerva
 from nerva._kernels import mkl
-from nerva.backends import calibration
 from nerva.backends import choice as backend_choice
 from nerva.backends.cost_model import BATCHES, CANDIDATES, DENSITIES, FIXED, FORWARD, INPUT, WEIGHT, BackendChoice
 from nerva.layers import sparse
@@ -29,8 +28,8 @@ def mixed(forward, by_input, by_weight):
 @pytest.fixture
 def always_open(monkeypatch):
     """Let the smallest layer ask for costs, which are given by calling this."""
-    monkeypatch.setattr(calibration, "is_open", lambda K, D, nnz, N: nnz * N > 0)
-    return lambda costs: monkeypatch.setattr(calibration, "costs", lambda dtype: costs)
+    monkeypatch.setattr(backend_choice, "is_open", lambda K, D, nnz, N: nnz * N > 0)
+    return lambda costs: monkeypatch.setattr(backend_choice, "costs", lambda dtype: costs)
 
 
 @pytest.mark.parametrize("by_weight", CANDIDATES[WEIGHT])
