@@ -27,7 +27,8 @@ from nerva.backends.config import config, package_version, show_config
 from nerva.datasets import Augment
 from nerva.inspection import plots
 from nerva.inspection.gradients import GradientReport, check_gradients
-from nerva.interop.torch import from_torch, to_torch
+from nerva.interop.from_torch import from_torch
+from nerva.interop.to_torch import to_torch
 from nerva.layers import Activation, BatchNorm, Dropout, Linear, SparseLinear
 from nerva.losses import (
     CrossEntropy,
@@ -42,7 +43,7 @@ from nerva.models.compaction import DeadNeurons, dead_neurons
 from nerva.models.mlp import MLP
 from nerva.models.pruning import pruned
 from nerva.models.sequential import Sequential
-from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, RMSprop
+from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, Optimizer, RMSprop
 from nerva.parameters import Parameter
 from nerva.saving.weights import load_weights, save_weights
 from nerva.schedules import (
@@ -121,6 +122,7 @@ __all__ = [
     "NegativeLogLikelihood",
     "Nesterov",
     "OneCycle",
+    "Optimizer",
     "Parameter",
     "Profile",
     "RMSprop",

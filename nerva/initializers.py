@@ -1,13 +1,13 @@
-"""First values of the weights.
+"""Initial values of the weights.
 
-An initializer is any callable `(rng, fan_in, fan_out, count, dtype) -> values (count,)`. The fans are those of the
-dense layer, D and K, whatever the density: `count` weights of them exist. Or, with fan="live", the weights there are
-for an output and for an input on average, count / K and count / D.
+An initializer is any callable `(rng, fan_in, fan_out, count, dtype) -> values (count,)`. With fan="dense" it gets the
+fans of the dense layer, D and K, whatever the density of the `count` weights; with fan="live" the weights of a neuron
+on average: count / K of an output neuron, count / D of an input.
 """
 
 from collections.abc import Callable
 from math import sqrt
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,10 +15,14 @@ from nerva._kernels.memory import Array
 from nerva.validation import check_choice
 
 Initializer = Callable[[np.random.Generator, float, float, int, np.dtype[Any]], Array]
-FANS = ("dense", "live")
+Fan = Literal["dense", "live"]
+FANS: tuple[str, ...] = get_args(Fan)
 
 
 def _uniform(rng: np.random.Generator, bound: float, count: int, dtype: np.dtype[Any]) -> Array:
+    """Draw from U(-bound, bound)."""
+    # Drawn in the wanted dtype and scaled in place: other operations, or another order, would round otherwise, and a
+    # seed would no longer give the same weights.
     values = rng.random(count, dtype=dtype.type)
     values *= 2 * bound
     values -= bound
@@ -26,6 +30,7 @@ def _uniform(rng: np.random.Generator, bound: float, count: int, dtype: np.dtype
 
 
 def _normal(rng: np.random.Generator, deviation: float, count: int, dtype: np.dtype[Any]) -> Array:
+    """Draw from N(0, deviation^2)."""
     values = rng.standard_normal(count, dtype=dtype.type)
     values *= deviation
     return values
@@ -34,7 +39,10 @@ def _normal(rng: np.random.Generator, deviation: float, count: int, dtype: np.dt
 def xavier(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
     """Draw from U(-a, a), a = sqrt(6 / (fan_in + fan_out)).
 
-    X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010,
+    >>> nerva.initializers.xavier(np.random.default_rng(0), 3, 3, 4, np.dtype("float32")).dtype
+    dtype('float32')
+
+    X. Glorot & Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010,
     equation 16.
     """
     return _uniform(rng, sqrt(6.0 / (fan_in + fan_out)), count, dtype)
@@ -49,12 +57,12 @@ def he(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtyp
 
 
 def xavier_normal(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
-    """Draw from N(0, 2 / (fan_in + fan_out)). Glorot and Bengio, as `xavier`."""
+    """Draw from N(0, 2 / (fan_in + fan_out)): the variance of `xavier`."""
     return _normal(rng, sqrt(2.0 / (fan_in + fan_out)), count, dtype)
 
 
 def he_uniform(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
-    """Draw from U(-a, a), a = sqrt(6 / fan_in). He et al., as `he`."""
+    """Draw from U(-a, a), a = sqrt(6 / fan_in): the variance of `he`."""
     return _uniform(rng, sqrt(6.0 / fan_in), count, dtype)
 
 
@@ -67,7 +75,7 @@ def lecun(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, d
 
 
 def lecun_uniform(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
-    """Draw from U(-a, a), a = sqrt(3 / fan_in). LeCun et al., as `lecun`."""
+    """Draw from U(-a, a), a = sqrt(3 / fan_in): the variance of `lecun`."""
     return _uniform(rng, sqrt(3.0 / fan_in), count, dtype)
 
 
@@ -99,11 +107,16 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
-def fans(fan: str, in_features: int, out_features: int, count: int) -> tuple[float, float]:
-    """Return (fan_in, fan_out) of a layer with `count` weights, counted "dense" or "live"; none is below 1.
+def fans(fan: Fan, in_features: int, out_features: int, count: int) -> tuple[float, float]:
+    """Return (fan_in, fan_out) of a layer with `count` weights, counted "dense" or "live"; neither is below 1.
 
-    Live fans: U. Evci et al., Gradient flow in sparse neural networks and how lottery tickets win, AAAI 2022, on
-    average over a layer's neurons instead of one by one.
+    Raises ValueError for another `fan`.
+
+    >>> fans("dense", 100, 50, 500), fans("live", 100, 50, 500)
+    ((100, 50), (10.0, 5.0))
+
+    Live fans: U. Evci et al., Gradient flow in sparse neural networks and how lottery tickets win, AAAI 2022; there
+    for each neuron, here on average over a layer.
     """
     if check_choice(fan, "fan", FANS) == "dense":
         return in_features, out_features
@@ -113,10 +126,13 @@ def fans(fan: str, in_features: int, out_features: int, count: int) -> tuple[flo
 def initial_values(
     init: str | Initializer, rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]
 ) -> Array:
-    """Return `count` first values from an initializer or the name of one.
+    """Return `count` values drawn by an initializer or by the name of one.
 
-    Raises ValueError for an unknown name, or where the initializer returns another shape than (count,) or numbers
-    that are not finite.
+    Raises ValueError for an unknown name, or where the initializer returns another shape than (count,) or values that
+    are not finite; TypeError for what is neither a name nor a callable.
+
+    >>> initial_values("zeros", np.random.default_rng(0), 3, 2, 6, np.dtype("float32"))
+    array([0., 0., 0., 0., 0., 0.], dtype=float32)
     """
     if isinstance(init, str):
         if init not in INITIALIZERS:

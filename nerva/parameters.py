@@ -1,4 +1,4 @@
-"""What an optimizer sees of a layer: flat vectors of weights and gradients, and room for its own state."""
+"""Trainable parameters and their optimizer state: flat vectors of values, gradients and state."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,11 +12,20 @@ from nerva._kernels.updates import Update
 
 
 class Parameter:
-    """Trained numbers of one layer, of shape (n,), changed in place.
+    """A trainable parameter of a layer, flat, of shape (n,), and the optimizer state of its entries.
 
-    `state` holds what an optimizer keeps for each number (its momentum, say), vectors of shape (n,) too, so that
-    whoever moves weights moves their state with them. `owner` is the optimizer the state belongs to, and `steps` counts
-    those it took, where its rule depends on that.
+    Attributes
+    ----------
+    name : "weight", "bias", "gamma", "beta" or "srelu"
+    values : (n,), the memory the layer computes with, changed in place
+    state : vectors by name, such as "momentum", of shape (n,) where there is one entry for each value: those move with
+        the values in `rearrange`
+    owner : the optimizer the state belongs to; None for no one's
+    steps : steps the owner has taken, where its rule depends on that (Adam)
+
+    >>> parameter = nerva.Linear(3, 2, rng=0).parameters()[0]
+    >>> parameter.name, parameter.values.shape, parameter.nbytes
+    ('weight', (6,), 24)
     """
 
     __slots__ = ("_gradient", "name", "owner", "state", "steps", "values")
@@ -31,22 +40,24 @@ class Parameter:
 
     @property
     def gradient(self) -> Array:
-        """The gradient that the last backward pass left, zeros before; memory is taken when it is first asked for."""
+        """The gradient of the last backward pass, shape (n,), zeros before; allocated when it is first asked for."""
         if self._gradient is None:
             self._gradient = zeros(self.values.size, self.values.dtype)
         return self._gradient
 
     @property
     def nbytes(self) -> int:
-        """The bytes of values, state and, where it was ever needed, gradient."""
+        """The bytes of values, state and, once it was needed, gradient."""
         gradient = 0 if self._gradient is None else self._gradient.nbytes
         return self.values.nbytes + gradient + sum(vector.nbytes for vector in self.state.values())
 
     def rearrange(self, source: npt.NDArray[np.int64], values: Array) -> None:
-        """Take `values`, number i of which was number source[i] before, or is new where source[i] is -1.
+        """Replace the values, and let the optimizer state follow: entry i is the former entry source[i].
 
-        Every vector of state with an entry for each number moves along, and is 0 for the new ones; the gradient is 0.
+        Where source[i] is -1, entry i is new, and its state is 0. The gradient becomes 0.
         """
+        # The shapes are compared before `values` is replaced: a vector of another length is state of the whole
+        # parameter, not of its entries, and stays.
         for name, vector in self.state.items():
             if vector.shape == self.values.shape:
                 self.state[name] = moved(vector, source)
@@ -55,7 +66,7 @@ class Parameter:
             self._gradient = zeros(len(source), values.dtype)
 
     def claim(self, owner: object, *names: str) -> dict[str, Array]:
-        """Return the state of `owner`, zero vectors by these names where it is not the one that stepped last."""
+        """Return the optimizer state of `owner`; zero vectors by these names if it did not take the last step."""
         if self.owner is owner:
             for name in names:
                 if name not in self.state:
@@ -68,7 +79,7 @@ class Parameter:
 
 
 class Taken(NamedTuple):
-    """What a kernel needs for the step of one parameter: the rule, and what it keeps for each number, where it does."""
+    """The arguments of a kernel that steps one parameter: the update rule, and the moments it keeps, each (n,)."""
 
     update: Update
     velocity: Array | None
@@ -76,9 +87,14 @@ class Taken(NamedTuple):
 
 
 class Step:
-    """One step of an optimizer whose rule the kernels know, to be taken on any parameter.
+    """One step of an optimizer whose rule the kernels compute, to be taken on any parameter.
 
-    `rule` is the update, or makes it for the t-th step of a parameter, from 1 on.
+    A layer that gets a `Step` in its backward pass may update its parameters there, while gradients are in cache.
+
+    Parameters
+    ----------
+    rule : the update, or a function that returns it for the t-th step on a parameter, from 1
+    owner : the optimizer, whose state in the parameters is used
     """
 
     __slots__ = ("_made", "_names", "_owner", "_rule")
@@ -87,16 +103,17 @@ class Step:
         self._rule = rule
         self._owner = owner
         self._made: dict[int, Update] = {}
-        self._names = _kept(rule) if isinstance(rule, Update) else None
+        self._names = _state_names(rule) if isinstance(rule, Update) else None
 
     def take(self, parameter: Parameter) -> Taken:
-        """Return what the step of this parameter needs, and count it."""
+        """Return what a kernel needs for the step on this parameter, and count the step."""
         if isinstance(self._rule, Update):
             update, t = self._rule, 0
         else:
+            # Counted for each parameter: one whose weight was replaced starts again at t = 1.
             t = parameter.steps + 1 if parameter.owner is self._owner else 1
             update = self._made.get(t) or self._made.setdefault(t, self._rule(t))
-        names = _kept(update) if self._names is None else self._names
+        names = _state_names(update) if self._names is None else self._names
         if not names:
             return Taken(update, None, None)
         state = parameter.claim(self._owner, *names)
@@ -104,11 +121,11 @@ class Step:
         return Taken(update, state.get("momentum"), state.get("square"))
 
     def __call__(self, parameter: Parameter) -> None:
-        """Take the step from the parameter's gradient."""
+        """Take the step with the parameter's gradient."""
         update, velocity, second = self.take(parameter)
         update(parameter.gradient, velocity, parameter.values, second)
 
 
-def _kept(update: Update) -> tuple[str, ...]:
-    """The names of what an update keeps for each number."""
+def _state_names(update: Update) -> tuple[str, ...]:
+    """The names of the moments an update keeps for each entry."""
     return ("momentum",) * update.has_velocity + ("square",) * update.has_second

@@ -1,14 +1,23 @@
-"""Learning rates over time.
+"""Learning-rate schedules.
 
-A schedule is any callable `epoch -> rate`. `epoch` counts the passes over the training data so far and moves with every
-batch: 2.5 in the middle of the third pass. One with a method `observe(loss)` is told the loss after every epoch.
+A schedule is any callable `epoch -> rate`. `fit` calls it before every batch; `epoch` is a fraction, 2.5 in the middle
+of the third epoch. Optional methods: `observe(loss)`, called after every epoch; `state()` and `restore(state)`, which
+save and restore what the schedule remembers.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import cos, exp, floor, inf, isfinite, pi
+from math import cos, exp, floor, inf, pi
+from typing import Any
 
-from nerva.validation import check_integer, check_not_negative, check_positive
+from nerva.validation import (
+    check_ascending,
+    check_below_one,
+    check_integer,
+    check_not_negative,
+    check_positive,
+    check_proper_fraction,
+)
 
 Schedule = Callable[[float], float]
 
@@ -32,10 +41,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class MultiStep:
-    """rate x gamma^m, where m of the milestones (in epochs) have been reached.
+    """rate gamma^m where m of the `milestones` (epochs, ascending) have been reached, as torch's MultiStepLR.
 
-    >>> MultiStep(0.1, milestones=(50, 75), gamma=0.1)(50.0)
-    0.010000000000000002
+    >>> MultiStep(1.0, milestones=(50, 75), gamma=0.5)(80.0)
+    0.25
     """
 
     rate: float
@@ -45,13 +54,7 @@ class MultiStep:
     def __post_init__(self) -> None:
         check_not_negative(self.rate, "rate")
         check_not_negative(self.gamma, "gamma")
-        try:
-            ascending = all(isfinite(m) and m >= 0 for m in self.milestones)
-            ascending = ascending and list(self.milestones) == sorted(self.milestones)
-        except TypeError:
-            raise TypeError(f"milestones is {self.milestones!r}; it must be a sequence of numbers") from None
-        if not ascending:
-            raise ValueError(f"milestones is {list(self.milestones)}; they must ascend from 0")
+        check_ascending(self.milestones, "milestones")
 
     def __call__(self, epoch: float) -> float:
         return self.rate * self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
@@ -59,9 +62,7 @@ class MultiStep:
 
 @dataclass(frozen=True)
 class TimeBased:
-    """rate / (1 + decay epoch).
-
-    The original Nerva multiplies by this factor anew every epoch, so that its rate falls much faster.
+    """rate / (1 + decay epoch). The original Nerva multiplies by this factor anew in every epoch, and falls faster.
 
     >>> TimeBased(0.1, decay=0.5)(2.0)
     0.05
@@ -80,7 +81,7 @@ class TimeBased:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """rate x drop^floor(epoch / every).
+    """rate drop^floor(epoch / every), `every` in epochs, as torch's StepLR.
 
     >>> StepDecay(0.1, drop=0.5, every=10)(25.0)
     0.025
@@ -101,10 +102,10 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Exponential:
-    """rate x exp(-decay epoch).
+    """rate exp(-decay epoch), as torch's ExponentialLR with gamma = exp(-decay), but moving with every batch.
 
-    >>> Exponential(0.1, decay=0.0)(3.0)
-    0.1
+    >>> round(Exponential(0.1, decay=0.5)(2.0), 6)
+    0.036788
     """
 
     rate: float
@@ -120,10 +121,10 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Cosine:
-    """least + (rate - least) (1 + cos(pi t / period)) / 2 in the t-th epoch of a period.
+    """Cosine annealing: least + (rate - least) (1 + cos(pi t / period)) / 2, t epochs into a period.
 
-    Without `growth` there is one period, and `least` afterwards. With it, a new period begins after each, `growth`
-    times as long as the one before: warm restarts.
+    Without `growth` there is one period, and the rate is `least` afterwards. With it there are warm restarts: a new
+    period begins after each, `growth` times as long as the one before.
 
     I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017, equation 5.
 
@@ -157,7 +158,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Another schedule, its rate multiplied by a factor that rises linearly from `start` to 1 in the first `epochs`.
+    """Another schedule, times a factor that rises linearly from `start` to 1 over the first `epochs`.
 
     P. Goyal et al., Accurate, large minibatch SGD: training ImageNet in 1 hour, 2017, section 2.2.
 
@@ -179,15 +180,24 @@ class WarmUp:
         return rate * (self.start + (1.0 - self.start) * min(1.0, epoch / self.epochs))
 
     def observe(self, loss: float) -> None:
-        """Hand an epoch's loss on to the schedule, where that wants it."""
+        """Pass the loss of an epoch on to the schedule."""
         tell(self.schedule, loss)
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what the schedule remembers."""
+        return schedule_state(self.schedule)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Give the schedule back what it remembered."""
+        restore_schedule(self.schedule, state)
 
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Up from rate / start to rate in the first `rise` of all epochs, and down to rate / end in the rest, by cosines.
+    """From rate / start up to rate in the first `rise` of all epochs, and down to rate / end in the others, by cosines.
 
-    L. N. Smith and N. Topin, Super-convergence: very fast training of neural networks using large learning rates, 2019.
+    As torch's OneCycleLR. L. N. Smith and N. Topin, Super-convergence: very fast training of neural networks using
+    large learning rates, 2019.
 
     >>> round(OneCycle(1.0, epochs=10, start=25.0)(0.0), 9)
     0.04
@@ -201,28 +211,28 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         check_not_negative(self.rate, "rate")
-        check_positive(self.epochs, "epochs")
-        check_positive(self.start, "start")
-        check_positive(self.end, "end")
-        if not 0.0 < check_not_negative(self.rise, "rise") < 1.0:
-            raise ValueError(f"rise is {self.rise}; it must be above 0 and below 1")
+        for name in ("epochs", "start", "end"):
+            check_positive(getattr(self, name), name)
+        check_proper_fraction(self.rise, "rise")
 
     def __call__(self, epoch: float) -> float:
         top = self.rise * self.epochs
         if epoch < top:
-            return _between(self.rate / self.start, self.rate, epoch / top)
-        return _between(self.rate, self.rate / self.end, min(1.0, (epoch - top) / (self.epochs - top)))
+            return _half_cosine(self.rate / self.start, self.rate, epoch / top)
+        return _half_cosine(self.rate, self.rate / self.end, min(1.0, (epoch - top) / (self.epochs - top)))
 
 
 class ReduceOnPlateau:
-    """rate, multiplied by `factor` whenever the loss has not fallen for more than `patience` epochs.
+    """`rate`, times `factor` whenever the loss has not improved for more than `patience` epochs, down to `least`.
 
-    It has fallen where it is below (1 - threshold) times the least so far. `fit` tells it the loss after every epoch:
-    of the validation data, or of training where there are none. After a reduction the epochs of `cooldown` do not
-    count. As torch.optim.lr_scheduler.ReduceLROnPlateau. One object is for one training; make a new one for the next.
+    An improvement is a loss below (1 - threshold) times the lowest so far: of the validation data, or of training
+    without any. The `cooldown` epochs after a reduction do not count. As torch's ReduceLROnPlateau; for one run only.
 
-    >>> ReduceOnPlateau(0.1)(5.0)
-    0.1
+    >>> schedule = ReduceOnPlateau(0.5, factor=0.5, patience=1)
+    >>> for loss in (3.0, 2.0, 2.0, 2.0):
+    ...     schedule.observe(loss)
+    >>> schedule(4.0)
+    0.25
     """
 
     def __init__(
@@ -235,22 +245,17 @@ class ReduceOnPlateau:
         cooldown: int = 0,
         least: float = 0.0,
     ) -> None:
-        self.rate = check_not_negative(rate, "rate")
-        self.factor, self.threshold = check_not_negative(factor, "factor"), check_not_negative(threshold, "threshold")
-        self.patience, self.cooldown = (
-            check_integer(patience, "patience", least=0),
-            check_integer(cooldown, "cooldown", least=0),
-        )
-        self.least = check_not_negative(least, "least")
-        if self.factor >= 1.0:
-            raise ValueError(f"factor is {factor}; it must be below 1")
+        self.rate, self.least = check_not_negative(rate, "rate"), check_not_negative(least, "least")
+        self.factor, self.threshold = check_below_one(factor, "factor"), check_not_negative(threshold, "threshold")
+        self.patience = check_integer(patience, "patience", least=0)
+        self.cooldown = check_integer(cooldown, "cooldown", least=0)
         self._best, self._bad, self._rest = inf, 0, 0
 
     def __call__(self, epoch: float) -> float:
         return self.rate
 
     def observe(self, loss: float) -> None:
-        """Take note of an epoch's loss."""
+        """Take the loss of an epoch into account."""
         if loss < self._best * (1.0 - self.threshold):
             self._best, self._bad = loss, 0
         else:
@@ -260,15 +265,33 @@ class ReduceOnPlateau:
         if self._bad > self.patience:
             self.rate, self._bad, self._rest = max(self.rate * self.factor, self.least), 0, self.cooldown
 
+    def state(self) -> dict[str, Any]:
+        """Return the present rate, the lowest loss, and the epochs counted since."""
+        return {"rate": self.rate, "best": self._best, "bad": self._bad, "rest": self._rest}
 
-def tell(schedule: "float | Schedule", loss: float) -> None:
-    """Hand an epoch's loss to a schedule that has a method `observe`."""
-    observe = getattr(schedule, "observe", None)
-    if observe is not None:
-        observe(loss)
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take the rate, loss and counts of `state()`."""
+        self.rate, self._best, self._bad, self._rest = (state[name] for name in ("rate", "best", "bad", "rest"))
 
 
-def _between(first: float, last: float, t: float) -> float:
+def tell(schedule: Any, loss: float) -> None:
+    """Pass the loss of an epoch to a schedule that has a method `observe`."""
+    if hasattr(schedule, "observe"):
+        schedule.observe(loss)
+
+
+def schedule_state(schedule: Any) -> dict[str, Any] | None:
+    """Return what a schedule remembers, by its method `state`; None where it has no such method."""
+    return schedule.state() if hasattr(schedule, "state") else None
+
+
+def restore_schedule(schedule: Any, state: dict[str, Any] | None) -> None:
+    """Give a schedule back what it remembered, by its method `restore`."""
+    if state is not None:
+        schedule.restore(state)
+
+
+def _half_cosine(first: float, last: float, t: float) -> float:
     return last + (first - last) * (1.0 + cos(pi * t)) / 2.0
 
 

@@ -1,16 +1,18 @@
-"""Print a table: for the summary of a network, a profile and a gradient report."""
+"""Format a table as text: the summary of a network, a profile, a gradient report."""
 
 from collections.abc import Sequence
 
 
 def table(rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,), rules: Sequence[int] = ()) -> str:
-    """Return rows of cells as lines of aligned columns, two spaces apart.
+    """Return rows of cells as lines of aligned columns, two spaces apart, without trailing spaces.
 
     Parameters
     ----------
-    rows : cells, as many in each row
-    left : the columns whose cells stand to the left; the others' stand to the right
-    rules : the rows below which there is a line of dashes
+    rows : the cells, the same number in each row
+    left : indices of the columns that are left-aligned; the others are right-aligned
+    rules : indices of the rows that are followed by a line of dashes
+
+    Raises ValueError for rows of different lengths.
 
     >>> print(table([("layer", "nnz"), ("0 Linear", "12")], rules=[0]))
     layer     nnz

@@ -1,4 +1,8 @@
-"""Check what a user passes: every error names the argument and the value, before anything is changed."""
+"""Validate arguments: every error names the argument, its value and what it must be.
+
+Each check returns the value, converted, or raises TypeError for a value of another kind and ValueError for one out of
+range. `name` is that of the argument in messages.
+"""
 
 from collections.abc import Iterable, Sequence
 from math import inf, isfinite
@@ -11,9 +15,7 @@ from nerva._kernels.memory import Array
 
 
 def check_integer(value: Any, name: str, *, least: int | None = None, most: int | None = None) -> int:
-    """Return an integer within `least` to `most` as an int.
-
-    Raises TypeError for what is no integer (a bool is none), ValueError for one out of range.
+    """Return an integer from `least` to `most` as an int; a bool is not one.
 
     >>> check_integer(np.int64(3), "epochs", least=1)
     3
@@ -30,10 +32,13 @@ def check_integer(value: Any, name: str, *, least: int | None = None, most: int 
 
 
 def check_number(value: Any, name: str, *, wanted: str = "finite") -> float:
-    """Return a finite real number as a float.
+    """Return a finite real number as a float; a bool or a string is not one.
 
-    Raises TypeError for what is no number (a bool or a string is none), ValueError for NaN or an infinity, in whose
-    message the number must be `wanted`.
+    `wanted` says in messages what the number must be.
+
+    >>> check_number("1", "rate")
+    Traceback (most recent call last):
+    TypeError: rate is '1'; it must be a number, finite
     """
     if isinstance(value, (bool, np.bool_, str, bytes)) or np.ndim(value) != 0 or not hasattr(value, "__float__"):
         raise TypeError(f"{name} is {value!r}; it must be a number, {wanted}")
@@ -47,17 +52,17 @@ def check_number(value: Any, name: str, *, wanted: str = "finite") -> float:
 
 
 def check_not_negative(value: Any, name: str) -> float:
-    """Return a finite number from 0 as a float; raise TypeError or ValueError otherwise."""
+    """Return a finite number from 0 on as a float."""
     return _check_range(value, name, 0.0 <= _comparable(value) < inf, "finite and not negative")
 
 
 def check_positive(value: Any, name: str) -> float:
-    """Return a finite number above 0 as a float; raise TypeError or ValueError otherwise."""
+    """Return a finite number above 0 as a float."""
     return _check_range(value, name, 0.0 < _comparable(value) < inf, "finite and above 0")
 
 
 def check_fraction(value: Any, name: str) -> float:
-    """Return a number within 0 to 1 as a float; raise TypeError or ValueError otherwise.
+    """Return a number from 0 to 1, both included, as a float.
 
     >>> check_fraction(1.5, "density")
     Traceback (most recent call last):
@@ -67,12 +72,17 @@ def check_fraction(value: Any, name: str) -> float:
 
 
 def check_below_one(value: Any, name: str) -> float:
-    """Return a number from 0 to below 1 as a float; raise TypeError or ValueError otherwise."""
+    """Return a number from 0 to below 1 as a float."""
     return _check_range(value, name, 0.0 <= _comparable(value) < 1.0, "from 0 to below 1")
 
 
+def check_proper_fraction(value: Any, name: str) -> float:
+    """Return a number above 0 and below 1 as a float."""
+    return _check_range(value, name, 0.0 < _comparable(value) < 1.0, "above 0 and below 1")
+
+
 def _comparable(value: Any) -> float:
-    """Return the number, or NaN, which is in no range, for what is none."""
+    """Return the value as a float; NaN, which is in no range, for anything but a number."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -80,21 +90,42 @@ def _comparable(value: Any) -> float:
 
 
 def _check_range(value: Any, name: str, within: bool, wanted: str) -> float:
+    """Return the value as a float if it is a number `within` its range."""
     number = check_number(value, name, wanted=wanted)
     if not within:
         raise ValueError(f"{name} is {value}; it must be {wanted}")
     return number
 
 
+def check_ascending(values: Any, name: str) -> None:
+    """Raise TypeError where values are not a sequence of numbers, ValueError where they do not ascend from 0.
+
+    >>> check_ascending((75, 50), "milestones")
+    Traceback (most recent call last):
+    ValueError: milestones is [75, 50]; they must ascend from 0
+    """
+    try:
+        ascending = all(isfinite(value) and value >= 0 for value in values) and list(values) == sorted(values)
+    except TypeError:
+        raise TypeError(f"{name} is {values!r}; it must be a sequence of numbers") from None
+    if not ascending:
+        raise ValueError(f"{name} is {list(values)}; they must ascend from 0")
+
+
 def check_flag(value: Any, name: str) -> bool:
-    """Return True or False, NumPy's too, as a bool; raise TypeError for anything else."""
+    """Return True or False, NumPy's included, as a bool; raise TypeError for anything else."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}; it must be True or False")
     return bool(value)
 
 
 def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
-    """Return a word if it is one of the choices; raise ValueError, which lists them, otherwise."""
+    """Return a word if it is one of the choices; raise ValueError, which lists them, for anything else.
+
+    >>> check_choice("lively", "fan", ("dense", "live"))
+    Traceback (most recent call last):
+    ValueError: fan is 'lively'; it must be one of dense, live
+    """
     choices = tuple(choices)
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
@@ -102,9 +133,9 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
 
 
 def check_sizes(sizes: Any) -> list[int]:
-    """Return the features from input to output, two at least, as a list of positive integers.
+    """Return the numbers of features from input to output, at least two, as a list of positive integers.
 
-    Raises TypeError for what is no sequence, ValueError otherwise.
+    Raises TypeError for anything but a sequence, ValueError for its entries.
     """
     if not isinstance(sizes, (Sequence, Iterable)) or isinstance(sizes, (str, bytes)):
         raise TypeError(f"sizes is {sizes!r}; it must be at least two positive integers")
@@ -116,12 +147,15 @@ def check_sizes(sizes: Any) -> list[int]:
 
 
 def check_features(n: Any, name: str) -> int:
-    """Return a number of features, within 1 to 2**31 - 1; raise TypeError or ValueError otherwise."""
+    """Return a number of features, from 1 to 2**31 - 1: indices are int32."""
     return check_integer(n, name, least=1, most=2**31 - 1)
 
 
 def check_shape(array: npt.ArrayLike, name: str, wanted: Array) -> Array:
-    """Return an array of real numbers that fits `wanted`; raise ValueError for another shape, TypeError for a dtype."""
+    """Return an array of real numbers of the shape of another array, which it is to be copied to.
+
+    Raises ValueError for another shape, TypeError for a dtype that is not of real numbers.
+    """
     array = np.asarray(array)
     if array.shape != wanted.shape:
         raise ValueError(f"{name} has shape {array.shape}; it must be {wanted.shape}")
@@ -131,7 +165,10 @@ def check_shape(array: npt.ArrayLike, name: str, wanted: Array) -> Array:
 
 
 def check_weights(values: npt.ArrayLike, name: str) -> Array:
-    """Return a vector of weights of classes or outputs as float64: finite, not negative, with a sum above 0."""
+    """Return weights of classes or outputs as float64 (n,): finite, not negative, with a positive sum in float32.
+
+    Raises ValueError for anything else.
+    """
     vector = np.asarray(values)
     if vector.ndim != 1 or vector.dtype.kind not in "fiu":
         raise ValueError(f"{name} has shape {vector.shape} and dtype {vector.dtype}; it must be a vector of numbers")
@@ -145,7 +182,7 @@ def check_weights(values: npt.ArrayLike, name: str) -> Array:
 
 
 def real_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """Return the dtype if it is float32 or float64; raise TypeError or ValueError that names it otherwise."""
+    """Return the dtype if it is float32 or float64; raise TypeError for what is not a dtype, ValueError for others."""
     try:
         result = np.dtype(dtype)
     except TypeError:
@@ -156,7 +193,7 @@ def real_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def as_generator(rng: np.random.Generator | int | None, name: str = "rng") -> np.random.Generator:
-    """Return a generator from a generator, a seed, or None (a fresh one); TypeError or ValueError otherwise."""
+    """Return the generator itself, one of a seed, or a fresh one for None."""
     if rng is not None and not isinstance(rng, (np.random.Generator, int, np.integer)):
         raise TypeError(f"{name} is {type(rng).__name__}; it must be a numpy.random.Generator, a seed or None")
     if isinstance(rng, (int, np.integer)) and rng < 0:

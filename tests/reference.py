@@ -109,6 +109,29 @@ def moved_images(images, image_shape, moves):
     return out.reshape(images.shape)
 
 
+def stays(key, row, N, rate):
+    """Which of the N entries of a row a dropout mask keeps, by the definition, in Python's integers."""
+    x = (key + 0x9E3779B97F4A7C15 * (row + 1)) & (2**64 - 1)
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & (2**64 - 1)
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & (2**64 - 1)
+    x ^= x >> 31
+    start, stride = x & 0xFFFFFFFF, x >> 32 | 1
+    if (stride ^ stride >> 1).bit_count() < 12:
+        stride ^= 0xAAAAAAAA
+    places = (start + np.arange(N, dtype=np.uint64) * stride) & 0xFFFFFFFF
+    places = (places ^ places >> 16) * 0x7FEB352D & 0xFFFFFFFF
+    places = (places ^ places >> 15) * 0x846CA68B & 0xFFFFFFFF
+    return (places ^ places >> 16) <= max(int((1 - rate) * 2**32) - 1, 0)
+
+
+def normalized(X, gamma, beta, mean=None, variance=None, epsilon=1e-5):
+    """gamma (X - mean) / sqrt(variance + epsilon) + beta in float64, by the batch's statistics unless given."""
+    X = np.asarray(X, np.float64)
+    mean = X.mean(1) if mean is None else mean
+    variance = X.var(1) if variance is None else variance
+    return ((X - mean[:, None]) / np.sqrt(variance + epsilon)[:, None]) * gamma[:, None] + beta[:, None]
+
+
 # ---- tolerances
 def product_bound(dtype, A, B, plus=0.0):
     """The error bound of A B + plus as a sum of products rounded to `dtype`, in any order of summation."""
@@ -353,3 +376,8 @@ def made_up(*, native=1.0, mkl=3.0, dense=3.0, step=1.0):
         },
         step * 1e-11,
     )
+
+
+# By weight and sample: a gemm twice as fast as own kernels, and the same of MKL's sparse products.
+FAST_DENSE = made_up(dense=0.5, step=0.01)
+FAST_MKL = made_up(mkl=0.5)

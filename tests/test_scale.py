@@ -65,7 +65,7 @@ import json, resource
 import numpy as np
 import nerva
 from nerva._kernels.memory import empty_batch
-from nerva.training.fit import train_batch
+from nerva.training.step import train_batch
 
 def resident():
     with open("/proc/self/statm") as statm:

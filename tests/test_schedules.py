@@ -1,12 +1,16 @@
-"""Learning rates over time, beside their closed forms."""
+"""Learning-rate schedules against closed forms and symbolic formulas."""
 
+import json
 import math
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import nerva
-from nerva.schedules import tell
+from nerva.schedules import restore_schedule, schedule_state, tell
+
+from .derivations import assert_agree, compiled, exact
 
 EPOCHS = [0.0, 0.3, 1.0, 2.5, 4.999, 5.0, 9.99, 10.0, 12.0, 37.5, 1000.0]
 
@@ -74,9 +78,80 @@ def test_fit_tells_the_loss(validated):
     assert falling.rate == pytest.approx(0.1 * 0.5**3)
 
 
+@pytest.mark.parametrize(
+    ("epoch", "rate"), [(0, 0.4), (1.99, 0.4), (2, 0.2), (2.01, 0.2), (4.99, 0.2), (5.0, 0.1), (1000, 0.1)]
+)
+def test_multi_step_falls_at_its_milestones(epoch, rate):
+    assert nerva.MultiStep(0.4, milestones=[2, 5], gamma=0.5)(epoch) == pytest.approx(rate)
+    assert nerva.MultiStep(0.4, milestones=np.array([2, 5]), gamma=0.5)(epoch) == pytest.approx(rate)
+
+
+def test_schedules_and_what_becomes_one():
+    assert nerva.MultiStep(0.1, ())(99) == nerva.Constant(0.1)(99) == nerva.schedules.as_schedule(0.1)(0) == 0.1
+    assert nerva.MultiStep(0.1, [0, 0])(0) == pytest.approx(0.001)
+    assert nerva.schedules.as_schedule(np.float32(0.5))(3.3) == 0.5
+    assert nerva.schedules.as_schedule(0)(1) == 0
+    assert nerva.schedules.as_schedule(math.sqrt) is math.sqrt
+    multi = nerva.MultiStep(0.1, [1])
+    assert nerva.schedules.as_schedule(multi) is multi
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "name"),
+    [
+        (lambda: nerva.Constant(-1), ValueError, "rate"),
+        (lambda: nerva.Constant(math.nan), ValueError, "rate"),
+        (lambda: nerva.Constant("0.1"), TypeError, "rate"),
+        (lambda: nerva.Constant("fast"), TypeError, "rate"),
+        (lambda: nerva.MultiStep(math.inf, [1]), ValueError, "rate"),
+        (lambda: nerva.MultiStep(0.1, [1], gamma=-0.1), ValueError, "gamma"),
+        (lambda: nerva.MultiStep(0.1, [1], gamma=None), TypeError, "gamma"),
+        (lambda: nerva.MultiStep(0.1, [5, 2]), ValueError, "milestones"),
+        (lambda: nerva.MultiStep(0.1, [-1, 2]), ValueError, "milestones"),
+        (lambda: nerva.MultiStep(0.1, [1, math.nan]), ValueError, "milestones"),
+        (lambda: nerva.MultiStep(0.1, ["1"]), TypeError, "milestones"),
+        (lambda: nerva.MultiStep(0.1, 50), TypeError, "milestones"),
+        (lambda: nerva.schedules.as_schedule(-0.1), ValueError, "schedule"),
+        (lambda: nerva.schedules.as_schedule(None), TypeError, "schedule"),
+        (lambda: nerva.schedules.as_schedule("constant"), TypeError, "schedule"),
+        (lambda: nerva.validation.check_not_negative([1.0, 2.0], "gamma"), TypeError, "gamma"),
+    ],
+)
+def test_wrong_rates_are_named(make, error, name):
+    with pytest.raises(error, match=rf"^{name} is"):
+        make()
+
+
 def test_what_does_not_listen_is_left_alone():
     tell(0.1, 3.0)
     tell(nerva.Constant(0.1), 3.0)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_plateau_goes_on_from_its_state(wrapped):
+    def make():
+        schedule = nerva.ReduceOnPlateau(1.0, factor=0.5, patience=1, cooldown=2, least=0.2)
+        return nerva.WarmUp(schedule, 2) if wrapped else schedule
+
+    losses = [3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1]
+    for after in range(len(losses)):
+        whole, half, other = make(), make(), make()
+        for i, loss in enumerate(losses):
+            whole.observe(loss)
+            if i < after:
+                half.observe(loss)
+            if i == after:
+                restore_schedule(other, json.loads(json.dumps(schedule_state(half))))
+            if i >= after:
+                other.observe(loss)
+                assert other(4.0) == whole(4.0)
+        assert schedule_state(other) == schedule_state(whole)
+
+
+def test_what_remembers_nothing_has_no_state():
+    for schedule in (nerva.Constant(0.1), nerva.WarmUp(0.1, 3), lambda epoch: 0.1):
+        assert schedule_state(schedule) is None
+        restore_schedule(schedule, None)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +177,39 @@ def test_what_does_not_listen_is_left_alone():
 def test_wrong_settings_are_named(make, name):
     with pytest.raises((TypeError, ValueError), match=rf"^{name} is"):
         make()
+
+
+# ---- symbolic formulas
+
+e = sp.Symbol("epoch", nonnegative=True)
+
+
+def half_wave(first, last, part):
+    """From the first number to the last along half a cosine, as part goes from 0 to 1."""
+    return first * sp.cos(sp.pi * part / 2) ** 2 + last * sp.sin(sp.pi * part / 2) ** 2
+
+
+R, LEAST = exact(0.3), exact(0.02)
+
+
+SCHEDULES = [
+    (nerva.Constant(0.3), R),
+    (nerva.MultiStep(0.3, (2, 5), 0.5), sp.Piecewise((R, e < 2), (R / 2, e < 5), (R / 4, True))),
+    (nerva.TimeBased(0.3, 0.25), R / (1 + e / 4)),
+    (nerva.StepDecay(0.3, 0.5, 3), R / 2 ** sp.floor(e / 3)),
+    (nerva.Exponential(0.3, 0.25), R * sp.exp(-e / 4)),
+    (nerva.Cosine(0.3, 4, 0.02), sp.Piecewise((half_wave(R, LEAST, e / 4), e < 4), (LEAST, True))),
+    (nerva.Cosine(0.3, 4, 0.02, 1.0), half_wave(R, LEAST, e / 4 - sp.floor(e / 4))),
+    (nerva.Cosine(0.3, 2, 0.02, 2.0), sp.Piecewise(
+        *((half_wave(R, LEAST, (e - 2 * (2**i - 1)) / 2 ** (i + 1)), e < 2 * (2 ** (i + 1) - 1)) for i in range(4)))),
+    (nerva.WarmUp(nerva.TimeBased(0.3, 0.25), 4, 0.25),
+     R / (1 + e / 4) * sp.Min(1, sp.Rational(1, 4) + 3 * e / 16)),
+    (nerva.OneCycle(0.3, 8, 0.25, 10, 1000), sp.Piecewise(
+        (half_wave(R / 10, R, e / 2), e < 2), (half_wave(R, R / 1000, (e - 2) / 6), e < 8), (R / 1000, True))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schedule", "formula"), SCHEDULES, ids=lambda value: type(value).__name__)
+def test_schedules(schedule, formula):
+    rate, epochs = compiled([[e]], [formula]), (0, 0.5, 1.75, 2, 3.25, 4, 5, 6, 7.5, 8, 11, 13.9, 14, 20)
+    assert_agree([schedule(epoch) for epoch in epochs], [rate([epoch]) for epoch in epochs])

@@ -29,10 +29,10 @@ class NervaStep(Peer):
     def __init__(self, work: Step, threads: int) -> None:
         import nerva
         from nerva._kernels.memory import empty_batch
-        from nerva.training import fit as training
+        from nerva.training.step import train_batch
 
         nerva.set_num_threads(threads)
-        self._train_batch = training.train_batch
+        self._train_batch = train_batch
         self.model = nerva.Sequential(self._layers(work.weights))
         self.optimizer, self._loss, self._rate = nerva.Nesterov(MOMENTUM), nerva.SoftmaxCrossEntropy(), work.rate
         # The layout of a gathered mini-batch: (features, batch), rows padded to whole cache lines.

@@ -23,7 +23,7 @@ from harness.workloads import BATCH, RATE, SIZES
 from nerva._kernels.memory import empty_batch
 from nerva._kernels.products import gemm
 from nerva.topology import TopologyUpdater
-from nerva.training.fit import train_batch
+from nerva.training.step import train_batch
 
 LAYERS = (SIZES, (4096, 4096, 4096, 10))
 DENSITIES = (0.01, 0.05)

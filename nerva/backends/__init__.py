@@ -1,1 +1,1 @@
-"""What nerva runs on, and which backend computes each product of a sparse layer."""
+"""What nerva runs on (`config`), and which backend computes each product of a sparse layer (`calibration`)."""

@@ -1,4 +1,4 @@
-"""What nerva runs on here: versions, libraries, instruction set, threads."""
+"""Tell what nerva runs on: versions, libraries, instruction set, threads."""
 
 import platform
 import sys
@@ -10,37 +10,12 @@ import numpy as np
 from nerva._kernels import isa, mkl
 
 
-def _loaded(*parts: str) -> list[str]:
-    """The files mapped into this process whose name holds one of the parts."""
-    try:
-        lines = Path("/proc/self/maps").read_text().splitlines()
-    except OSError:
-        return []
-    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
-    return sorted(path for path in paths if any(part in Path(path).name for part in parts))
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def package_version() -> str:
-    """Return the version of nerva that is installed."""
-    try:
-        return version("nerva-sparse")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def config() -> dict[str, str]:
-    """Return what `show_config` prints, as a dict."""
+    """Return what `show_config` prints, by name.
+
+    >>> nerva.config()["NumPy"] == np.__version__
+    True
+    """
     return {
         "nerva": package_version(),
         "Python": sys.version.split()[0],
@@ -55,8 +30,37 @@ def config() -> dict[str, str]:
 
 
 def show_config() -> None:
-    """Print versions, the MKL in use, the instruction set chosen, the threads and the OpenMP runtime."""
+    """Print versions, the MKL and the OpenMP runtime in use, the instruction set and the number of threads."""
     entries = config()
     width = max(map(len, entries))
     for name, value in entries.items():
         print(f"{name:<{width}}  {value}")
+
+
+def package_version() -> str:
+    """Return the version of nerva that is installed."""
+    try:
+        return version("nerva-sparse")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _loaded(*parts: str) -> list[str]:
+    """Return the paths of files mapped into this process whose name holds one of the parts."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return []
+    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
+    return sorted(path for path in paths if any(part in Path(path).name for part in parts))

@@ -1,6 +1,6 @@
-"""Callbacks of `fit`: what is done after every batch or epoch."""
+"""Callbacks of `fit`: what runs after every batch or epoch (see nerva.training.history.Callback)."""
 
-from nerva.callbacks.interruption import Patience
+from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.callbacks.json_lines import Metrics
 
-__all__ = ["Metrics", "Patience"]
+__all__ = ["DeferredInterrupt", "Metrics"]

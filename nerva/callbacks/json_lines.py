@@ -1,4 +1,4 @@
-"""The record of a training run: a file of JSON lines."""
+"""Metrics of a training run in a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from nerva.training.history import EpochRecord
 
 
 class Metrics:
-    """Writes JSON objects to a file, one a line; a callback of `fit`, it writes the record of each epoch.
+    """Write JSON objects to a file, one per line; as a callback of `fit`, the record of each epoch.
 
     Parameters
     ----------
-    path : the file; one that holds something already is left alone
-    overwrite : empty such a file instead
+    path : the file; created where it does not exist
+    overwrite : empty a file that is not empty, instead of raising FileExistsError
 
-    A line is handed to the system as soon as it is written, and stands there whole or not at all. NaN and infinity,
-    which JSON lacks, become null. Raises FileExistsError where the file holds something, and OSError, which names the
-    file, where it cannot be opened or written.
+    Lines are not buffered, and each is written whole or not at all. NaN and infinity, which JSON lacks, become null.
+    Raises FileExistsError for a file that is not empty, and OSError, which names the file, where it cannot be opened or
+    written.
 
-    >>> with Metrics("run.jsonl") as metrics:  # doctest: +SKIP
-    ...     model.fit(X, y, callbacks=[metrics])
+    >>> from nerva.callbacks import Metrics
+    >>> with Metrics("run.jsonl") as metrics:
+    ...     history = nerva.MLP([4, 3]).fit(np.zeros((20, 4)), [0] * 20, epochs=2, callbacks=[metrics])
+    >>> with open("run.jsonl") as file:
+    ...     [line[:12] for line in file]
+    ['{"epoch": 1,', '{"epoch": 2,']
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -44,7 +48,7 @@ class Metrics:
             self._file.truncate(0)
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Write one line."""
+        """Write one object as a line; raise OSError where it could not be written whole."""
         line = json.dumps(_finite(entry), allow_nan=False).encode() + b"\n"
         rest = memoryview(line)
         try:
@@ -52,7 +56,7 @@ class Metrics:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             with contextlib.suppress(OSError):
-                self._file.truncate(self._size)  # no half a line
+                self._file.truncate(self._size)  # a partial line would break every reader
             raise self._failure(error) from error
         self._size += len(line)
 
@@ -70,6 +74,7 @@ class Metrics:
         self.close()
 
     def _failure(self, error: OSError) -> OSError:
+        """Return the error with the path in its message."""
         return OSError(f"cannot write {self.path}: {error.strerror or error}")
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from nerva._kernels import isa, mkl
 from nerva.backends.config import config
-from nerva.callbacks.interruption import Patience
+from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.callbacks.json_lines import Metrics
 from nerva.cli.build import Failure, build_loss, build_network, build_schedule, build_topology, load_data
 from nerva.cli.choices import OPTIMIZERS
@@ -73,7 +73,7 @@ def _fit(
     model: Sequential, data: Dataset, loss: Loss, options: Namespace, report: Report, metrics: Metrics | None
 ) -> Profile | None:
     """Train the network and show the result, also of a training that was interrupted; return the profile, if any."""
-    patience, timing = Patience(), profile() if options.timer else contextlib.nullcontext()
+    patience, timing = DeferredInterrupt(), profile() if options.timer else contextlib.nullcontext()
     try:
         with handling(patience.hold), timing as timer, report, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "the loss is not finite")  # the Failure of `train` says more

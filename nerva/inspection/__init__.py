@@ -1,1 +1,1 @@
-"""Look into a network: its gradients against differences, plots of its training and its patterns."""
+"""Inspect a network: check its gradients by differences, plot its dynamic sparse training and its patterns."""

@@ -1,9 +1,8 @@
-"""Gradients against central differences, for whoever writes a layer or a loss, or doubts one."""
+"""Check gradients by central differences: for those who write a layer or a loss."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +10,26 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 from nerva.losses import Loss
 from nerva.models.sequential import Sequential
+from nerva.parameters import Parameter
+from nerva.tables import table
 from nerva.training.batches import Batches
-from nerva.training.samples import Samples
-from nerva.validation import as_generator
+from nerva.training.evaluation import check_loss
+from nerva.training.samples import labelled_samples
+from nerva.validation import as_generator, check_integer, check_proper_fraction
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterCheck:
-    """How one parameter of one layer did: the largest error of what was checked, and where it was.
+    """The largest error of the gradient of a parameter, and where it is.
 
-    `kinks` counts places where the loss has different slopes on both sides, as ReLU makes at zero: there the gradient
-    need only be between them.
+    Parameters
+    ----------
+    layer, name : number and kind of the layer, and name of the parameter
+    checked : entries compared
+    kinks : entries where the loss has different slopes on both sides, as ReLU has at zero; there the gradient is
+        correct anywhere between the two
+    error : relative, 0 at a kink
+    index, gradient, difference : the entry of the largest error, its gradient and its central difference
     """
 
     layer: str
@@ -36,7 +44,7 @@ class ParameterCheck:
 
 @dataclass(frozen=True, slots=True)
 class GradientReport:
-    """What `check_gradients` found. `print(report)` shows it as a table."""
+    """The result of `check_gradients`, a ParameterCheck for each parameter; `print(report)` shows it as a table."""
 
     checks: Sequence[ParameterCheck]
     tolerance: float
@@ -57,12 +65,7 @@ class GradientReport:
             verdict = "ok" if c.error <= self.tolerance else "WRONG"
             numbers = f"{c.error:.1e}", str(c.index), f"{c.gradient:.6g}", f"{c.difference:.6g}"
             rows.append((c.layer, c.name, str(c.checked), str(c.kinks), *numbers, verdict))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = []
-        for row in rows:
-            cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-            lines.append("  ".join(cells))
-        return "\n".join(lines)
+        return table(rows, left=(0, 1))
 
 
 def check_gradients(
@@ -76,71 +79,77 @@ def check_gradients(
     tolerance: float = 1e-5,
     rng: np.random.Generator | int | None = 0,
 ) -> GradientReport:
-    """Compare the gradient of every parameter with central differences of the loss, in float64.
-
-    The model is copied to float64 first and stays as it is: weights, optimizer state, running statistics and random
-    numbers. In the copy, biases that are 0 are moved by about 1e-3, away from kinks. Layers behave as in training, with
-    the same random numbers each time. What fails with one step is tried with one 30 times as long.
+    """Compare the gradient of every parameter with central differences, (f(w + step) - f(w - step)) / (2 step), of the
+    loss f in float64.
 
     Parameters
     ----------
-    model : of any layers; what its `parameters()` lists is checked
-    X, y : some samples (n, features) and their targets; few will do
+    model : any nerva.Sequential; it is copied and remains as it is
+    X, y : a few samples (n, features) and their targets
     loss : None is the model's own
-    samples : numbers checked of each parameter, drawn by `rng`; None for all of them
-    step : h of (f(w + h) - f(w - h)) / 2h
-    tolerance : the largest error |gradient - difference| / max(|gradient|, |difference|, 0.01 largest gradient of the
-        parameter) that is right
-    rng : generator or seed of the choice
+    samples : entries to check of each parameter, drawn by `rng`; None for all
+    step : above 0 and below 1; what fails is tried again with a step 30 times as large
+    tolerance : the largest error that is correct, |gradient - difference| divided by the largest of |gradient|,
+        |difference| and 1 % of the parameter's largest |gradient|
+    rng : generator or seed of the choice of entries
 
-    Raises TypeError or ValueError where an argument is wrong.
+    Layers behave as in training, with the same random numbers at each evaluation. In the copy, biases of 0 are moved by
+    about 1e-3, away from the kinks of activations.
+
+    Raises TypeError or ValueError, which names the argument that is wrong.
+
+    >>> model = nerva.MLP([4, 8, 3], density=0.5, activation="tanh")
+    >>> nerva.check_gradients(model, np.ones((5, 4)), [0, 1, 2, 0, 1]).ok
+    True
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"model is {type(model).__name__}; it must be a nerva.Sequential")
-    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1):
-        raise ValueError(f"samples is {samples!r}; it must be a positive integer, or None for all")
-    for name, number in (("step", step), ("tolerance", tolerance)):
-        if isinstance(number, bool) or not isinstance(number, (int, float, np.integer, np.floating)):
-            raise TypeError(f"{name} is {number!r}; it must be a number above 0 and below 1")
-        if not 0 < number < 1:
-            raise ValueError(f"{name} is {number}; it must be above 0 and below 1")
-    if loss is not None and not isinstance(loss, Loss):
-        raise TypeError(f"loss is {loss!r}; it must be a nerva.Loss, nerva.SoftmaxCrossEntropy() say")
-    exact = model.astype(np.float64)
-    _leave_kinks(exact)
-    loss = copy.deepcopy(model.loss if loss is None else loss)
-    rows = Samples(X, exact.in_features, exact.dtype)
-    targets = loss.check_targets(y, len(rows), exact.out_features)
-    ((batch, _),) = Batches(rows, None, len(rows), exact.dtype)
-    chooser = as_generator(rng)
-
-    def value(parameter: int = 0, index: int = 0, change: float = 0.0) -> float:
-        trial = copy.deepcopy(exact)
-        if change:
-            trial.parameters()[parameter].values[index] += change
-        return float(loss(trial.forward(batch), targets).value)
-
-    known = copy.deepcopy(exact)
-    known.backward(loss(known.forward(batch), targets).gradient)
-    here = value()
+    most = None if samples is None else check_integer(samples, "samples", least=1)
+    step, tolerance = check_proper_fraction(step, "step"), check_proper_fraction(tolerance, "tolerance")
+    rng = as_generator(rng)
+    trial = _Trial(model, X, y, check_loss(loss, model))
     checks = []
-    for i, (layer, parameter) in enumerate(_named(known)):
-        gradient = parameter.gradient
-        indices = np.arange(gradient.size)
-        if samples is not None and samples < gradient.size:
-            indices = np.sort(chooser.choice(gradient.size, samples, replace=False))
+    for i, (layer, parameter) in enumerate(_named(trial.with_gradients())):
+        indices = np.arange(parameter.gradient.size)
+        if most is not None and most < indices.size:
+            indices = np.sort(rng.choice(indices.size, most, replace=False))
         found = []
-        for h in (step, 30 * step):  # rounding grows as h falls, curvature as it rises: a right gradient passes at one
-            sides = np.array([[value(i, int(j), h), value(i, int(j), -h)] for j in indices]).reshape(-1, 2)
-            found.append(_compare(layer, parameter.name, indices, gradient, sides, here, h, tolerance))
+        # Rounding errors grow as the step shrinks, truncation errors as it grows: a correct gradient passes at one.
+        for h in (step, 30 * step):
+            found.append(_compare(trial, i, layer, parameter, indices, h, tolerance))
             if found[-1].error <= tolerance:
                 break
         checks.append(min(found, key=lambda check: check.error))
     return GradientReport(checks, tolerance)
 
 
+class _Trial:
+    """A model in float64 and a batch, to evaluate the loss with one entry of one parameter changed."""
+
+    def __init__(self, model: Sequential, X: object, y: npt.ArrayLike, loss: Loss) -> None:
+        self._model, self._loss = model.astype(np.float64), copy.deepcopy(loss)
+        _leave_kinks(self._model)
+        samples, self._targets = labelled_samples(self._model, X, y, self._loss)
+        ((self._batch, _),) = Batches(samples, None, len(samples), self._model.dtype)
+        self.value = self.at()
+
+    def with_gradients(self) -> Sequential:
+        """Return a copy of the model after a backward pass."""
+        model = copy.deepcopy(self._model)
+        model.backward(self._loss(model.forward(self._batch), self._targets).gradient)
+        return model
+
+    def at(self, parameter: int = 0, index: int = 0, change: float = 0.0) -> float:
+        """Return the loss where an entry of a parameter is changed."""
+        # A copy each time: a forward pass in training moves running statistics and the keys of dropout masks.
+        model = copy.deepcopy(self._model)
+        if change:
+            model.parameters()[parameter].values[index] += change
+        return float(self._loss(model.forward(self._batch), self._targets).value)
+
+
 def _leave_kinks(model: Sequential) -> None:
-    """Move biases that are 0 by about 1e-3: where outputs are 0 too, several kinks lie on one number."""
+    """Move biases of 0 by about 1e-3: where the outputs are 0 too, several kinks coincide."""
     rng = np.random.default_rng(0)
     for parameter in model.parameters():
         if parameter.name == "bias":
@@ -148,37 +157,39 @@ def _leave_kinks(model: Sequential) -> None:
             parameter.values[zero] = 1e-3 * rng.standard_normal(int(zero.sum()))
 
 
-def _named(model: Sequential) -> list[tuple[str, Any]]:
-    return [
-        (f"{i} {type(layer).__name__}", parameter)
-        for i, layer in enumerate(model.layers)
-        for parameter in layer.parameters()
-    ]
+def _named(model: Sequential) -> Iterator[tuple[str, Parameter]]:
+    """Yield the parameters of a model, each with the number and kind of its layer."""
+    for i, layer in enumerate(model.layers):
+        for parameter in layer.parameters():
+            yield f"{i} {type(layer).__name__}", parameter
 
 
 def _compare(
-    layer: str, name: str, indices: Array, gradient: Array, sides: Array, here: float, step: float, tolerance: float
+    trial: _Trial, number: int, layer: str, parameter: Parameter, indices: Array, step: float, tolerance: float
 ) -> ParameterCheck:
+    """Compare entries of the gradient of the parameter of this number with differences of one step."""
     if not len(indices):
-        return ParameterCheck(layer, name, 0, 0, 0.0, 0, 0.0, 0.0)
-    differences = (sides[:, 0] - sides[:, 1]) / (2 * step)
-    right, left = (sides[:, 0] - here) / step, (here - sides[:, 1]) / step
-    own = gradient[indices]
-    least = max(0.01 * float(np.abs(gradient).max()), 1e-9)
+        return ParameterCheck(layer, parameter.name, 0, 0, 0.0, 0, 0.0, 0.0)
+    above = np.array([trial.at(number, int(j), step) for j in indices])
+    below = np.array([trial.at(number, int(j), -step) for j in indices])
+    differences, right, left = (above - below) / (2 * step), (above - trial.value) / step, (trial.value - below) / step
+    own = parameter.gradient[indices]
+    least = max(0.01 * float(np.abs(parameter.gradient).max()), 1e-9)
     scale = np.maximum(np.maximum(np.abs(own), np.abs(differences)), least)
     errors = np.abs(own - differences) / scale
-    rounding = 8 * np.finfo(np.float64).eps * max(abs(here), 1.0) / step  # of a difference
+    # What is within the rounding error of a difference is no error of the gradient.
+    rounding = 8 * np.finfo(np.float64).eps * max(abs(trial.value), 1.0) / step
     errors[errors * scale <= rounding] = np.minimum(errors[errors * scale <= rounding], tolerance)
     slack = tolerance * scale
     between = (own >= np.minimum(left, right) - slack) & (own <= np.maximum(left, right) + slack)
-    # Slopes that differ by more than curvature over so short a step explains.
+    # A kink: the slopes on both sides differ by more than curvature explains over so short a step.
     kinks = (errors > tolerance) & between & (np.abs(right - left) > 1e-3 * scale)
     errors[kinks] = 0.0
     errors[~np.isfinite(errors)] = np.inf
     worst = int(errors.argmax())
     return ParameterCheck(
         layer,
-        name,
+        parameter.name,
         len(indices),
         int(kinks.sum()),
         float(errors[worst]),

@@ -1,4 +1,4 @@
-"""Pictures of a training whose weights moved, and of where weights are. Needs matplotlib: the extra 'plot'."""
+"""Plots of dynamic sparse training and of sparsity patterns. Needs matplotlib: the extra 'plot'."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nerva.training.history import History
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELLS = 256  # of a picture of a pattern, along each side at most
+CELLS = 256  # of the plot of a pattern, along each side at most
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # M. Okabe and K. Ito, 2008
 PANELS = {
     "weights": ("nnz",),
@@ -29,15 +29,20 @@ PANELS = {
 def topology(
     history: History, *, layers: Sequence[int] | None = None, path: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """Draw what each update did: weights, churn, exploration, dropped and grown, dead neurons; and the accuracy.
+    """Plot what each topology update did: weights, churn, exploration, dropped and grown, dead neurons; and accuracy.
 
     Parameters
     ----------
-    history : of `fit(topology=...)`
-    layers : the numbers of the layers to show, as in the records; None for all
-    path : where to write the figure too, its suffix the format
+    history : returned by `fit(topology=...)`
+    layers : the numbers of the layers to plot, as in the records; None for all
+    path : a file to save the figure to, in the format of its suffix
 
-    Raises TypeError or ValueError where there is nothing to draw, ImportError without matplotlib.
+    Raises TypeError or ValueError where there is nothing to plot, ImportError without matplotlib.
+
+    >>> model, y = nerva.MLP([4, 8, 3], density=0.5, seed=0), np.arange(40) % 3
+    >>> history = model.fit(np.eye(40, 4), y, epochs=3, topology=nerva.SET())
+    >>> len(nerva.plots.topology(history).axes)
+    6
     """
     records = _records(history, layers)
     figure = _figure(9.6, 5.6)
@@ -61,9 +66,14 @@ def topology(
 
 
 def degrees(history: History, *, layer: int, path: str | os.PathLike[str] | None = None) -> Figure:
-    """Draw the weights of a layer's outputs and inputs over the steps: least to largest, the quartiles, the median.
+    """Plot fan-in and fan-out of a layer over the steps: minimum, quartiles, median and maximum.
 
-    Raises as `topology` does.
+    Parameters
+    ----------
+    history, path : as of `topology`
+    layer : the number of the layer, as in the records
+
+    Raises TypeError or ValueError where there is nothing to plot, ImportError without matplotlib.
     """
     ((_, records),) = _records(history, [layer]).items()
     figure = _figure(8.0, 3.2)
@@ -79,9 +89,18 @@ def degrees(history: History, *, layer: int, path: str | os.PathLike[str] | None
 
 
 def pattern(weight: CSR, *, path: str | os.PathLike[str] | None = None) -> Figure:
-    """Draw where the weights are, how many in each of 256 x 256 cells at most. Memory is that of the weights.
+    """Plot where the weights are: their number in each of at most 256 x 256 cells. Takes memory O(nnz).
 
-    Raises TypeError for another thing than a nerva.CSR, ImportError without matplotlib.
+    Parameters
+    ----------
+    weight : (outputs, inputs)
+    path : as of `topology`
+
+    Raises TypeError for anything but a nerva.CSR, ImportError without matplotlib.
+
+    >>> layer = nerva.SparseLinear(784, 100, density=0.01)
+    >>> nerva.plots.pattern(layer.weight).axes[0].get_title()
+    '784 weights, density 0.01'
     """
     if not isinstance(weight, CSR):
         raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
@@ -95,7 +114,13 @@ def pattern(weight: CSR, *, path: str | os.PathLike[str] | None = None) -> Figur
 
 
 def cells(weight: CSR) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return how many weights lie in each cell of a grid of at most 256 x 256 over the matrix."""
+    """Return the number of weights in each cell of a grid of at most 256 x 256 cells over the matrix.
+
+    >>> cells(nerva.CSR.from_dense(np.eye(3)))
+    array([[1, 0, 0],
+           [0, 1, 0],
+           [0, 0, 1]])
+    """
     K, D = weight.shape
     rows, columns = min(K, CELLS), min(D, CELLS)
     of_row = np.repeat(np.arange(K, dtype=np.int64) * rows // K, np.diff(weight.indptr))
@@ -104,6 +129,7 @@ def cells(weight: CSR) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _records(history: History, layers: Sequence[int] | None) -> dict[int, list[TopologyRecord]]:
+    """Return the records of the layers to plot, layer by layer."""
     if not isinstance(history, History):
         raise TypeError(f"history is {type(history).__name__}; it must be what fit returned")
     if not history.topology:
@@ -119,6 +145,7 @@ def _records(history: History, layers: Sequence[int] | None) -> dict[int, list[T
 
 
 def _figure(width: float, height: float) -> Figure:
+    """Return an empty figure of this size in inches; raise ImportError without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -127,6 +154,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _done(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
+    """Return the figure, saved where there is a path."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.title.set_fontsize(9)

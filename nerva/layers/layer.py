@@ -1,6 +1,7 @@
-"""What a network asks of a layer, whatever it computes."""
+"""What every layer has: passes, parameters, and the config and arrays it is stored by."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -12,24 +13,35 @@ from nerva._kernels.memory import Array
 from nerva.activations import Activation
 from nerva.parameters import Parameter, Step
 
+Features = npt.NDArray[np.int64]  # feature numbers, strictly ascending
+
 
 class Layer(ABC):
     """A layer Y = F(X) on matrices (features, batch).
 
-    `in_features`, `out_features` and `dtype` are None for a layer that takes any, until `build` or its first batch
-    tells them. `fused` is the kernels' code and number of the activation that Y went through last, if a layer above may
-    take its gradient through it (see Affine.backward), and None if not.
+    A subclass implements `forward`, `backward` and `astype`; with `config`, `from_config` and `take_features`, and
+    with `arrays` where there is more than its parameters, it can be saved and compacted too.
+
+    Attributes
+    ----------
+    in_features, out_features, dtype : None for a layer that takes any, until `build` or its first batch sets them
+    activation : the function that outputs pass through last; None for a layer that has none
+    least_batch : the smallest batch that can be trained on
+    fused : kernel code and parameter of an activation whose derivative the backward pass of the layer above may compute
+        (see `backward`); None where it may not
+    fuses_below : whether the backward pass can include that of the activation of the layer below
     """
 
     in_features: int | None = None
     out_features: int | None = None
     dtype: np.dtype[Any] | None = None
     activation: Activation | None = None
+    least_batch: int = 1
     fused: tuple[int, float] | None = None
-    goes_through: bool = False
-    least_batch: int = 1  # samples that training needs
+    fuses_below: bool = False
 
-    _X: Any = None  # what `forward` in training took, and what it gave
+    # Inputs and outputs of the last forward pass in training, no copies: memory of the caller, a buffer of this layer.
+    _X: Any = None
     _Y: Array | None = None
 
     @abstractmethod
@@ -47,42 +59,27 @@ class Layer(ABC):
         delta: bool = False,
         overwrite: bool = False,
     ) -> Array | None:
-        """Set the gradients of the parameters from DY, or let them take the step, and return DX where it is wanted.
+        """Compute the gradients of the parameters from DY = dL/dY, (out_features, batch), and return DX = dL/dX.
 
-        A layer that `goes_through` takes its gradient through the fused activation of the layer `below` too, whose
-        outputs X were. With `delta`, that has been done for this layer. With `overwrite`, DX may take DY's memory.
+        Parameters
+        ----------
+        DY : gradient with respect to the outputs of the last `forward` in training
+        input_gradient : False if DX is not needed; None is returned then
+        step : a step of an optimizer that parameters take in the backward pass, while gradients are in cache; their
+            gradients are not stored anywhere then. None stores them
+        below : the layer whose outputs were X, if its `fused` activation is to be differentiated in this pass: then
+            what is returned is dL/dZ of that layer, before its activation, and the gradient of its bias is set. Only
+            where this layer `fuses_below`
+        delta : DY is dL/dZ already, since the layer above got this one as `below`
+        overwrite : DX may take the memory of DY
         """
 
     @abstractmethod
     def astype(self, dtype: npt.DTypeLike) -> "Layer":
-        """Return a copy with another number type; optimizer state is not copied."""
-
-    def parameters(self) -> list[Parameter]:
-        """Return what an optimizer steps on."""
-        return []
-
-    @property
-    def nnz(self) -> int:
-        """The weights that exist, bias not counted: none but in a linear layer."""
-        return 0
-
-    @property
-    def density(self) -> float:
-        """The fraction of the weights that exist: all, but in a sparse layer."""
-        return 1.0
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes held for parameters, gradients and optimizer state; the buffers of a batch not counted."""
-        return sum(parameter.nbytes for parameter in self.parameters())
-
-    @property
-    def bias_gradient(self) -> Array | None:
-        """The gradient of what is added to each feature before the fused activation; None where nothing is."""
-        return None
+        """Return a copy with another dtype, float32 or float64; optimizer state is not copied."""
 
     def build(self, features: int, dtype: np.dtype[Any]) -> Self:
-        """Tell a layer that takes any what it will get; raise ValueError where it gets something else already."""
+        """Set features and dtype of a layer that takes any; raise ValueError where it has others already."""
         if self.in_features is None:
             self.in_features = self.out_features = features
             self.dtype = dtype
@@ -90,8 +87,84 @@ class Layer(ABC):
             raise ValueError(f"{self!r} takes {self.in_features} features of {self.dtype}, not {features} of {dtype}")
         return self
 
+    # ---- parameters and size
+
+    def parameters(self) -> list[Parameter]:
+        """Return the trainable parameters with their optimizer state."""
+        return []
+
+    @property
+    def nnz(self) -> int:
+        """The weights that exist, biases not counted: 0 unless the layer is linear."""
+        return 0
+
+    @property
+    def density(self) -> float:
+        """The fraction of the weights that exist: 1 unless the layer is sparse."""
+        return 1.0
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of parameters, gradients and optimizer state; the buffers of a batch are not counted."""
+        return sum(parameter.nbytes for parameter in self.parameters())
+
+    @property
+    def bias_gradient(self) -> Array | None:
+        """The gradient of what is added to each feature before the fused activation; None where nothing is."""
+        return None
+
+    # ---- config and arrays
+
+    def config(self) -> dict[str, Any]:
+        """Return the settings the layer is made of, as JSON can hold them and weight files do."""
+        raise NotImplementedError(f"{type(self).__name__} has no config")
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the parameters and running statistics by name: the memory in use, no copies."""
+        return {parameter.name: parameter.values for parameter in self.parameters()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], prefix: str = "") -> Self:
+        """Return the layer of such a config and copies of such arrays.
+
+        Parameters
+        ----------
+        config : as of `config()`
+        arrays : as of `arrays()`, each name after the `prefix`, so that layers can share one mapping; errors call
+            arrays by these names
+
+        Raises ValueError for arrays that are missing, broken or not finite, ArraysMismatch, which is one, where they
+        are not those of the config, and KeyError or TypeError for a config of something else.
+
+        >>> layer = nerva.Linear(3, 2, activation="tanh", rng=0)
+        >>> nerva.Linear.from_config(layer.config(), layer.arrays())
+        Linear(3, 2, density=1, activation='tanh', dtype='float32')
+        """
+        raise NotImplementedError(f"{cls.__name__} cannot be made from a config")
+
+    def assign(self, other: "Layer") -> None:
+        """Set the arrays to those of another layer of the same class and shape; optimizer state starts anew.
+
+        A sparse layer takes the CSR matrix itself, and so its pattern too.
+        """
+        theirs = other.arrays()
+        for name, array in self.arrays().items():
+            array[:] = theirs[name]
+        self._forget_optimizers()
+
+    def take_features(self, kept: Features) -> "Layer":
+        """Return a copy of the layer for some of its features; optimizer state is not copied."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be cut to some of its features")
+
+    def _forget_optimizers(self) -> None:
+        """Let optimizer state start anew: it belongs to other values."""
+        for parameter in self.parameters():
+            parameter.owner = None
+
+    # ---- for subclasses
+
     def check_inputs(self, X: Array) -> int:
-        """Settle on X if need be, check it, and return the batch: TypeError or ValueError names X."""
+        """Return the batch of X, by which a layer that takes any features is built; raise TypeError or ValueError."""
         if self.in_features is None and isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f":
             products.check_batch(X, "X", X.dtype, X.shape[0])
             self.build(X.shape[0], X.dtype)
@@ -99,8 +172,8 @@ class Layer(ABC):
         products.check_batch(X, "X", dtype, features)
         return int(X.shape[1])
 
-    def kept(self, DY: Array) -> tuple[Array, Array]:
-        """Return X and Y of the last forward pass in training, DY checked against Y; RuntimeError without one."""
+    def saved_for_backward(self, DY: Array) -> tuple[Array, Array]:
+        """Return X and Y of the last forward pass in training, with DY checked; raise RuntimeError without one."""
         if self._X is None or self._Y is None:
             raise RuntimeError("backward needs a forward pass with training=True before it")
         assert self.dtype is not None
@@ -108,16 +181,17 @@ class Layer(ABC):
         return self._X, self._Y
 
     def check_below(self, below: "Layer | None") -> None:
-        """Raise RuntimeError where the gradient cannot be taken through the activation of that layer."""
+        """Raise RuntimeError where the activation of that layer cannot be differentiated in this one's pass."""
         if below is not None and below._Y is not self._X:
             raise RuntimeError("below is another layer than the one whose outputs were the last inputs")
         if below is not None and below.fused is None:
-            raise RuntimeError("the activation of the layer below is no part of a product; it goes through that itself")
+            raise RuntimeError("the activation of the layer below is not fused; that layer differentiates it itself")
 
     def through_activation(self, DY: Array, Y: Array, DZ: Array) -> None:
-        """DZ = DY f'(Z) for the fused f, Y = f(Z), and the bias gradient. DZ may be DY."""
+        """Set DZ = DY f'(Z) for the fused f, Y = f(Z), and the gradient of the bias. DZ may be DY."""
         assert self.fused is not None
         activation_backward(DY, Y, *self.fused, DZ, self.bias_gradient)
 
     def __getstate__(self) -> dict[str, Any]:
+        # A pickled layer needs no batch, and `check_below` compares identities, which a copy would not keep.
         return {**self.__dict__, "_X": None, "_Y": None}

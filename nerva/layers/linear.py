@@ -1,6 +1,7 @@
 """The dense linear layer."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,10 @@ from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array, empty_vector
 from nerva.activations import Activation
 from nerva.initializers import Initializer, initial_values
-from nerva.layers.affine import Affine, Backward, restore_bias
+from nerva.layers.affine import Affine, Backward
+from nerva.layers.arrays import check_finite, find
+from nerva.layers.layer import Features
+from nerva.layers.weighted import Entries
 from nerva.parameters import Step
 from nerva.validation import as_generator, check_shape, real_dtype
 
@@ -22,15 +26,19 @@ class Linear(Affine):
     Parameters
     ----------
     in_features, out_features : D and K
-    activation : a name or an object of nerva.activations
-    init : "xavier", "he", ..., or a callable (see nerva.initializers)
+    activation : f, a name or an object of nerva.activations
+    init : initializer of W, "xavier", "he", ..., or a callable (see nerva.initializers)
     bias : whether there is a b, which starts at zero
-    rng : numpy.random.Generator, or a seed, or None for a fresh one
+    rng : numpy.random.Generator or seed, or None for a fresh one
     dtype : float32 or float64
-    drop_connect : rate, from 0 to below 1, at which weights count as zero in a training step, anew each time, the rest
-        as larger by 1 / (1 - rate); none do in evaluation
+    drop_connect : probability, from 0 to below 1, that a weight counts as 0 in a training step, drawn anew in each; the
+        others are scaled by 1 / (1 - drop_connect). In evaluation all weights count
 
-    L. Wan et al., Regularization of neural networks using DropConnect, ICML 2013, describes the last.
+    >>> layer = nerva.Linear(3, 2, activation="relu", rng=0)
+    >>> layer.forward(np.ones((3, 5), np.float32)).shape
+    (2, 5)
+
+    DropConnect: L. Wan et al., Regularization of neural networks using DropConnect, ICML 2013.
     """
 
     def __init__(
@@ -51,7 +59,7 @@ class Linear(Affine):
         weights[:] = initial_values(init, rng, D, K, K * D, self.dtype)
         self._register(weights)
         self._start_dropping(rng)
-        self._masked_weight: Array | None = None  # in training with drop_connect, the weights, some of them zero
+        self._masked_weight: Array | None = None  # flat, of the last training step with DropConnect
 
     @property
     def weight(self) -> Array:
@@ -63,12 +71,24 @@ class Linear(Affine):
         self.weight[:] = check_shape(weight, "weight", self.weight)
 
     @property
+    def weight_gradient(self) -> Array:
+        """The gradient of each weight, shape (K, D)."""
+        return self._parameters[0].gradient.reshape(self.out_features, self.in_features)
+
+    @property
     def nnz(self) -> int:
-        """The weights that exist, bias not counted."""
+        """The K x D weights, the bias not counted."""
         return self.weight.size
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of parameters, gradients, optimizer state and masked weights; buffers of a batch not counted."""
+        return super().nbytes + (0 if self._masked_weight is None else self._masked_weight.nbytes)
+
+    # ---- passes
+
     def _product(self, X: Array, Y: Array, dropping: bool) -> None:
-        products.gemm(self._used(dropping), X, Y)
+        products.gemm(self._weight_in_use(dropping), X, Y)
         bias_activation(self.bias, self._code, self._alpha, Y)
 
     def _drop(self, key: int) -> None:
@@ -77,40 +97,79 @@ class Linear(Affine):
             self._masked_weight = empty_vector(weights.size, self.dtype)
         dropout_vector(weights, key, self.drop_connect, self._masked_weight)
 
-    def _used(self, dropping: bool) -> Array:
+    def _weight_in_use(self, dropping: bool) -> Array:
         if not dropping:
             return self.weight
         assert self._masked_weight is not None
         return self._masked_weight.reshape(self.out_features, self.in_features)
-
-    @property
-    def nbytes(self) -> int:
-        return super().nbytes + (0 if self._masked_weight is None else self._masked_weight.nbytes)
-
-    @property
-    def weight_gradient(self) -> Array:
-        """The gradient of each weight, shape (K, D)."""
-        return self._parameters[0].gradient.reshape(self.out_features, self.in_features)
 
     def _backward(self, back: Backward, step: Step | None) -> None:
         X, Y, DY, DZ, DX, delta, below = back
         if not delta:
             self.through_activation(DY, Y, DZ)
         products.gemm(DZ, X, self.weight_gradient, transpose_b=True)
+        # The input gradient is that of the weights before the step.
         if DX is not None:
-            products.gemm(self._used(self._keys is not None), DZ, DX, transpose_a=True)
+            products.gemm(self._weight_in_use(self._keys is not None), DZ, DX, transpose_a=True)
             if below is not None:
                 below.through_activation(DX, X, DX)
-        self._step_apart(step)
+        self._finish_gradient(step)
+
+    # ---- access to the weights, and copies
+
+    def arrays(self) -> dict[str, Array]:
+        """Return "weight", (K, D), "bias" if there is one, and the parameters of an SReLU: the memory in use."""
+        return {parameter.name: parameter.values for parameter in self.parameters()} | {"weight": self.weight}
+
+    @classmethod
+    def from_weight(cls, weight: Any, bias: Array | None = None, **settings: Any) -> Self:
+        """Return a layer with copies of these weights, an array (K, D), and this bias, (K,); see Weighted.from_weight.
+
+        >>> nerva.Linear.from_weight(np.eye(2, 3), activation="relu")
+        Linear(3, 2, density=1, activation='relu', dtype='float64')
+        """
+        if weight.ndim != 2:
+            raise ValueError(f"a weight has shape {weight.shape}; it must be (K, D)")
+        check_finite(weight, "a weight")
+        K, D = weight.shape
+        layer = cls(D, K, init="zeros", bias=bias is not None, dtype=weight.dtype, **settings)
+        layer.weight = weight
+        return layer._with_bias(bias)
+
+    @classmethod
+    def _find_weight(cls, K: int, D: int, arrays: Mapping[str, Array], prefix: str) -> Array:
+        return find(arrays, f"{prefix}weight")
+
+    def dense_weight(self) -> Array:
+        """Return `weight`."""
+        return self.weight
+
+    def entries(self) -> Entries:
+        """Return the coordinates and values, these in the memory in use, of all K x D weights."""
+        row, column = np.divmod(np.arange(self.nnz), self.in_features)
+        return Entries(row, column, self._parameters[0].values)
+
+    def remove_weights(self, weights: npt.NDArray[np.int64]) -> None:
+        """Set weights to 0 by number, in the order of `entries`."""
+        self._parameters[0].values[weights] = 0
 
     def astype(self, dtype: npt.DTypeLike) -> "Linear":
-        """Return a copy with another number type; optimizer state is not copied."""
-        settings: dict[str, Any] = {"activation": self.activation, "bias": self.bias is not None, "init": "zeros"}
-        settings |= {"dtype": real_dtype(dtype), "drop_connect": self.drop_connect}
-        layer = Linear(self.in_features, self.out_features, **settings)
-        layer.weight = self.weight
-        return self._as_copied_to(layer)
+        """Return a copy with another dtype; optimizer state is not copied."""
+        return self._copy_rest(self._with_weight(self.weight, real_dtype(dtype)))
+
+    def take_features(self, kept: Features, inputs: Features | None = None) -> "Linear":
+        """Return a copy for some of its outputs and, unless None, some of its inputs; optimizer state is not copied."""
+        weight = self.weight[kept] if inputs is None else self.weight[np.ix_(kept, inputs)]
+        return self._copy_rest(self._with_weight(weight, self.dtype), kept)
+
+    def _with_weight(self, weight: Array, dtype: np.dtype[Any]) -> "Linear":
+        """Return a layer of other weights with the settings of this one."""
+        settings: dict[str, Any] = {"activation": self.activation, "bias": self.bias is not None}
+        settings |= {"drop_connect": self.drop_connect, "init": "zeros", "dtype": dtype}
+        layer = Linear(weight.shape[1], weight.shape[0], **settings)
+        layer.weight = weight
+        return layer
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        restore_bias(self)
+        self._share_bias()

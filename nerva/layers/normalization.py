@@ -1,6 +1,7 @@
 """Batch normalization."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -8,32 +9,39 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array, Buffer, zeros
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
 from nerva.activations import Activation as Function
-from nerva.activations import check_activation
-from nerva.layers.activation import Activation, fused_code
-from nerva.layers.layer import Layer
+from nerva.activations import check_activation, from_config, to_config
+from nerva.layers.activation import EVERY, IDENTITY, Activation, fused_code
+from nerva.layers.arrays import ArraysMismatch, fill, find
+from nerva.layers.layer import Features, Layer
 from nerva.parameters import Parameter, Step
 from nerva.validation import check_features, check_fraction, check_positive, check_shape, real_dtype
 
 
 class BatchNorm(Layer):
-    """Y = f(gamma (X - mean) / sqrt(variance + epsilon) + beta), feature by feature.
+    """Batch normalization, Y = f(gamma (X - mean) / sqrt(variance + epsilon) + beta), for each feature.
 
-    In training, mean and variance are those of the batch, of two samples at least; in evaluation the running ones,
-    each of which every training step moves by `momentum` towards the batch's (the variance by N - 1, as PyTorch).
+    In training, mean and variance are those of the batch, of two samples at least; in evaluation they are the running
+    ones, which each training step moves towards the batch's, r += momentum (batch - r), the variance with N - 1 in its
+    denominator, as PyTorch does.
 
     Parameters
     ----------
     features : rows of X
     momentum : from 0 to 1
-    epsilon : positive, added to the variance
+    epsilon : above 0, added to the variance
     activation : f, a name or an object of nerva.activations
     dtype : float32 or float64
 
+    >>> nerva.BatchNorm(1).forward(np.array([[1.0, 3.0]], np.float32)).round(3)
+    array([[-1.,  1.]], dtype=float32)
+
     S. Ioffe & C. Szegedy, Batch normalization: accelerating deep network training by reducing internal covariate shift,
-    ICML 2015.
+    ICML 2015, algorithm 1.
     """
 
+    in_features: int
     dtype: np.dtype[np.floating]
+    activation: Function
     least_batch = 2
 
     def __init__(
@@ -49,9 +57,10 @@ class BatchNorm(Layer):
         self.dtype = real_dtype(dtype)
         self.momentum, self.epsilon = check_fraction(momentum, "momentum"), check_positive(epsilon, "epsilon")
         self.activation = check_activation(activation)
+        # The kernel computes a fused activation in the same pass; any other is a layer of its own behind it.
         self.fused = fused_code(activation)
-        self._code = self.fused or (0, 0.0)
-        self._after = None if self.fused else Activation(activation).build(features, self.dtype)
+        self._code = self.fused or IDENTITY
+        self._unfused = None if self.fused else Activation(activation).build(features, self.dtype)
         self._parameters = [
             Parameter("gamma", zeros(features, self.dtype)),
             Parameter("beta", zeros(features, self.dtype)),
@@ -59,6 +68,7 @@ class BatchNorm(Layer):
         self.gamma[:] = 1
         self.running_mean, self.running_variance = zeros(features, self.dtype), zeros(features, self.dtype)
         self.running_variance[:] = 1
+        # Mean and 1 / sqrt(variance + epsilon) of the last batch in training, which the backward pass needs.
         self._mean, self._inverse = zeros(features, self.dtype), zeros(features, self.dtype)
         self._outputs, self._input_gradients = Buffer(features, self.dtype), Buffer(features, self.dtype)
 
@@ -85,8 +95,17 @@ class BatchNorm(Layer):
         """The gradient of beta, shape (features,)."""
         return self._parameters[1].gradient
 
+    def parameters(self) -> list[Parameter]:
+        """Return gamma, beta and the parameters of an SReLU, with their optimizer state."""
+        return self._parameters + (self._unfused.parameters() if self._unfused is not None else [])
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of parameters, gradients, optimizer state and statistics; buffers of a batch are not counted."""
+        return super().nbytes + 4 * self.running_mean.nbytes
+
     def forward(self, X: Array, *, training: bool = True) -> Array:
-        """Return Y, shape (features, batch), for X of the same shape.
+        """Return Y, shape (features, batch), for X of the same shape; with `training`, move the running statistics.
 
         Raises ValueError for fewer than two samples in training.
         """
@@ -97,7 +116,6 @@ class BatchNorm(Layer):
                 "of an epoch too"
             )
         Y = self._outputs.take(N)
-        mean, inverse = (self._mean, self._inverse) if training else (None, None)
         batch_norm(
             X,
             self.gamma,
@@ -106,13 +124,13 @@ class BatchNorm(Layer):
             self.momentum,
             *self._code,
             Y,
-            mean=mean,
-            inverse=inverse,
+            mean=self._mean if training else None,
+            inverse=self._inverse if training else None,
             running_mean=self.running_mean,
             running_variance=self.running_variance,
         )
         self._X, self._Y = (X, Y) if training else (None, None)
-        return Y if self._after is None else self._after.forward(Y, training=training)
+        return Y if self._unfused is None else self._unfused.forward(Y, training=training)
 
     def backward(
         self,
@@ -124,17 +142,22 @@ class BatchNorm(Layer):
         delta: bool = False,
         overwrite: bool = False,
     ) -> Array | None:
-        """Set the gradients of gamma and beta, or let them take the step, and return DX, shape (features, batch)."""
-        X, Y = self.kept(DY)
-        if self._after is not None:
-            through = self._after.backward(DY, step=step, overwrite=overwrite)
-            assert through is not None
-            DY, overwrite = through, True
+        """Compute the gradients of gamma and beta, and return DX, shape (features, batch).
+
+        With D = DY f'(Z) and the normalized inputs H, per feature and summed over the batch: Dgamma = sum D H,
+        Dbeta = sum D, DX = gamma / sqrt(variance + epsilon) (D - (Dbeta + H Dgamma) / N). For the flags see
+        Layer.backward; this layer does not fuse the activation below.
+        """
+        X, Y = self.saved_for_backward(DY)
+        if self._unfused is not None:
+            DZ = self._unfused.backward(DY, step=step, overwrite=overwrite)
+            assert DZ is not None
+            DY, overwrite = DZ, True  # a buffer of this layer, or memory that might be overwritten anyway
         DX = None
         if input_gradient:
             DX = DY if overwrite else self._input_gradients.take(X.shape[1])
         gamma, beta = self._parameters
-        code, alpha = (0, 0.0) if delta else self._code
+        code, alpha = IDENTITY if delta else self._code
         batch_norm_backward(
             DY,
             Y,
@@ -148,27 +171,58 @@ class BatchNorm(Layer):
             Dgamma=gamma.gradient,
             Dbeta=beta.gradient,
         )
+        # After the kernel, which needs the gamma of the forward pass.
         if step is not None:
             step(gamma)
             step(beta)
         return DX
 
-    def parameters(self) -> list[Parameter]:
-        """Return gamma and beta, and the numbers of an SReLU."""
-        return self._parameters + (self._after.parameters() if self._after is not None else [])
+    # ---- config, arrays and copies
 
-    @property
-    def nbytes(self) -> int:
-        """The bytes held for parameters, gradients, optimizer state and statistics; buffers of a batch not counted."""
-        return super().nbytes + 4 * self.running_mean.nbytes
+    def config(self) -> dict[str, Any]:
+        """Return {"in", "out", "activation", "dtype", "momentum", "epsilon"}."""
+        return {
+            "in": self.in_features,
+            "out": self.out_features,
+            "activation": to_config(self.activation),
+            "dtype": self.dtype.name,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """Return running mean and variance, gamma, beta, and the parameters of an SReLU: the memory in use."""
+        return {"running_mean": self.running_mean, "running_variance": self.running_variance, **super().arrays()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], prefix: str = "") -> Self:
+        """Return the layer of a config and arrays; see Layer.from_config."""
+        D, K, activation = int(config["in"]), int(config["out"]), from_config(config["activation"])
+        if find(arrays, f"{prefix}gamma").shape != (D,) or K != D:  # before memory is taken for what the config says
+            raise ArraysMismatch(f"gamma has shape {arrays[f'{prefix}gamma'].shape}; there are {D} and {K} features")
+        settings = {name: config[name] for name in ("momentum", "epsilon", "dtype")}
+        layer = cls(D, activation=activation, **settings)
+        for name, array in layer.arrays().items():
+            fill(array, arrays, f"{prefix}{name}")
+        if (layer.running_variance < 0).any():
+            raise ValueError(f"{prefix}running_variance holds a negative number")
+        return layer
 
     def astype(self, dtype: npt.DTypeLike) -> "BatchNorm":
-        """Return a copy with another number type; optimizer state is not copied."""
+        """Return a copy with another dtype; optimizer state is not copied."""
+        return self._copy(self.in_features, real_dtype(dtype), EVERY)
+
+    def take_features(self, kept: Features) -> "BatchNorm":
+        """Return a copy for some of its features; optimizer state is not copied."""
+        return self._copy(len(kept), self.dtype, kept)
+
+    def _copy(self, features: int, dtype: np.dtype[Any], kept: Features | slice) -> "BatchNorm":
         settings: dict[str, Any] = {"momentum": self.momentum, "epsilon": self.epsilon, "activation": self.activation}
-        layer = BatchNorm(self.in_features or 0, dtype=dtype, **settings)
-        for to, parameter in zip(layer.parameters(), self.parameters(), strict=True):
-            to.values[:] = parameter.values
-        layer.running_mean[:], layer.running_variance[:] = self.running_mean, self.running_variance
+        layer = BatchNorm(features, dtype=dtype, **settings)
+        for name in ("gamma", "beta", "running_mean", "running_variance"):
+            getattr(layer, name)[:] = getattr(self, name)[kept]
+        if self._unfused is not None and layer._unfused is not None:
+            self._unfused.copy_parameters(layer._unfused, kept)
         return layer
 
     def __repr__(self) -> str:

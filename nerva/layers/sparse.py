@@ -1,6 +1,7 @@
 """The sparse linear layer."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -9,41 +10,46 @@ from nerva._kernels import products
 from nerva._kernels.csr import CSR
 from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array
-from nerva._kernels.mkl import get_num_threads
 from nerva._kernels.rewiring import rewire
 from nerva.activations import Activation
-from nerva.backends import calibration
-from nerva.backends.cost_model import Plan
-from nerva.initializers import Initializer, fans, initial_values
-from nerva.layers.affine import Affine, Backward, restore_bias
+from nerva.backends.calibration import ChoiceCache
+from nerva.backends.cost_model import BackendChoice, BackendSetting
+from nerva.initializers import Fan, Initializer
+from nerva.layers.affine import Affine, Backward
+from nerva.layers.arrays import check_finite, find
+from nerva.layers.layer import Features, Layer
+from nerva.layers.sparse_weights import check_weight, coordinates, draw_weight, submatrix
+from nerva.layers.weighted import Entries
 from nerva.parameters import Step
-from nerva.topology.distributions import weight_count
-from nerva.topology.supports import as_support, from_mask
-from nerva.validation import as_generator, check_choice, check_fraction, real_dtype
+from nerva.validation import as_generator, check_choice, real_dtype
 
-BACKENDS = ("auto", *products.BACKENDS)
+BACKENDS: tuple[str, ...] = get_args(BackendSetting)
 
 
 class SparseLinear(Affine):
-    """A linear layer Y = f(W X + b) whose W exists only as CSR, in training as in inference.
+    """A linear layer Y = f(W X + b) whose weights W exist only as CSR, in training as in inference.
 
     Parameters
     ----------
     in_features, out_features : D and K
     density : fraction of the K x D weights that exist; exactly round(density K D) positions are drawn
-    support : how: "random" (uniformly), "fan-in", "fan-out", "skewed", "blocks" or a callable (see nerva.supports); or
-        a matrix (K, D), dense or SciPy's, whose non-zeros are the positions: then `density` must not be given
-    fan : what the initializer is told: "dense", D and K, or "live", the weights there are for an output and an input,
-        which did much better at 0.1 % (bench/README.md)
-    weight : a nerva.CSR of shape (K, D) to use instead: then `density`, `support` and `init` must not be given
-    init : "xavier" unless given; see nerva.initializers
+    support : how they are drawn, "random" (uniformly), "fan-in", "fan-out", "skewed", "blocks" or a callable (see
+        nerva.supports); or a matrix (K, D), dense or SciPy's, whose non-zeros are the positions, without `density`
+    fan : the fans that the initializer gets, "dense", D and K, or "live", the average weights of a neuron, which gave
+        much better accuracy at a density of 0.1 % (bench/README.md)
+    weight : a nerva.CSR of shape (K, D) to use instead, without `density`, `support` and `init`
+    init : initializer of the weights, "xavier" if None; see nerva.initializers
     activation, bias, rng, dtype : as in nerva.Linear
-    backend : "native" (own kernels), "mkl" (mkl_sparse_?_mm for the two products with W), "dense" (MKL's gemm on dense
-        blocks of W's rows, memory for one of which is held and counted in `nbytes`), or "auto": for each product the
-        fastest by nerva.costs, native unless another is much faster
-    drop_connect : as in nerva.Linear, of the weights that exist; holds one more vector of nnz numbers
+    backend : of the products: "native" (nerva's own kernels), "mkl" (mkl_sparse_?_mm for the two products with W),
+        "dense" (MKL's gemm on blocks of rows of W made dense, of which one is held, and counted in `nbytes`), or "auto"
+        (native, or for each product another that is predicted to be much faster; see nerva.backends)
+    drop_connect : as in nerva.Linear; takes one more vector of nnz values
 
-    By "dense", an infinity or NaN in X or DY reaches the whole column of the product, weights or no weights.
+    With "dense", an infinity or NaN in X or DY reaches the whole column of a product, through zero weights too.
+
+    >>> layer = nerva.SparseLinear(100, 50, density=0.1, activation="relu", rng=0)
+    >>> layer, layer.nnz
+    (SparseLinear(100, 50, density=0.1, activation='relu', dtype='float32'), 500)
     """
 
     def __init__(
@@ -53,44 +59,37 @@ class SparseLinear(Affine):
         *,
         density: float | None = None,
         support: Any = None,
-        fan: str = "dense",
+        fan: Fan = "dense",
         weight: CSR | None = None,
         activation: Activation = "identity",
         init: str | Initializer | None = None,
         bias: bool = True,
         rng: np.random.Generator | int | None = None,
         dtype: npt.DTypeLike | None = None,
-        backend: str = "auto",
+        backend: BackendSetting = "auto",
         drop_connect: float = 0.0,
     ) -> None:
         check_choice(backend, "backend", BACKENDS)
         if weight is not None:
             if density is not None or init is not None or support is not None:
                 raise ValueError("weight is given, so density, support and init must not be: it brings its own")
-            if not isinstance(weight, CSR):
-                raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
-            if weight.shape != (out_features, in_features):
-                raise ValueError(f"weight has shape {weight.shape}; it must be {(out_features, in_features)}")
-            if dtype is not None and real_dtype(dtype) != weight.dtype:
-                raise TypeError(f"weight has dtype {weight.dtype}; dtype is {np.dtype(dtype)}")
-        elif density is None and (support is None or isinstance(support, str) or callable(support)):
-            raise TypeError("density is missing: the fraction of weights that exist, or a weight")
+            check_weight(weight, (out_features, in_features), dtype)
         real = weight.dtype if weight is not None else np.float32 if dtype is None else dtype
         super().__init__(in_features, out_features, activation, bias, real, drop_connect)
-        self.backend = backend
-        self._plans: dict[tuple[int, int, str], Plan] = {}  # by batch, threads and backend
+        self.backend: BackendSetting = backend
+        self._choices = ChoiceCache()
         rng = as_generator(rng)
         if weight is None:
-            init = "xavier" if init is None else init
-            weight = self._draw(density, "random" if support is None else support, init, fan, rng)
+            drawn: dict[str, Any] = {"density": density, "support": support, "init": init, "fan": fan}
+            weight = draw_weight((self.out_features, self.in_features), **drawn, rng=rng, dtype=self.dtype)
         self._weight = weight
         self._register(weight.values)
         self._start_dropping(rng)
-        self._masked_weight: CSR | None = None  # in training with drop_connect, the weights, some of them zero
+        self._masked_weight: CSR | None = None  # shares the pattern of W; of the last training step with DropConnect
 
     @property
     def weight(self) -> CSR:
-        """The weights. Another CSR of the same shape and dtype may take their place; momentum starts anew then."""
+        """The weights. Another CSR of the same shape and dtype may replace it; optimizer state starts anew then."""
         return self._weight
 
     @weight.setter
@@ -100,59 +99,8 @@ class SparseLinear(Affine):
         if weight.shape != self._weight.shape or weight.dtype != self.dtype:
             raise ValueError(f"weight is {weight!r}; it must be {self.out_features} x {self.in_features}, {self.dtype}")
         self._weight = weight
-        self._plans = {}
+        self._choices.clear()
         self._register(weight.values)
-
-    def rewire(
-        self, dropped: npt.NDArray[np.int64], grown: npt.NDArray[np.int64], values: npt.ArrayLike = 0.0
-    ) -> npt.NDArray[np.int64]:
-        """Drop weights and grow others, in O(nnz + K), and return where each weight comes from.
-
-        Parameters
-        ----------
-        dropped : int64 numbers of weights, within 0 to nnz - 1, ascending strictly
-        grown : int64 flat positions row D + column, ascending strictly, without a weight or with one that is dropped
-        values : of the grown weights, a number or one for each
-
-        Surviving weights keep their values and all the state an optimizer has of them; that of new ones is 0. The
-        result `source`, int64 of shape (nnz,), says for each weight the number it had before, -1 where it is new.
-        The matrix `weight` stays the same object.
-
-        Raises TypeError or ValueError, before anything is changed, where an argument is wrong.
-        """
-        first, before = np.asarray(values, self.dtype), self.nnz
-        if first.shape not in ((), np.shape(grown)) or not np.isfinite(first).all():
-            raise ValueError(f"values has shape {first.shape}; it must be {len(grown)} finite numbers, or one for all")
-        source = rewire(self._weight, dropped, grown, first)
-        if self.nnz != before:
-            self._plans = {}
-        self._parameters[0].rearrange(source, self._weight.values)
-        return source
-
-    def _draw(
-        self, density: float | None, support: Any, init: str | Initializer, fan: str, rng: np.random.Generator
-    ) -> CSR:
-        D, K = self.in_features, self.out_features
-        if isinstance(support, str) or callable(support):
-            assert density is not None
-            count = weight_count(check_fraction(density, "density"), K, D)
-            indptr, indices = as_support(support)(K, D, count, rng)
-        else:
-            if density is not None:
-                raise ValueError("support is a matrix, so density must not be given: it has its own")
-            if np.shape(support) != (K, D):
-                raise ValueError(f"support has shape {np.shape(support)}; it must be {(K, D)}")
-            indptr, indices = from_mask(support)
-            count = len(indices)
-        if len(indices) != count:
-            raise ValueError(f"support returned {len(indices)} positions; {count} were asked for")
-        values = initial_values(init, rng, *fans(fan, D, K, count), count, self.dtype)
-        return CSR((K, D), indptr, indices, values)
-
-    @property
-    def nnz(self) -> int:
-        """The weights that exist, bias not counted."""
-        return int(self.weight.nnz)
 
     @property
     def weight_gradient(self) -> Array:
@@ -160,58 +108,104 @@ class SparseLinear(Affine):
         return self._parameters[0].gradient
 
     @property
-    def nbytes(self) -> int:
-        staying = 0 if self._masked_weight is None else self._masked_weight.values.nbytes
-        return super().nbytes - self.weight.values.nbytes + int(self.weight.nbytes) + staying
+    def nnz(self) -> int:
+        """The weights that exist, the bias not counted."""
+        return int(self.weight.nnz)
 
-    def _plan(self, N: int) -> Plan:
-        key = N, get_num_threads(), self.backend
-        plan = self._plans.get(key)
-        if plan is None:
-            if len(self._plans) >= 64:
-                self._plans = {}
-            plan = calibration.plan(self.backend, self.out_features, self.in_features, self.nnz, N, self.dtype)
-            self._plans[key] = plan
-        return plan
+    @property
+    def nbytes(self) -> int:
+        """The bytes of weights and pattern, other parameters, gradients and optimizer state, without batch buffers."""
+        masked = 0 if self._masked_weight is None else self._masked_weight.values.nbytes
+        # A CSR counts its values, which are those of the parameter, and what kernels keep beside them.
+        return super().nbytes - self.weight.values.nbytes + int(self.weight.nbytes) + masked
+
+    def rewire(
+        self, dropped: npt.NDArray[np.int64], grown: npt.NDArray[np.int64], values: npt.ArrayLike = 0.0
+    ) -> npt.NDArray[np.int64]:
+        """Drop weights and grow others, in O(nnz + K), and return where each weight comes from.
+
+        Weights that survive keep their values and their optimizer state; the state of new ones is 0. The matrix
+        `weight` stays the same object.
+
+        Parameters
+        ----------
+        dropped : numbers of weights, int64, within 0 to nnz - 1, strictly ascending
+        grown : flat positions row D + column, int64, strictly ascending, without a weight or with one that is dropped
+        values : of the grown weights, one for each or one for all
+
+        Returns `source`, int64 of shape (nnz,): the number that each weight had before, or -1 for a new one. Raises
+        TypeError or ValueError, before anything is changed, where an argument is wrong.
+
+        >>> layer = nerva.SparseLinear(3, 2, weight=nerva.CSR.from_dense(np.eye(2, 3)))
+        >>> layer.rewire(np.array([1]), np.array([5]), 0.5), layer.dense_weight()
+        (array([ 0, -1]), array([[1. , 0. , 0. ],
+               [0. , 0. , 0.5]]))
+        """
+        first, before = np.asarray(values, self.dtype), self.nnz
+        if first.shape not in ((), np.shape(grown)) or not np.isfinite(first).all():
+            raise ValueError(f"values has shape {first.shape}; it must be {len(grown)} finite numbers, or one for all")
+        source = rewire(self._weight, dropped, grown, first)
+        if self.nnz != before:
+            self._choices.clear()
+        self._parameters[0].rearrange(source, self._weight.values)
+        return source
+
+    # ---- passes
+
+    def _choice(self, N: int) -> BackendChoice:
+        """Return the backend of each product for a batch of N."""
+        return self._choices.get(self.backend, self.out_features, self.in_features, self.nnz, N, self.dtype)
 
     def _product(self, X: Array, Y: Array, dropping: bool) -> None:
-        weight = self._used(dropping)
-        products.spmm(weight, X, Y, self.bias, self._code, self._alpha, self._plan(X.shape[1]).forward)
+        weight, backend = self._weight_in_use(dropping), self._choice(X.shape[1]).forward
+        products.spmm(weight, X, Y, self.bias, self._code, self._alpha, backend)
 
     def _drop(self, key: int) -> None:
+        # A twin has values of its own on the same pattern, until W is rewired or replaced.
         if self._masked_weight is None or not self._masked_weight.is_twin_of(self.weight):
             self._masked_weight = self.weight.twin()
         dropout_vector(self.weight.values, key, self.drop_connect, self._masked_weight.values)
 
-    def _used(self, dropping: bool) -> CSR:
+    def _weight_in_use(self, dropping: bool) -> CSR:
         if not dropping:
             return self.weight
         assert self._masked_weight is not None
         return self._masked_weight
 
     def _backward(self, back: Backward, step: Step | None) -> None:
+        choice = self._choice(back.X.shape[1])
+        backends = choice.backward if back.DX is not None else ("native", choice.weight_alone)
+        if backends == ("native", "native"):
+            self._backward_fused(back, step)
+        else:
+            self._backward_unfused(back, step, *backends)
+
+    def _backward_unfused(self, back: Backward, step: Step | None, by_input: str, by_weight: str) -> None:
+        """Run the backward pass one product after the other."""
         X, Y, DY, DZ, DX, delta, below = back
-        later = step  # what is not taken by the kernel
-        if self._keys is not None:
-            step = None
-        W = self._used(self._keys is not None)
+        W = self._weight_in_use(self._keys is not None)
+        if not delta:
+            self.through_activation(DY, Y, DZ)
+        products.sddmm(W, DZ, X, self.weight_gradient, by_weight)
+        # The input gradient is that of the weights before the step.
+        if DX is not None:
+            products.spmm_t(W, DZ, DX, by_input)
+            if below is not None:
+                below.through_activation(DX, X, DX)
+        self._finish_gradient(step)
+
+    def _backward_fused(self, back: Backward, step: Step | None) -> None:
+        """Run the whole backward pass, and the step, in one kernel."""
+        X, Y, DY, DZ, DX, delta, below = back
+        # The gradient of dropped weights must be masked before the step, so the kernel does not take it.
+        fused_step = step if self._keys is None else None
         weight, bias = self._parameters[0], self._parameters[1] if self.bias is not None else None
-        plan = self._plan(X.shape[1])
-        by_input, by_weight = plan.backward if DX is not None else ("native", plan.weight_alone)
-        if (by_input, by_weight) != ("native", "native"):
-            if not delta:
-                self.through_activation(DY, Y, DZ)
-            products.sddmm(W, DZ, X, weight.gradient, by_weight)
-            if DX is not None:
-                products.spmm_t(W, DZ, DX, by_input)
-                if below is not None:
-                    below.through_activation(DX, X, DX)
-            self._step_apart(later)
-            return
-        taken = None if step is None else step.take(weight)
-        bias_taken = None if step is None or bias is None else step.take(bias)
+        taken = None if fused_step is None else fused_step.take(weight)
+        bias_taken = None if fused_step is None or bias is None else fused_step.take(bias)
+        # A batch that fits the registers leaves no gradient: each is used for the step where it was computed.
+        stores_gradient = taken is None or not 0 < X.shape[1] <= products.widest_batch(self.dtype)
         products.sparse_backward(
-            W,
+            self._weight_in_use(self._keys is not None),
             X,
             Y,
             DY,
@@ -219,9 +213,7 @@ class SparseLinear(Affine):
             self._alpha,
             DZ,
             DX,
-            gradient=None
-            if taken is not None and 0 < X.shape[1] <= products.widest_batch(self.dtype)
-            else weight.gradient,
+            gradient=weight.gradient if stores_gradient else None,
             Db=None if bias is None else bias.gradient,
             update=None if taken is None else taken.update,
             velocity=None if taken is None else taken.velocity,
@@ -234,20 +226,70 @@ class SparseLinear(Affine):
             below=None if below is None or below.fused is None else (*below.fused, below.bias_gradient),
         )
         if self._keys is not None:
-            self._step_apart(later)
+            self._finish_gradient(step)
+
+    # ---- access to the weights, and copies
+
+    def arrays(self) -> dict[str, Array]:
+        """Return "indptr", "indices", "values", "bias" if there is one, and the parameters of an SReLU: no copies."""
+        W, rest = self.weight, {parameter.name: parameter.values for parameter in self.parameters()[1:]}
+        return {"indptr": W.indptr, "indices": W.indices, "values": W.values, **rest}
+
+    def assign(self, other: Layer) -> None:
+        """Take the CSR matrix of another SparseLinear, no copy, and set the other parameters; see Layer.assign."""
+        assert isinstance(other, SparseLinear)
+        self.weight = other.weight
+        for mine, theirs in zip(self.parameters()[1:], other.parameters()[1:], strict=True):
+            mine.values[:] = theirs.values
+        self._forget_optimizers()
+
+    @classmethod
+    def from_weight(cls, weight: Any, bias: Array | None = None, **settings: Any) -> Self:
+        """Return a layer of these weights, a nerva.CSR it takes as it is, and a bias (K,); see Weighted.from_weight.
+
+        >>> nerva.SparseLinear.from_weight(nerva.CSR.from_dense(np.eye(2, 3)), activation="relu")
+        SparseLinear(3, 2, density=0.333333, activation='relu', dtype='float64')
+        """
+        check_finite(weight.values, "a weight")
+        K, D = weight.shape
+        return cls(D, K, weight=weight, bias=bias is not None, **settings)._with_bias(bias)
+
+    @classmethod
+    def _find_weight(cls, K: int, D: int, arrays: Mapping[str, Array], prefix: str) -> CSR:
+        return CSR((K, D), *(find(arrays, f"{prefix}{name}") for name in ("indptr", "indices", "values")))
+
+    def dense_weight(self) -> Array:
+        """Return the weights as a new array (K, D), zeros where there are none."""
+        return self.weight.to_dense()
+
+    def entries(self) -> Entries:
+        """Return the coordinates and values of the nnz weights, row after row."""
+        return Entries(*coordinates(self.weight), self.weight.values)
+
+    def remove_weights(self, weights: npt.NDArray[np.int64]) -> None:
+        """Remove weights by number, ascending, in the order of `weight.values`."""
+        self.rewire(weights, np.empty(0, np.int64))
 
     def astype(self, dtype: npt.DTypeLike) -> "SparseLinear":
-        """Return a copy with another number type; optimizer state is not copied."""
+        """Return a copy with another dtype; optimizer state is not copied."""
         W = self.weight
-        weight = CSR(W.shape, W.indptr, W.indices, W.values.astype(real_dtype(dtype)))
+        return self._copy_rest(self._with_weight(CSR(W.shape, W.indptr, W.indices, W.values.astype(real_dtype(dtype)))))
+
+    def take_features(self, kept: Features, inputs: Features | None = None) -> "SparseLinear":
+        """Return a copy for some of its outputs and, unless None, some of its inputs; optimizer state is not copied."""
+        columns = np.arange(self.in_features) if inputs is None else inputs
+        return self._copy_rest(self._with_weight(submatrix(self.weight, kept, columns)), kept)
+
+    def _with_weight(self, weight: CSR) -> "SparseLinear":
+        """Return a layer of another matrix with the settings of this one."""
         settings: dict[str, Any] = {"activation": self.activation, "bias": self.bias is not None}
         settings |= {"backend": self.backend, "drop_connect": self.drop_connect}
-        return self._as_copied_to(SparseLinear(self.in_features, self.out_features, weight=weight, **settings))
+        return SparseLinear(weight.columns, weight.rows, weight=weight, **settings)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_plans": {}, "_masked_weight": None}
+        return {**super().__getstate__(), "_choices": ChoiceCache(), "_masked_weight": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._parameters[0].values = self.weight.values
-        restore_bias(self)
+        self._parameters[0].values = self.weight.values  # of which unpickling made two arrays
+        self._share_bias()

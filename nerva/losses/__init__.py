@@ -1,6 +1,6 @@
-"""Losses on the outputs of a network, (K, batch): value and gradient in one pass.
+"""Losses: the value of outputs (K, batch) with targets, and its gradient.
 
-`loss` says what every loss has, `classification` and `regression` hold them, `targets` checks what they compare with.
+`loss` holds the base class, `classification` and `regression` the losses, `targets` the checks of labels and rows.
 """
 
 from nerva.losses.classification import CrossEntropy, LogisticCrossEntropy, NegativeLogLikelihood, SoftmaxCrossEntropy

@@ -1,6 +1,6 @@
-"""Losses of classification: one label a sample, or several."""
+"""Losses for classification, of one label for each sample or of several."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +11,26 @@ from nerva.losses.loss import Loss, LossResult
 from nerva.losses.targets import Weighted, check_classes, check_labels, check_numbers, rows_of
 from nerva.validation import check_below_one, check_choice, check_flag, check_weights
 
-SMALLEST = 1e-12  # probabilities below it count as it where their logarithm is taken
+SMALLEST = 1e-12  # probabilities are clipped to it before their logarithm is taken
 
 
 class SoftmaxCrossEntropy(Loss):
-    """-sum_c T[c] log softmax(z)[c] of logits z, for integer labels, one-hot rows or rows of probabilities T.
+    """Cross-entropy of the softmax of logits z: -sum_c T[c] log softmax(z)[c]; gradient (softmax(z) sum(T) - T) / N.
 
     Parameters
     ----------
-    label_smoothing : s makes of the targets (1 - s) T + s / K
-    class_weights : K numbers; the term of class c counts so much. For labels, the mean over the batch is then weighted
-        by the weights of the labels; for rows it is the plain one. As torch.nn.CrossEntropyLoss
+    label_smoothing : s, from 0 to below 1, replaces the targets T by (1 - s) T + s / K
+    class_weights : (K,) factors of the terms of the classes. With labels, the mean over the batch is weighted by the
+        weights of the labels; with rows it is not
 
-    gradient = (softmax(z) sum(T) - T) / N. Stable for any finite logits. C. Szegedy et al., Rethinking the Inception
-    architecture for computer vision, CVPR 2016, section 7, for the smoothing.
+    Targets are integer labels (n,), or rows (n, K) of probabilities, such as one-hot ones. Stable for any finite
+    logits. As torch.nn.CrossEntropyLoss. C. Szegedy et al., Rethinking the Inception architecture for computer vision,
+    CVPR 2016, section 7, for label smoothing.
+
+    >>> Z = np.log([[0.25], [0.75]])
+    >>> result = nerva.SoftmaxCrossEntropy()(Z, np.array([1]))
+    >>> round(result.value, 6), result.gradient.round(6).tolist()
+    (0.287682, [[0.25], [-0.25]])
     """
 
     def __init__(self, *, label_smoothing: float = 0.0, class_weights: npt.ArrayLike | None = None) -> None:
@@ -34,7 +40,7 @@ class SoftmaxCrossEntropy(Loss):
         self._per_sample = np.empty(0)
 
     def __call__(self, Z: Array, y: Any) -> LossResult:
-        """Return the loss of logits Z (K, batch) against checked targets; the gradient lies in a buffer."""
+        """Return the loss of logits Z (K, batch) with checked targets: plain labels by one fused kernel."""
         if isinstance(y, Weighted) or y.ndim > 1 or self.label_smoothing or self.class_weights is not None:
             return super().__call__(Z, y)
         if self._per_sample.size < Z.shape[1]:
@@ -65,7 +71,13 @@ class SoftmaxCrossEntropy(Loss):
 
 
 class CrossEntropy(Loss):
-    """-sum_c T[c] log y[c] of probabilities y, softmax's say; those below 1e-12 count as 1e-12."""
+    """Cross-entropy of probabilities y, those of a softmax layer: -sum_c T[c] log y[c].
+
+    Targets: as of SoftmaxCrossEntropy. Probabilities below 1e-12 are clipped to 1e-12.
+
+    >>> nerva.CrossEntropy()(np.array([[0.5], [0.5]]), np.array([1])).value
+    0.6931471805599453
+    """
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
         _check_probabilities(Z)
@@ -82,14 +94,22 @@ class CrossEntropy(Loss):
 
 
 class NegativeLogLikelihood(Loss):
-    """-sum_c T[c] z[c] of log-probabilities z, log_softmax's say, as torch.nn.NLLLoss.
+    """Negative log-likelihood of log-probabilities z, those of a log_softmax layer: -sum_c T[c] z[c].
 
-    Of "probabilities" it is the original Nerva's, -log sum_c T[c] y[c]; sums below 1e-12 count as 1e-12.
+    Parameters
+    ----------
+    of : what the outputs are. Of "probabilities" y it is the original Nerva's, -log sum_c T[c] y[c], where sums below
+        1e-12 are clipped to 1e-12
+
+    Targets: as of SoftmaxCrossEntropy. As torch.nn.NLLLoss.
+
+    >>> nerva.NegativeLogLikelihood()(np.array([[-0.5], [-1.0]]), np.array([1])).value
+    1.0
     """
 
-    def __init__(self, of: str = "log-probabilities") -> None:
+    def __init__(self, of: Literal["log-probabilities", "probabilities"] = "log-probabilities") -> None:
         super().__init__()
-        self.of = check_choice(of, "of", ("log-probabilities", "probabilities"))
+        self.of: str = check_choice(of, "of", ("log-probabilities", "probabilities"))
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
         T = rows_of(y, Z.shape[0])
@@ -109,17 +129,22 @@ class NegativeLogLikelihood(Loss):
 
 
 class LogisticCrossEntropy(Loss):
-    """-sum_k (p T[k] log sigmoid(z[k]) + (1 - T[k]) log(1 - sigmoid(z[k]))) of logits z: several labels a sample.
+    """Binary cross-entropy of logits z, for several labels of a sample (multi-label classification):
+    -sum_k (p[k] T[k] log sigmoid(z[k]) + (1 - T[k]) log(1 - sigmoid(z[k]))).
 
     Parameters
     ----------
-    positive_weights : K numbers p or one for all; None is 1. torch.nn.BCEWithLogitsLoss with its mean over the outputs
-        too is this divided by K
-    negatives : False leaves out the second term, as the original Nerva does; then nothing says what is no label
-    classes : the targets are integer labels, of which one-hot rows are made; the largest output is the prediction
+    positive_weights : p, (K,) or one for all; None is 1
+    negatives : False leaves out the second term, as the original Nerva does: absent labels then have no gradient
+    classes : the targets are integer labels, taken as one-hot rows, and the largest output is the prediction
 
-    Targets are rows of numbers within 0 to 1. Stable for any finite logits. `correct` counts samples by the part of
-    their labels that is right (one minus the Hamming loss); `predict` gives 0 or 1 for each.
+    Targets are rows (n, K) of values from 0 to 1. Stable for any finite logits. The accuracy is the mean fraction of
+    correct labels (one minus the Hamming loss), and predictions are 0 or 1 for each label. K times
+    torch.nn.BCEWithLogitsLoss, whose mean is over the outputs too.
+
+    >>> result = nerva.LogisticCrossEntropy()(np.zeros((2, 1)), np.array([[1.0, 0.0]]))
+    >>> round(result.value, 6), result.gradient.tolist(), result.correct
+    (1.386294, [[-0.5], [0.5]], 0.5)
     """
 
     def __init__(
@@ -146,7 +171,7 @@ class LogisticCrossEntropy(Loss):
         return float(((Z.T > 0) == (y > 0.5)).mean(axis=1).sum())
 
     def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
-        """Return rows of numbers within 0 to 1, float64 (samples, outputs); of classes, labels as int64 (samples,)."""
+        """Return rows of values from 0 to 1 as float64 (samples, outputs); of classes, labels as int64 (samples,)."""
         if self.positive_weights is not None and self.positive_weights.size not in (1, outputs):
             raise ValueError(f"positive_weights has {self.positive_weights.size} numbers; there are {outputs} outputs")
         if self.classes:
@@ -157,18 +182,18 @@ class LogisticCrossEntropy(Loss):
         return T
 
     def predict(self, Z: Array) -> Array:
-        """Return whether each label holds: int64 (batch, K), 0 or 1; of classes, the most probable, int64 (batch,)."""
+        """Return 0 or 1 for each label, int64 (batch, K); of classes, the most probable ones, int64 (batch,)."""
         return super().predict(Z) if self.classes else (Z.T > 0).astype(np.int64)
 
     def probabilities(self, Z: Array) -> Array:
-        """Return the probability of each label."""
+        """Return the probability of each label, the sigmoid of its logit."""
         half: Array = 0.5 * np.tanh(0.5 * Z) + 0.5
         return half
 
 
 def _check_probabilities(Z: Array, logarithms: bool = False) -> None:
-    """Raise ValueError for outputs that are no probabilities, nor logarithms of some; NaN passes."""
+    """Raise ValueError for outputs that are not probabilities, or not logarithms of some; NaN passes, to show."""
     least, most = (-np.inf, 0.0) if logarithms else (0.0, 1.0)
     if Z.size and (Z.min() < least - 1e-4 or Z.max() > most + 1e-4):
         wanted = "log-probabilities, those of log_softmax" if logarithms else "probabilities, those of softmax"
-        raise ValueError(f"the outputs are from {Z.min():g} to {Z.max():g}; this loss takes {wanted} say")
+        raise ValueError(f"the outputs are from {Z.min():g} to {Z.max():g}; this loss takes {wanted}")

@@ -1,4 +1,4 @@
-"""Losses of regression."""
+"""Losses for regression."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +10,17 @@ from nerva.validation import check_flag
 
 
 class SquaredError(Loss):
-    """sum_k (y[k] - T[k])^2 of outputs y against real numbers T, (samples,) for one output or (samples, outputs).
+    """The sum over the outputs of squared errors: sum_k (y[k] - T[k])^2.
 
-    classes : the targets are integer labels, of which one-hot rows are made; the largest output is the prediction
+    Parameters
+    ----------
+    classes : the targets are integer labels, taken as one-hot rows, and the largest output is the prediction
+
+    Targets are real numbers, (n, K), or (n,) for a single output.
+
+    >>> result = nerva.SquaredError()(np.array([[1.0], [5.0]]), np.array([[2.0, 2.0]]))
+    >>> result.value, result.gradient.tolist()
+    (10.0, [[-2.0], [6.0]])
     """
 
     def __init__(self, *, classes: bool = False) -> None:
@@ -27,25 +35,31 @@ class SquaredError(Loss):
         return super()._correct(Z, y) if self.classes else None
 
     def check_targets(self, y: npt.ArrayLike, samples: int, outputs: int, name: str = "y") -> Array:
-        """Return numbers as float64 (samples, outputs); of classes, labels as int64 (samples,)."""
+        """Return targets as float64 (samples, outputs); of classes, labels as int64 (samples,)."""
         if self.classes:
             return check_labels(y, samples, outputs, name)
         y = np.asarray(y)
         return check_numbers(y[:, None] if y.ndim == 1 and outputs == 1 else y, samples, outputs, name)
 
     def predict(self, Z: Array) -> Array:
-        """Return the outputs, (batch,) of one output and else (batch, K); of classes, the largest, int64 (batch,)."""
+        """Return the outputs, (batch, K) or (batch,) of a single one; of classes, the largest, int64 (batch,)."""
         if self.classes:
             return super().predict(Z)
         return Z[0].copy() if len(Z) == 1 else np.ascontiguousarray(Z.T)
 
     def probabilities(self, Z: Array) -> Array:
-        """Raise TypeError: numbers have none."""
+        """Raise TypeError: after regression there are no probabilities."""
         raise TypeError(f"a network trained by {type(self).__name__} has no probabilities; predict gives its outputs")
 
 
 class MeanSquaredError(SquaredError):
-    """The mean over the outputs of (y[k] - T[k])^2, as torch.nn.MSELoss."""
+    """The mean over the outputs of squared errors: sum_k (y[k] - T[k])^2 / K, as torch.nn.MSELoss.
+
+    Parameters and targets: as of SquaredError.
+
+    >>> nerva.MeanSquaredError()(np.array([[1.0], [5.0]]), np.array([[2.0, 2.0]])).value
+    5.0
+    """
 
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
         values, gradient, _ = super()._each(Z, y)

@@ -1,4 +1,4 @@
-"""What a loss compares with: labels or rows of numbers, checked, with weights where samples have some."""
+"""Targets: labels or rows of values, checked, with weights where samples have some."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from nerva._kernels.memory import Array
 
 
 class Weighted:
-    """Targets with a weight for each sample; rows of it are that, too."""
+    """Targets with a weight for each sample; an index selects both."""
 
     def __init__(self, targets: Array, weights: Array) -> None:
         self.targets, self.weights = targets, weights
@@ -22,7 +22,13 @@ class Weighted:
 
 
 def weighted(targets: Array, sample_weight: npt.ArrayLike | None, samples: int) -> Any:
-    """Return the targets, with checked weights where there are any: finite, not negative, shape (samples,)."""
+    """Return the targets, with their weights (samples,) where there are any.
+
+    Raises ValueError for weights of another shape, that are negative or not finite, or whose sum is not positive.
+
+    >>> weighted(np.array([0, 1]), [1, 3], samples=2)[[1]].weights
+    array([3.])
+    """
     if sample_weight is None:
         return targets
     weights = np.asarray(sample_weight)
@@ -41,12 +47,12 @@ def weighted(targets: Array, sample_weight: npt.ArrayLike | None, samples: int) 
 
 
 def labels_of(y: Array) -> Array:
-    """Return the labels, or of each row the place of its largest number."""
+    """Return the labels (n,): of rows, the index of the largest entry."""
     return y if y.ndim == 1 else y.argmax(axis=1)
 
 
 def rows_of(y: Array, K: int) -> Array:
-    """Return the targets as (K, batch)."""
+    """Return the targets as (K, batch): labels as one-hot columns."""
     if y.ndim > 1:
         return y.T
     T = np.zeros((K, len(y)))
@@ -55,7 +61,12 @@ def rows_of(y: Array, K: int) -> Array:
 
 
 def check_classes(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
-    """Return labels (samples,) as int64, or rows of probabilities as float64; raise what names the mistake."""
+    """Return labels (samples,) as int64, or rows of probabilities as float64; raise TypeError or ValueError otherwise.
+
+    >>> check_classes([0, 2], samples=2, classes=2, name="y")
+    Traceback (most recent call last):
+    ValueError: y holds labels from 0 to 2; the network has classes 0 to 1
+    """
     y = np.asarray(y)
     if y.ndim == 2 and y.dtype.kind in "fiub":
         rows = check_numbers(y, samples, classes, name)
@@ -80,7 +91,7 @@ def check_labels(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Arr
 
 
 def check_numbers(y: npt.ArrayLike, samples: int, outputs: int, name: str) -> Array:
-    """Return finite numbers (samples, outputs) as float64; raise TypeError or ValueError otherwise."""
+    """Return finite real numbers (samples, outputs) as float64; raise TypeError or ValueError otherwise."""
     numbers = np.asarray(y)
     if numbers.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {numbers.dtype}; targets must be real numbers")

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from nerva.activations import Activation as Function
 from nerva.activations import check_activation, of_hidden_layers
-from nerva.initializers import Initializer
+from nerva.backends.cost_model import BackendSetting
+from nerva.initializers import Fan, Initializer
 from nerva.layers import BatchNorm, Dropout, Layer, Linear, SparseLinear
 from nerva.models.sequential import Sequential
 from nerva.topology.distributions import Distribution, distribute
@@ -18,28 +19,36 @@ from nerva.validation import as_generator, check_below_one, check_flag, check_fr
 
 
 class MLP(Sequential):
-    """A multi-layer perceptron: linear layers with an activation between them, truly sparse where density < 1.
+    """A multi-layer perceptron: linear layers with activations between them, truly sparse where density < 1.
+
+    A layer of density 1 is a nerva.Linear unless `sparse` is set, every other a nerva.SparseLinear.
 
     Parameters
     ----------
-    sizes : the features from input to output, [3072, 1024, 512, 10]
-    density : of the whole network, shared out by `distribution`; or a sequence with one density a layer
-    activation : of every layer but the last: a name or an object of nerva.activations, or one for each hidden layer; an
-        AllReLU alternates
-    output : activation of the last layer; "identity" gives logits
-    distribution : "erdos-renyi", "uniform", "balanced", or a callable (see nerva.density)
-    support : where the weights of a sparse layer are, a name or a callable (see nerva.supports)
-    init : "xavier", "he", ..., or a callable (see nerva.initializers)
-    fan : what the initializer is told of a sparse layer, "dense" or "live" (see nerva.SparseLinear)
+    sizes : features from input to output, such as [3072, 1024, 512, 10]
+    density : fraction of the weights that exist, of the whole network, shared out by `distribution`; or a sequence of
+        one for each layer
+    activation : of all layers but the last, a name or an object of nerva.activations; or a sequence of one for each
+        hidden layer. An AllReLU alternates
+    distribution : "erdos-renyi", "uniform", "balanced", or a callable (see nerva.erdos_renyi)
+    support : how positions of weights are drawn, a name or a callable (see nerva.supports)
+    init : initializer of the weights, "xavier", "he", ..., or a callable (see nerva.initializers)
+    fan : the fans that the initializer gets of a sparse layer, "dense" or "live" (see nerva.SparseLinear)
     dtype : float32 or float64
-    seed : of supports, weights, and the order of samples in `fit`
+    seed : of positions, weights, dropout masks, and the order of samples in `fit`
     backend : of the sparse layers, "auto", "native", "mkl" or "dense" (see nerva.SparseLinear)
-    batch_norm : whether a nerva.BatchNorm stands between each hidden layer, which has no bias then, and its activation
+    batch_norm : whether there is a nerva.BatchNorm between each hidden layer, which has no bias then, and its
+        activation
     dropout : rate of a nerva.Dropout behind each hidden layer
-    drop_connect : rate at which the weights of every layer are dropped in training (see nerva.Linear)
-    sparse : whether layers of density 1 are of nerva.SparseLinear too, so that their weights can be pruned
+    drop_connect : rate of DropConnect in every linear layer (see nerva.Linear)
+    output : activation of the last layer; "identity" gives logits
+    sparse : whether layers of density 1 are nerva.SparseLinear too, so that they can be pruned in training
 
-    A layer whose density is 1 is a nerva.Linear unless `sparse`, every other a nerva.SparseLinear.
+    Raises TypeError or ValueError, which name the argument.
+
+    >>> model = nerva.MLP([784, 300, 10], density=0.05)
+    >>> model.nnz, [layer.density for layer in model.layers]
+    (11910, [0.039375, 0.883])
     """
 
     def __init__(
@@ -51,10 +60,10 @@ class MLP(Sequential):
         distribution: str | Distribution = "erdos-renyi",
         support: str | Support = "random",
         init: str | Initializer = "xavier",
-        fan: str = "dense",
+        fan: Fan = "dense",
         dtype: npt.DTypeLike = np.float32,
         seed: int | np.random.Generator | None = 0,
-        backend: str = "auto",
+        backend: BackendSetting = "auto",
         batch_norm: bool = False,
         dropout: float = 0.0,
         drop_connect: float = 0.0,
@@ -62,38 +71,39 @@ class MLP(Sequential):
         sparse: bool = False,
     ) -> None:
         sizes = check_sizes(sizes)
-        shapes = list(pairwise(sizes))
-        if isinstance(density, Sequence) or (isinstance(density, np.ndarray) and density.ndim == 1):
-            densities = [check_fraction(d, f"density[{i}]") for i, d in enumerate(density)]
-            if len(densities) != len(shapes):
-                raise ValueError(f"density has {len(densities)} entries; there are {len(shapes)} layers")
-        else:
-            densities = distribute(distribution, shapes, check_fraction(density, "density"))
+        densities = _densities(density, distribution, list(pairwise(sizes)))
         dtype, rng = real_dtype(dtype), as_generator(seed, "seed")
-        activations = [*of_hidden_layers(activation, len(shapes) - 1), check_activation(output, "output")]
+        activations = [*of_hidden_layers(activation, len(sizes) - 2), check_activation(output, "output")]
         dropout = check_below_one(dropout, "dropout")
         batch_norm, sparse = check_flag(batch_norm, "batch_norm"), check_flag(sparse, "sparse")
+        of_both: dict[str, Any] = {"init": init, "rng": rng, "dtype": dtype, "drop_connect": drop_connect}
+        of_sparse: dict[str, Any] = {"support": as_support(support), "fan": fan, "backend": backend}
         layers: list[Layer] = []
-        for i, ((D, K), d, f) in enumerate(zip(shapes, densities, activations, strict=True)):
-            hidden = i < len(shapes) - 1
-            normal = hidden and batch_norm
-            settings: dict[str, Any] = {
-                "activation": "identity" if normal else f,
-                "init": init,
-                "bias": not normal,
-                "rng": rng,
-                "dtype": dtype,
-                "drop_connect": drop_connect,
-            }
+        # One generator gives every layer its weights and masks: their order belongs to what a seed gives.
+        for i, ((D, K), d, f) in enumerate(zip(pairwise(sizes), densities, activations, strict=True)):
+            hidden = i < len(sizes) - 2
+            normalized = hidden and batch_norm
+            settings = {**of_both, "activation": "identity" if normalized else f, "bias": not normalized}
             if d == 1.0 and not sparse:
                 layers.append(Linear(D, K, **settings))
             else:
-                settings |= {"support": as_support(support), "fan": fan, "backend": backend}
-                layers.append(SparseLinear(D, K, density=d, **settings))
-            if normal:
+                layers.append(SparseLinear(D, K, density=d, **settings, **of_sparse))
+            if normalized:
                 layers.append(BatchNorm(K, activation=f, dtype=dtype))
             if hidden and dropout > 0:
                 layers.append(Dropout(dropout, rng=rng))
         super().__init__(layers, rng=rng)
         if self.nnz == 0 and any(densities):
             raise ValueError(f"density is {density}; a network of {sizes} would have no weight at all")
+
+
+def _densities(
+    density: float | Sequence[float], distribution: str | Distribution, shapes: list[tuple[int, int]]
+) -> list[float]:
+    """Return the density of each layer, checked."""
+    if isinstance(density, Sequence) or (isinstance(density, np.ndarray) and density.ndim == 1):
+        densities = [check_fraction(d, f"density[{i}]") for i, d in enumerate(density)]
+        if len(densities) != len(shapes):
+            raise ValueError(f"density has {len(densities)} entries; there are {len(shapes)} layers")
+        return densities
+    return distribute(distribution, shapes, check_fraction(density, "density"))

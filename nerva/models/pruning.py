@@ -13,6 +13,7 @@ import numpy.typing as npt
 from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array
+from nerva.backends.cost_model import BackendSetting
 from nerva.initializers import Initializer
 from nerva.layers import SparseLinear
 from nerva.losses import SoftmaxCrossEntropy
@@ -40,7 +41,7 @@ def pruned(
     init: str | Initializer = "xavier",
     dtype: npt.DTypeLike = np.float32,
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendSetting = "auto",
 ) -> Sequential:
     """Return a sparse multi-layer perceptron with those weights of a dense one that a criterion keeps.
 
@@ -83,7 +84,7 @@ def pruned(
     return Sequential(layers, rng=np.random.default_rng([seed, len(sizes)]))
 
 
-def _sparse_layer(network: DenseNetwork, layer: int, positions: Positions, backend: str) -> SparseLinear:
+def _sparse_layer(network: DenseNetwork, layer: int, positions: Positions, backend: BackendSetting) -> SparseLinear:
     """Return a layer with the weights of a dense one at these flat positions, which ascend."""
     K, D = network.shapes[layer]
     values, indptr = np.empty(len(positions), network.dtype), np.searchsorted(positions, np.arange(K + 1) * D)

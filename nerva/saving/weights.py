@@ -1,7 +1,7 @@
-"""Weights in files: nerva's own layout, where sparse stays sparse and every layer has a place, and the original's.
+"""Weights in .npz files, in two layouts: nerva's own, for every layer, and the original Nerva's, for linear ones.
 
-Both are .npz files. In nerva's own, `header` is JSON: the version, the loss, and for each layer its kind and settings;
-the arrays of layer i stand under "i.name".
+In nerva's own, `header` is JSON: the version, the loss, and for each layer its class and its config; "i.name" is the
+array `name` of layer i. Sparse weights are stored as CSR.
 """
 
 from __future__ import annotations
@@ -10,98 +10,101 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from nerva import losses
-from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array
-from nerva.activations import GELU, AllReLU, LeakyReLU, SReLU, TReLU
 from nerva.activations import Activation as Function
-from nerva.layers import Activation, BatchNorm, Dropout, Layer, Linear, SparseLinear
+from nerva.layers import LAYERS, Layer
+from nerva.layers.arrays import ArraysMismatch
 from nerva.models.sequential import Sequential
-from nerva.saving.original import ORDERS, dense_arrays, dense_layer, from_dense, linear_layers, sparse_layer
+from nerva.saving.original import Order, check_order, dense_arrays, from_dense, linear_layers
 from nerva.system.files import read_npz, replacing
+from nerva.validation import check_choice
 
+Layout = Literal["nerva", "dense"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
 VERSION = 1
-LAYOUTS = ("nerva", "dense")
-FUNCTIONS = {kind.__name__: kind for kind in (LeakyReLU, AllReLU, TReLU, GELU, SReLU)}
 LOSSES = {kind.__name__: kind for kind in losses.LOSSES.values()}
 
 
-def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: str = "nerva") -> None:
-    """Write the weights of a model to an .npz file, which stands there whole or not at all.
+def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: Layout = "nerva") -> None:
+    """Write the weights of a model to an .npz file, whole or not at all.
 
     Parameters
     ----------
     model : of nerva's own layers
-    path : the file; its name is taken as it is, and a file that was there before is replaced
-    layout : "nerva" keeps CSR, settings, running statistics, types and the loss, so that `load_weights(path)` makes the
-        model again; "dense" is the original Nerva's, W1 (K, D), b1 (K,), ..., of linear layers alone, with zeros where
-        there is no weight: memory for one dense layer at a time
+    path : the file; nothing is appended to its name, and a file that exists is replaced
+    layout : "nerva" stores CSR, settings, running statistics, dtypes and the loss, so that `load_weights(path)` makes
+        the model again; "dense" is that of the original Nerva, W1 (K, D), b1 (K,), W2, ..., for linear layers only,
+        with zeros where there is no weight: memory for one dense layer at a time
 
     Raises TypeError, ValueError or OSError, which name what is wrong.
+
+    >>> nerva.save_weights(nerva.MLP([20, 10, 2], density=0.5, distribution="uniform"), "weights.npz")
+    >>> nerva.load_weights("weights.npz")
+    Sequential([
+        SparseLinear(20, 10, density=0.5, activation='relu', dtype='float32'),
+        SparseLinear(10, 2, density=0.5, activation='identity', dtype='float32'),
+    ])
     """
     check_model(model, layout)
     with replacing(path) as stream:
-        if layout == "dense":
-            np.savez(stream, **dense_arrays(model))
-        else:
-            np.savez(stream, **_arrays(model))
+        np.savez(stream, **(dense_arrays(model) if layout == "dense" else _arrays(model)))
 
 
 def load_weights(
     path: str | os.PathLike[str],
     model: Sequential | None = None,
     *,
-    order: str = "refuse",
+    order: Order = "refuse",
     activation: Function = "relu",
 ) -> Sequential:
-    """Return the model that a file of weights holds; or put them into a `model` of the same shape, and return that.
+    """Return the model in a file of weights; or load them into a `model` of the same shape, and return that.
 
     Parameters
     ----------
     path : a file of `save_weights` or of the original Nerva
-    model : its layers take the weights, and it takes the loss where the file tells it; a sparse layer takes the pattern
-        of the file too. Optimizer state is lost.
-    order : what to do with a file of the original whose W is stored in Fortran order. Its own --save-weights writes row
-        after row and says column after column, so W comes out scrambled: "scrambled" undoes that, "as it says" takes
-        the file at its word, "refuse" refuses
-    activation : of all layers but the last, for a model made from an original file, which does not tell
+    model : its layers take the weights, a sparse one the pattern too, and it takes the loss if the file has one;
+        optimizer state starts anew
+    order : what to do with a file of the original whose W is stored in Fortran order. Its own --save-weights writes the
+        values row after row into a matrix stored column after column, which scrambles them: "scrambled" undoes that,
+        "as it says" takes the file as it is, "refuse" raises ValueError
+    activation : of all layers but the last, for a model from a file of the original, which does not tell
 
-    Nothing is changed before all of it has been checked: ValueError names the file, and what is wrong with it.
+    Raises ValueError, which names the file and what is wrong with it, or OSError, before anything is changed.
     """
-    if order not in ORDERS:
-        raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
+    check_order(order)
     if model is not None:
         check_model(model)
     arrays = read_npz(path)
+    has_header = "header" in arrays
     try:
-        found = _read(arrays) if "header" in arrays else from_dense(arrays, order, activation, model)
+        found = _read(arrays) if has_header else from_dense(arrays, order, activation, model)
         if model is None:
             return found
-        _check_same(model, found, "header" in arrays)
+        _check_same(model, found, has_header)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
+    # Everything has been checked: from here on nothing fails, so no model is left half loaded.
     for layer, new in zip(model.layers, found.layers, strict=True):
-        _take(layer, new)
-    if "header" in arrays:
+        layer.assign(new)
+    if has_header:
         model.loss = found.loss
     return model
 
 
-def check_model(model: object, layout: str = "nerva") -> None:
-    """Raise TypeError or ValueError, which says why, where `save_weights` could not write a model in a layout."""
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout is {layout!r}; it must be one of {', '.join(LAYOUTS)}")
+def check_model(model: object, layout: Layout = "nerva") -> None:
+    """Raise TypeError or ValueError, which says why, where `save_weights` cannot write a model in a layout."""
+    check_choice(layout, "layout", LAYOUTS)
     if not isinstance(model, Sequential):
         raise TypeError(f"model is {type(model).__name__}; it must be a nerva.Sequential")
     if layout == "dense":
         linear_layers(model)
     for i, layer in enumerate(model.layers):
-        if type(layer) not in (Linear, SparseLinear, BatchNorm, Activation, Dropout):
+        if type(layer) not in LAYERS.values():
             raise TypeError(f"model.layers[{i}] is {type(layer).__name__}; it must be one of nerva's own layers")
 
 
@@ -109,48 +112,18 @@ def check_model(model: object, layout: str = "nerva") -> None:
 
 
 def _arrays(model: Sequential) -> dict[str, Any]:
-    layers, arrays = [], {}
-    for i, layer in enumerate(model.layers):
-        layers.append({"kind": type(layer).__name__, **_settings(layer)})
-        arrays.update({f"{i}.{name}": array for name, array in _numbers(layer).items()})
+    """Return the header and the arrays of all layers."""
+    layers = [{"kind": type(layer).__name__, **layer.config()} for layer in model.layers]
     header: dict[str, Any] = {"nerva": VERSION, "layers": layers}
     if type(model.loss) not in LOSSES.values():
         warnings.warn(f"the loss {model.loss!r} is not nerva's own, and is not kept", RuntimeWarning, stacklevel=3)
     else:
-        header["loss"] = {"kind": type(model.loss).__name__, **_own_settings(model.loss)}
+        header["loss"] = {"kind": type(model.loss).__name__, **_loss_config(model.loss)}
+    arrays = {f"{i}.{name}": array for i, layer in enumerate(model.layers) for name, array in layer.arrays().items()}
     return {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
 
 
-def _settings(layer: Layer) -> dict[str, Any]:
-    if isinstance(layer, Dropout):
-        return {"rate": layer.rate}
-    about: dict[str, Any] = {"in": layer.in_features, "out": layer.out_features, "activation": _named(layer.activation)}
-    if isinstance(layer, Activation):
-        return about
-    about["dtype"] = layer.dtype.name if layer.dtype is not None else None
-    if isinstance(layer, BatchNorm):
-        return about | {"momentum": layer.momentum, "epsilon": layer.epsilon}
-    assert isinstance(layer, (Linear, SparseLinear))
-    return about | {"bias": layer.bias is not None, "drop_connect": layer.drop_connect}
-
-
-def _numbers(layer: Layer) -> dict[str, Array]:
-    """The arrays of a layer by name; those of its parameters but the weight are the memory it uses."""
-    if isinstance(layer, SparseLinear):
-        W = layer.weight
-        own = {"indptr": W.indptr, "indices": W.indices, "values": W.values}
-    else:
-        own = {"weight": layer.weight} if isinstance(layer, Linear) else {}
-    if isinstance(layer, BatchNorm):
-        own |= {"running_mean": layer.running_mean, "running_variance": layer.running_variance}
-    return own | {p.name: p.values for p in layer.parameters() if p.name != "weight"}
-
-
-def _named(function: Any) -> Any:
-    return {type(function).__name__: asdict(function)} if is_dataclass(function) else function  # type: ignore[arg-type]
-
-
-def _own_settings(loss: losses.Loss) -> dict[str, Any]:
+def _loss_config(loss: losses.Loss) -> dict[str, Any]:
     return {
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in vars(loss).items()
@@ -161,97 +134,56 @@ def _own_settings(loss: losses.Loss) -> dict[str, Any]:
 # ---- reading
 
 
-def _read(arrays: dict[str, Array]) -> Sequential:
+def _read(arrays: Mapping[str, Array]) -> Sequential:
+    """Return the model of a file in nerva's own layout."""
     try:
         header = json.loads(arrays["header"].tobytes())
-        version, descriptions, loss = header["nerva"], list(header["layers"]), header.get("loss")
+        version, configs, loss = header["nerva"], list(header["layers"]), header.get("loss")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("its header is broken: this is no file of nerva.save_weights") from None
     if version != VERSION:
         raise ValueError(f"it is of version {version}; this nerva reads version {VERSION}")
-    layers: list[Layer] = []
-    for i, about in enumerate(descriptions):
-        own = {name.removeprefix(f"{i}."): array for name, array in arrays.items() if name.startswith(f"{i}.")}
-        try:
-            layers.append(_layer(i, about, own))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"layer {i + 1} is described wrongly in its header ({error})") from error
-    model = Sequential(layers)
-    for i, (layer, about) in enumerate(zip(layers, descriptions, strict=True)):  # now that all know their features
-        if not isinstance(layer, Dropout) and (layer.in_features, layer.out_features) != (about["in"], about["out"]):
+    model = Sequential([_layer(i, config, arrays) for i, config in enumerate(configs)])
+    # Layers that take any features have those of their neighbours by now, which the header must agree with.
+    for i, (layer, config) in enumerate(zip(model.layers, configs, strict=True)):
+        if any(config[name] != value for name, value in layer.config().items() if name in ("in", "out")):
             raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
-        _fill(i, layer, arrays)
     if loss is not None:
-        try:
-            model.loss = LOSSES[loss.pop("kind")](**loss)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"its loss is described wrongly in its header ({error})") from error
-        for name in ("class_weights", "positive_weights"):
-            weights = getattr(model.loss, name, None)
-            if weights is not None and weights.size not in (model.out_features, 1 if name[0] == "p" else -1):
-                raise ValueError(f"{name} of its loss are {weights.size}; there are {model.out_features} outputs")
+        model.loss = _loss(loss, model.out_features)
     return model
 
 
-def _layer(i: int, about: Mapping[str, Any], own: dict[str, Array]) -> Layer:
-    def array(name: str) -> Array:
-        if name not in own:
-            raise ValueError(f"it lacks the array {i}.{name}")
-        return own[name]
-
-    kind = about["kind"]
-    if kind == "Dropout":
-        return Dropout(about["rate"])
-    if kind not in ("SparseLinear", "Linear", "BatchNorm", "Activation"):
-        raise ValueError(f"layer {i + 1} is a {kind}, which this nerva does not know")
-    D, K, function = int(about["in"]), int(about["out"]), _function(about["activation"])
-    if kind == "Activation":
-        return Activation(function)
-    if kind == "BatchNorm":
-        if array("gamma").shape != (D,):
-            raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
-        settings = {name: about[name] for name in ("momentum", "epsilon", "dtype")}
-        return BatchNorm(D, activation=function, **settings)
-    settings = {"activation": function, "drop_connect": about["drop_connect"]}
-    bias = array("bias") if about["bias"] else None
-    layer: Linear | SparseLinear
-    if kind == "SparseLinear":
-        weight = CSR((K, D), array("indptr"), array("indices"), array("values"))
-        layer = sparse_layer(weight, bias, **settings)
-    else:
-        layer = dense_layer(array("weight"), bias, **settings)
-    if layer.dtype.name != about["dtype"] or (layer.out_features, layer.in_features) != (K, D):
-        raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
-    return layer
+def _layer(i: int, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Layer:
+    """Return layer i of a file."""
+    try:
+        kind = config["kind"]
+        if not isinstance(kind, str) or kind not in LAYERS:
+            raise ValueError(f"layer {i + 1} is a {kind}, which this nerva does not know")
+        return LAYERS[kind].from_config(config, arrays, f"{i}.")
+    except ArraysMismatch:
+        raise ValueError(f"the arrays of layer {i + 1} are not those of its header") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"layer {i + 1} is described wrongly in its header ({error})") from error
 
 
-def _fill(i: int, layer: Layer, arrays: dict[str, Array]) -> None:
-    """Put the numbers of a batch normalization and of an SReLU where they belong."""
-    for name, numbers in _numbers(layer).items():
-        if name in ("indptr", "indices", "values", "weight", "bias"):
-            continue
-        found = arrays.get(f"{i}.{name}")
-        if found is None:
-            raise ValueError(f"it lacks the array {i}.{name}")
-        if found.shape != numbers.shape or found.dtype != numbers.dtype or not np.isfinite(found).all():
-            raise ValueError(f"{i}.{name} must be {numbers.size} finite numbers, {numbers.dtype}")
-        if name == "running_variance" and (found < 0).any():
-            raise ValueError(f"{i}.{name} holds a negative number")
-        numbers[:] = found
+def _loss(config: Any, outputs: int) -> losses.Loss:
+    """Return the loss of a file, for a network with so many outputs."""
+    try:
+        loss: losses.Loss = LOSSES[config.pop("kind")](**config)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"its loss is described wrongly in its header ({error})") from error
+    for name in ("class_weights", "positive_weights"):
+        weights = getattr(loss, name, None)
+        if weights is not None and weights.size not in (outputs, 1 if name == "positive_weights" else -1):
+            raise ValueError(f"{name} of its loss are {weights.size}; there are {outputs} outputs")
+    return loss
 
 
-def _function(about: Any) -> Function:
-    if isinstance(about, dict):
-        ((name, settings),) = about.items()
-        made: Function = FUNCTIONS[name](**settings)
-        return made
-    return str(about)
+# ---- loading into a model
 
 
-# ---- into a model
-
-
-def _check_same(model: Sequential, found: Sequential, tells_all: bool) -> None:
+def _check_same(model: Sequential, found: Sequential, has_header: bool) -> None:
+    """Raise ValueError where a model cannot take the arrays of another; activations are compared if a header tells."""
     if len(model.layers) != len(found.layers):
         raise ValueError(f"it holds {len(found.layers)} layers; the model has {len(model.layers)}")
     for i, (layer, new) in enumerate(zip(model.layers, found.layers, strict=True)):
@@ -262,7 +194,7 @@ def _check_same(model: Sequential, found: Sequential, tells_all: bool) -> None:
             raise ValueError(f"layer {i + 1} has shape {shapes[0]}; in the model it has {shapes[1]}")
         if new.dtype != layer.dtype:
             raise ValueError(f"layer {i + 1} is {new.dtype}; in the model it is {layer.dtype}")
-        if tells_all and layer.activation != new.activation:
+        if has_header and layer.activation != new.activation:
             raise ValueError(f"layer {i + 1} has {new.activation!r}; in the model it has {layer.activation!r}")
         mine, its = _sizes(layer), _sizes(new)
         if mine.get("bias") != its.get("bias"):
@@ -273,14 +205,5 @@ def _check_same(model: Sequential, found: Sequential, tells_all: bool) -> None:
 
 
 def _sizes(layer: Layer) -> dict[str, int]:
+    """Return the sizes of the parameters, but for the weights, of which a sparse layer may take any number."""
     return {p.name: p.values.size for p in layer.parameters() if p.name != "weight"}
-
-
-def _take(layer: Layer, new: Layer) -> None:
-    if isinstance(layer, (Linear, SparseLinear)):
-        layer.weight = new.weight  # type: ignore[attr-defined]
-    mine, its = _numbers(layer), _numbers(new)
-    for name in mine.keys() - {"indptr", "indices", "values", "weight"}:
-        mine[name][:] = its[name]
-    for parameter in layer.parameters():
-        parameter.owner = None  # what an optimizer kept for it is of other numbers

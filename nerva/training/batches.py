@@ -1,6 +1,6 @@
-"""Mini-batches: rows of a data set, gathered, normalised and turned into (features, batch) in one kernel.
+"""Mini-batches: rows of a data set, gathered, normalised and transposed to (features, batch) in one kernel.
 
-Or, where the data are sparse, gathered as they are.
+Sparse data are gathered as a SparseBatch instead.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,23 @@ from nerva.training.samples import Samples
 
 
 class Batches:
-    """The mini-batches of one pass after another over some samples.
+    """The mini-batches of a data set; every iteration is one epoch.
 
-    Each pass yields pairs (X, y): X of shape (features, batch), an array or a SparseBatch, in a buffer that the next
-    batch overwrites, y of shape (batch,), or None without targets. The last batch of a pass holds what is left. With
-    `rng` every pass goes in a new random order, unless `shuffle` is False; the data are never copied or moved. With
-    `augment`, which needs `rng` too, the images of every batch are shifted and flipped at random. A `buffer` for dense
-    samples is made where none is given.
+    Parameters
+    ----------
+    samples : (n, features)
+    targets : (n,) or (n, outputs), checked; None for prediction
+    batch_size : samples in a batch; the last batch of an epoch holds the remaining ones
+    dtype : of dense batches
+    rng : generator of the order and of augmentation; None keeps the order of the samples
+    augment : shifts and flips the images of every batch at random; needs `rng`
+    buffer : for dense batches; None for a new one
+    shuffle : False keeps the order of the samples, for an `rng` that is for augmentation alone
+
+    Yields pairs (X, y): X of shape (features, batch), an array or a SparseBatch, in memory that the next batch
+    overwrites; y of shape (batch,) or (batch, outputs), or None without targets. The data are not copied.
+
+    Raises ValueError for augmentation of sparse data.
     """
 
     def __init__(
@@ -39,8 +49,8 @@ class Batches:
     ) -> None:
         self._samples = samples
         self._targets = targets
-        self._batch_size = batch_size
-        self._rng, self._shuffle = rng, shuffle
+        self.batch_size = batch_size
+        self.rng, self._shuffle = rng, shuffle
         self._augment = augment
         if samples.sparse is not None:
             if augment is not None:
@@ -48,17 +58,18 @@ class Batches:
             self._sparse = samples.sparse.batch(batch_size)
         else:
             self._buffer = Buffer(samples.array.shape[1], dtype) if buffer is None else buffer
-        self._order = np.arange(len(samples), dtype=np.int64)
+        self.order = np.arange(len(samples), dtype=np.int64)
 
     def __len__(self) -> int:
-        return -(-len(self._samples) // self._batch_size)
+        return -(-len(self._samples) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Any, Array | None]]:
-        if self._rng is not None and self._shuffle:
-            self._rng.shuffle(self._order)
+        if self.rng is not None and self._shuffle:
+            # In place: each epoch permutes the order of the last one, so the order is part of a run's state.
+            self.rng.shuffle(self.order)
         samples, targets = self._samples, self._targets
-        for first in range(0, len(samples), self._batch_size):
-            rows = self._order[first : first + self._batch_size]
+        for first in range(0, len(samples), self.batch_size):
+            rows = self.order[first : first + self.batch_size]
             if samples.sparse is not None:
                 samples.sparse.gather(rows, self._sparse)
                 yield self._sparse, None if targets is None else targets[rows]
@@ -67,7 +78,7 @@ class Batches:
             if self._augment is None:
                 gather(samples.array, rows, X, samples.scale, samples.shift)
             else:
-                assert self._rng is not None
-                shape, moves = self._augment.image_shape, self._augment.draw(len(rows), self._rng)
+                assert self.rng is not None
+                shape, moves = self._augment.image_shape, self._augment.draw(len(rows), self.rng)
                 gather(samples.array, rows, X, samples.scale, samples.shift, shape, moves)
             yield X, None if targets is None else targets[rows]

@@ -1,55 +1,41 @@
-"""Evaluate and predict: rows are samples here; from the loader inwards, columns are.
+"""Evaluate and predict. Samples are rows here; inside the network they are columns.
 
-These functions take anything with the methods of `Trainable`; nerva.Sequential offers them as its own methods.
+These functions take any `Trainable`; nerva.Sequential has them as methods.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.memory import Array, Buffer
+from nerva._kernels.memory import Array
 from nerva.losses import Loss
-from nerva.losses.targets import weighted
-from nerva.parameters import Parameter, Step
 from nerva.training.batches import Batches
-from nerva.training.samples import Samples
+from nerva.training.samples import Samples, labelled_samples
+from nerva.training.trainable import Trainable
 from nerva.validation import check_integer
 
 EVALUATION_BATCH = 128
 
 
-class Trainable(Protocol):
-    """What the loop needs of a network."""
-
-    @property
-    def in_features(self) -> int: ...
-    @property
-    def out_features(self) -> int: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def rng(self) -> np.random.Generator: ...
-    @property
-    def inputs(self) -> Buffer: ...
-
-    loss: Loss
-
-    def forward(self, X: Array, *, training: bool = True) -> Array: ...
-    def backward(self, DY: Array, *, step: Step | None = None) -> None: ...
-    def parameters(self) -> Sequence[Parameter]: ...
-
-
 class Evaluation(NamedTuple):
-    """The mean loss and the fraction of right predictions, None where there is no right or wrong."""
+    """The mean loss, and the accuracy: None where the loss has no notion of a correct prediction, as in regression."""
 
     loss: float
     accuracy: float | None
 
 
 class Evaluator:
-    """Checked data to evaluate a network on, as often as wanted."""
+    """A data set, checked once, to evaluate a network on again and again.
+
+    Parameters
+    ----------
+    model, X, y, loss, batch_size, sample_weight : as of `evaluate`
+    prefix : goes before "X" and "y" in the messages of errors
+    """
 
     def __init__(
         self,
@@ -61,11 +47,8 @@ class Evaluator:
         prefix: str = "",
         sample_weight: npt.ArrayLike | None = None,
     ) -> None:
-        samples = Samples(X, model.in_features, model.dtype, prefix + "X")
+        samples, targets = labelled_samples(model, X, y, loss, sample_weight, prefix)
         self._model, self._loss, self._count = model, loss, len(samples)
-        targets = weighted(
-            loss.check_targets(y, len(samples), model.out_features, prefix + "y"), sample_weight, len(samples)
-        )
         self._batches = Batches(samples, targets, batch_size, model.dtype)
 
     def __call__(self) -> Evaluation:
@@ -88,18 +71,42 @@ def evaluate(
     loss: Loss | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Evaluation:
-    """Return the mean loss and the accuracy on samples X (n, features) with targets y.
+    """Return (loss, accuracy) on samples X with targets y.
 
-    `loss` is the model's own where it is None; `sample_weight`, (n,) numbers, counts in the loss alone.
+    Parameters
+    ----------
+    X : samples (n, features), as of `fit`
+    y : targets, as the loss takes them: labels (n,) or rows (n, outputs)
+    batch_size : samples in a batch; it changes speed and memory, and the result within rounding
+    loss : None is the model's own, that of its last training
+    sample_weight : (n,) weights of the samples in the mean loss; the accuracy is not weighted
+
+    Raises TypeError or ValueError, which names the argument that is wrong.
+
+    >>> model = nerva.MLP([4, 3], init="zeros")
+    >>> loss, accuracy = model.evaluate(np.ones((6, 4)), [0, 1, 2, 0, 1, 2])
+    >>> round(loss, 4), round(accuracy, 4)
+    (1.0986, 0.3333)
     """
     size = check_integer(batch_size, "batch_size", least=1)
     return Evaluator(model, X, y, check_loss(loss, model), size, sample_weight=sample_weight)()
 
 
 def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
-    """Return the probabilities (n, outputs) for samples X (n, features), as the model's loss takes its outputs.
+    """Return the probabilities (n, outputs) of the classes, or of the labels, for samples X.
 
-    Raises TypeError where that knows none, as after regression.
+    They are what the model's loss takes its outputs for: their softmax by default, the sigmoid of each after
+    nerva.LogisticCrossEntropy, the outputs themselves after nerva.CrossEntropy.
+
+    Parameters
+    ----------
+    X : samples (n, features), as of `fit`
+    batch_size : samples in a batch
+
+    Raises TypeError where the loss has no probabilities, as after regression.
+
+    >>> nerva.MLP([4, 2], init="zeros").predict_proba(np.ones((1, 4)))
+    array([[0.5, 0.5]], dtype=float32)
     """
     samples = Samples(X, model.in_features, model.dtype)
     batches = _inputs(model, samples, batch_size)
@@ -113,16 +120,28 @@ def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_B
 
 
 def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
-    """Return what the outputs for X (n, features) mean to the model's loss: by default the most probable class of each
-    sample, int64 (n,); 0 or 1 for each label; or, after regression, the outputs themselves.
+    """Return the predictions for samples X, as the model's loss takes its outputs.
+
+    By default they are the most probable classes, int64 (n,). After nerva.LogisticCrossEntropy they are 0 or 1 for
+    each label, int64 (n, outputs). After regression they are the outputs themselves, (n, outputs), or (n,) of a single
+    output.
+
+    Parameters
+    ----------
+    X : samples (n, features), as of `fit`
+    batch_size : samples in a batch
+
+    >>> model = nerva.MLP([4, 3], init="zeros")
+    >>> model.predict(np.ones((2, 4)))
+    array([0, 0])
     """
     batches = _inputs(model, Samples(X, model.in_features, model.dtype), batch_size)
-    classes = [model.loss.predict(model.forward(batch, training=False)) for batch in batches]
-    return classes[0] if len(classes) == 1 else np.concatenate(classes)
+    predictions = [model.loss.predict(model.forward(batch, training=False)) for batch in batches]
+    return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
 
 
 def _inputs(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Array]:
-    """Return the samples in batches (features, batch); a single one as it lies, if it can be taken so."""
+    """Return the samples in batches (features, batch); a single sample as it lies in memory, if it can be taken so."""
     batch_size = check_integer(batch_size, "batch_size", least=1)
     alone = samples.sparse is None and len(samples) == 1
     if alone and samples.array.dtype == model.dtype and samples.scale is None:
@@ -131,9 +150,9 @@ def _inputs(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Arr
 
 
 def check_loss(loss: Loss | None, model: Trainable) -> Loss:
-    """Return the loss, the model's own where it is None; raise TypeError where it is none."""
+    """Return the loss, the model's own where it is None; raise TypeError for anything else."""
     if loss is None:
         return model.loss
     if not isinstance(loss, Loss):
-        raise TypeError(f"loss is {loss!r}; it must be a nerva.Loss, nerva.SoftmaxCrossEntropy() say")
+        raise TypeError(f"loss is {loss!r}; it must be a nerva.Loss, such as nerva.SoftmaxCrossEntropy()")
     return loss

@@ -1,18 +1,24 @@
-"""What a training leaves: a record for each epoch and each update of a topology."""
+"""Training history: a record of each epoch and of each topology update, and what receives the records."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from nerva.topology import TopologyRecord
 
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One pass over the training data.
+    """One epoch of training.
 
-    `loss` and `train_accuracy` are means over the pass, each batch taken before its step. `test_loss` and
-    `test_accuracy` are those of the validation data after the pass, None without them. Accuracies are None where there
-    is no right or wrong, as in regression. `seconds` is the training alone, evaluation excluded.
+    Parameters
+    ----------
+    epoch : from 1
+    learning_rate : at the start of the epoch
+    loss, train_accuracy : means over the epoch, each batch evaluated before its step
+    test_loss, test_accuracy : of the validation data after the epoch; None without any
+    seconds : wall time of the training steps, evaluation and callbacks after the epoch excluded
+
+    Accuracies are None where the loss has no notion of a correct prediction, as in regression.
     """
 
     epoch: int
@@ -26,15 +32,24 @@ class EpochRecord:
 
 @dataclass
 class History:
-    """The records of a training run, in order. `history["loss"]` is the list of one column.
+    """The records of a training run, in order.
 
-    `topology` holds what each update did to each sparse layer, where `fit` had a topology.
+    Parameters
+    ----------
+    epochs : an EpochRecord for each epoch
+    topology : a TopologyRecord for each update of each sparse layer, where `fit` was given a topology
+
+    >>> model = nerva.MLP([4, 8, 3], density=0.5)
+    >>> history = model.fit(np.zeros((20, 4)), [0] * 20, epochs=2)
+    >>> history["epoch"], len(history["loss"])
+    ([1, 2], 2)
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
     topology: list[TopologyRecord] = field(default_factory=list)
 
     def __getitem__(self, column: str) -> list[Any]:
+        """Return one field of all epochs; raise KeyError, which lists the fields, for another."""
         if column not in EpochRecord.__dataclass_fields__:
             raise KeyError(f"{column!r}; the columns are {', '.join(EpochRecord.__dataclass_fields__)}")
         return [getattr(record, column) for record in self.epochs]
@@ -43,9 +58,31 @@ class History:
         return len(self.epochs)
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """Return one dict an epoch, ready for json or a data frame."""
+        """Return a dict for each epoch, ready for json or a data frame."""
         return [asdict(record) for record in self.epochs]
 
 
+class Callback(Protocol):
+    """What `fit` calls after every epoch, with the network and the record of the epoch.
+
+    One that has a method `on_batch(batch, batches)` has it called after every batch, from 1 on. Both may raise
+    StopTraining.
+
+    >>> def report(model, record):
+    ...     print(record.epoch)
+    >>> history = nerva.MLP([4, 3]).fit(np.zeros((20, 4)), [0] * 20, epochs=2, callbacks=[report])
+    1
+    2
+    """
+
+    def __call__(self, model: Any, record: EpochRecord, /) -> object: ...
+
+
 class StopTraining(Exception):
-    """Raised by a callback to end `fit`: after the epoch, or at once from `on_batch`; the history is returned."""
+    """Raised by a callback to end `fit`: after the epoch, or at once from `on_batch`. The history is returned.
+
+    >>> def once(model, record):
+    ...     raise nerva.StopTraining
+    >>> len(nerva.MLP([4, 3]).fit(np.zeros((20, 4)), [0] * 20, epochs=9, callbacks=[once]))
+    1
+    """

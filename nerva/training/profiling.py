@@ -1,4 +1,4 @@
-"""Where the time of training and prediction goes: layer by layer, phase by phase."""
+"""Profile training and prediction: the time of every phase of every layer."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 from time import perf_counter_ns
 from typing import Any, Protocol, TypeVar
 
-PHASES = ("data", "forward", "loss", "backward", "update")
+from nerva.tables import table
+
+PHASES = ("data", "forward", "loss", "backward", "update")  # in the order of a step
 T = TypeVar("T")
 _local = threading.local()
 
 
 class Layer(Protocol):
-    """What a profile asks of a layer."""
+    """A layer as a profile needs it; its `dtype` is looked up too."""
 
     @property
     def in_features(self) -> int | None: ...
@@ -25,11 +27,16 @@ class Layer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProfileRow:
-    """One phase of one layer, or of all: how often, how long, and how much.
+    """The cost of one phase of one layer, or of a phase of the whole network.
 
-    FLOPs are those of the products, 2 nnz N each; "backward" has two of them, or one where no input gradient is wanted,
-    and the optimizer's step with it. Bytes are those that have to move at least: weights with their pattern, inputs and
-    outputs, each once.
+    Parameters
+    ----------
+    layer : number, kind and features of the layer; empty for a phase of the whole network
+    phase : one of "data", "forward", "loss", "backward" and "update"
+    calls, seconds : how often it ran, and for how long in total
+    flops : of the products, 2 nnz N each: "backward" has two, or one for the first layer, whose input gradient is not
+        needed
+    bytes : the least memory traffic: weights with their pattern, inputs and outputs, each once
     """
 
     layer: str
@@ -41,19 +48,22 @@ class ProfileRow:
 
     @property
     def gflops(self) -> float:
-        """GFLOP a second."""
+        """GFLOP per second."""
         return self.flops / self.seconds / 1e9 if self.seconds else 0.0
 
 
 class Profile:
-    """What `nerva.profile` collects; `print(profile)` shows it as a table."""
+    """The times that `nerva.profile` collects; `print(profile)` shows them as a table."""
 
     def __init__(self) -> None:
         self._times: dict[tuple[int, str, int], list[int]] = {}  # by layer, phase and batch: calls and nanoseconds
         self._layers: dict[int, Layer] = {}
 
     def add(self, phase: str, started: int, layer: int = -1, batch: int = 0, what: Layer | None = None) -> None:
-        """Take note that a phase, begun at `started` (perf_counter_ns), is over."""
+        """Record that a phase, started at `started` (perf_counter_ns), has ended now.
+
+        `layer` is the number of the layer `what`, and `batch` the samples it had; -1 is the whole network.
+        """
         nanoseconds = perf_counter_ns() - started
         times = self._times.get((layer, phase, batch))
         if times is None:
@@ -65,7 +75,7 @@ class Profile:
 
     @property
     def rows(self) -> list[ProfileRow]:
-        """The phases in the order of a step: data, forward by layer, loss, and back."""
+        """The phases in the order of a step: data, forward layer by layer, loss, backward in reverse, update."""
         sums: dict[tuple[int, str], list[float]] = {}
         for (layer, phase, batch), (calls, nanoseconds) in self._times.items():
             flops, moved = _work(self._layers[layer], phase, batch, layer == 0) if layer in self._layers else (0, 0)
@@ -79,6 +89,7 @@ class Profile:
         ]
 
     def _name(self, layer: int) -> str:
+        """Return number, kind and features of a layer."""
         if layer not in self._layers:
             return ""
         what = self._layers[layer]
@@ -86,11 +97,11 @@ class Profile:
 
     @property
     def seconds(self) -> float:
-        """The time of all phases."""
+        """The total time of all phases."""
         return sum(row.seconds for row in self.rows)
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """Return one dict a row."""
+        """Return a dict for each row."""
         return [{**asdict(row), "gflops": row.gflops} for row in self.rows]
 
     def to_frame(self) -> Any:
@@ -103,37 +114,36 @@ class Profile:
 
     def __str__(self) -> str:
         whole = self.seconds
-        table = [("layer", "phase", "calls", "ms", "share", "us a call", "GFLOP/s", "GB/s")]
+        lines = [("layer", "phase", "calls", "ms", "share", "us a call", "GFLOP/s", "GB/s")]
         for row in self.rows:
             rate = f"{row.bytes / row.seconds / 1e9:.1f}" if row.bytes and row.seconds else "-"
             speed = f"{row.gflops:.1f}" if row.flops else "-"
             phase = "backward, update" if row.phase == "backward" else row.phase
             times = f"{1e3 * row.seconds:.1f}", f"{row.seconds / whole:.1%}", f"{1e6 * row.seconds / row.calls:.1f}"
-            table.append((row.layer, phase, str(row.calls), *times, speed, rate))
-        table.append(("total", "", "", f"{1e3 * whole:.1f}", "", "", "", ""))
-        widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-        lines = []
-        for line in table:
-            cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+            lines.append((row.layer, phase, str(row.calls), *times, speed, rate))
+        lines.append(("total", "", "", f"{1e3 * whole:.1f}", "", "", "", ""))
+        return table(lines, left=(0, 1))
 
 
 def recorder() -> Profile | None:
-    """Return the profile that is open in this thread, the innermost one, or None."""
+    """Return the innermost profile that is open in this thread, or None."""
     return getattr(_local, "profile", None)
 
 
 @contextmanager
 def profile() -> Iterator[Profile]:
-    """Collect, while it is open, where the time of this thread's training and prediction goes.
+    """Profile what this thread trains and predicts while the context is open.
 
-    Input gradient, weight gradient and, but where norms are clipped, the optimizer's step are one kernel in a sparse
-    layer, and one row here: "backward, update".
+    In a sparse layer one kernel computes input gradient and weight gradient and takes the optimizer's step, unless the
+    gradient's norm is clipped; so they are one row, "backward, update".
 
-    >>> with nerva.profile() as p:  # doctest: +SKIP
-    ...     model.fit(X, y)
-    >>> print(p)  # doctest: +SKIP
+    >>> model = nerva.MLP([4, 8, 3], density=0.5)
+    >>> with nerva.profile() as profile:
+    ...     history = model.fit(np.zeros((20, 4)), [0] * 20, epochs=1)
+    >>> [row.phase for row in profile.rows]
+    ['data', 'forward', 'forward', 'loss', 'backward', 'backward']
+    >>> profile.rows[1].layer
+    '0 SparseLinear 4-8'
     """
     outer, opened = recorder(), Profile()
     _local.profile = opened
@@ -144,7 +154,7 @@ def profile() -> Iterator[Profile]:
 
 
 def timed(batches: Iterable[T]) -> Iterator[T]:
-    """Yield what there is, and tell an open profile how long each took to come."""
+    """Yield the batches, and record in an open profile how long each took to be made."""
     iterator = iter(batches)
     while True:
         profile, started = recorder(), perf_counter_ns()
@@ -158,7 +168,7 @@ def timed(batches: Iterable[T]) -> Iterator[T]:
 
 
 def _work(layer: Layer, phase: str, batch: int, first: bool) -> tuple[float, float]:
-    """Return FLOPs and bytes of one call."""
+    """Return the FLOPs and bytes of one call; the first layer has no input gradient."""
     D, K, nnz = layer.in_features or 0, layer.out_features or 0, layer.nnz
     item = getattr(layer, "dtype", None)
     size = 4 if item is None else item.itemsize

@@ -1,4 +1,4 @@
-"""The rows of a user's data, dense or sparse, checked once before they are trained or evaluated on."""
+"""Samples: the rows of a user's data, dense or sparse, checked once before training or evaluation."""
 
 from typing import Any
 
@@ -8,20 +8,29 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 from nerva._kernels.sparse_batch import SparseBatch
 from nerva.datasets.dataset import Standardized
+from nerva.losses import Loss
+from nerva.losses.targets import weighted
+from nerva.training.trainable import Trainable
 
-CHUNK = 1 << 24  # bytes looked at in one piece when data are checked
-PIECE = 1 << 22  # entries of sparse data
+CHUNK = 1 << 24  # bytes checked at a time, so that checking takes little memory beside the data
+PIECE = 1 << 22  # entries of sparse data checked at a time
 
 
 class SparseSamples:
-    """The rows of a user's sparse matrix, checked: X of shape (samples, features), with `tocsr()`.
+    """The rows of a user's sparse matrix, checked.
 
-    What that gives has `indptr`, `indices`, `data` and `shape`. A CSR matrix is not copied, but for its `data` where
-    they are integers or booleans other than uint8, and for an `indptr` of 32 bits. Columns need not ascend within a
-    row; where one stands twice, its numbers add up.
+    Parameters
+    ----------
+    X : (samples, features), with a method `tocsr()` that returns `indptr`, `indices`, `data` and `shape`, as SciPy's
+    features : that the network takes
+    dtype : of the network: values must be finite in it
+    name : of X in the messages of errors
+
+    Of a CSR matrix, `data` is copied where it is of integers or booleans other than uint8, and `indptr` where it is
+    int32; nothing else. Column indices need not be sorted within a row; values of duplicate entries are summed.
 
     Raises TypeError for another dtype, ValueError for another shape, no samples, an index out of range, an `indptr`
-    that does not ascend, or numbers that are not finite.
+    that decreases, or values that are not finite.
     """
 
     def __init__(self, X: Any, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
@@ -49,6 +58,7 @@ class SparseSamples:
         self._check_entries(name)
 
     def _check_entries(self, name: str) -> None:
+        """Raise ValueError, which names the entry, for a column out of range or a value that is not finite."""
         for first in range(int(self.indptr[0]), int(self.indptr[-1]), PIECE):
             own = slice(first, min(first + PIECE, int(self.indptr[-1])))
             columns = self.indices[own]
@@ -71,23 +81,29 @@ class SparseSamples:
         return len(self.indptr) - 1
 
     def batch(self, size: int) -> SparseBatch:
-        """Return an empty batch with room for any `size` of the samples."""
+        """Return an empty batch with room for any `size` of the samples: for the entries of those with most."""
         size = min(size, len(self))
         lengths = np.diff(self.indptr)
         entries = int(np.partition(lengths, len(self) - size)[len(self) - size :].sum())
         return SparseBatch(self.features, self.dtype, size, entries)
 
     def gather(self, rows: npt.NDArray[np.int64], batch: SparseBatch) -> None:
-        """Put these samples into the batch."""
+        """Copy these samples into the batch."""
         batch.gather(self.indptr, self.indices, self.data, rows)
 
 
 class Samples:
-    """The rows of a user's data, checked: X of shape (samples, features), float32, float64, uint8 or Standardized.
+    """The rows of a user's data, dense or sparse, checked.
 
-    Raises TypeError for another dtype, ValueError for another shape, no samples, or numbers that are not finite.
-    A copy is made only where the features of a sample do not lie side by side. A SciPy sparse matrix stays one, in
-    `sparse`; there is no `array` then.
+    Parameters
+    ----------
+    X : (samples, features), float32, float64 or uint8, a datasets.Standardized, or a SciPy sparse matrix
+    features, dtype, name : as of SparseSamples
+
+    Dense data are in `array`, with `scale` and `shift` of a Standardized; sparse data in `sparse`, without an `array`.
+    Dense data are copied only where the features of a sample are not contiguous.
+
+    Raises TypeError for another dtype, ValueError for another shape, no samples, or values that are not finite.
     """
 
     def __init__(self, X: object, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
@@ -115,6 +131,7 @@ class Samples:
         self._check_finite(name, np.dtype(dtype))
 
     def _rows_are_usable(self) -> bool:
+        """Whether the gathering kernel can read the rows: contiguous, aligned, one after another."""
         item = self.array.itemsize
         across, along = self.array.strides
         return (
@@ -126,6 +143,7 @@ class Samples:
         )
 
     def _check_finite(self, name: str, dtype: np.dtype[Any]) -> None:
+        """Raise ValueError, which names the entry, for one that is not finite in the dtype of the network."""
         if self.array.dtype.kind != "f":
             return
         rows = max(1, CHUNK // max(1, self.array.shape[1] * self.array.itemsize))
@@ -141,7 +159,25 @@ class Samples:
         return len(self.array if self.sparse is None else self.sparse)
 
 
+def labelled_samples(
+    model: Trainable,
+    X: object,
+    y: npt.ArrayLike,
+    loss: Loss,
+    sample_weight: npt.ArrayLike | None = None,
+    prefix: str = "",
+) -> tuple[Samples, Any]:
+    """Return samples X and targets y (weighted, where there are weights), checked for this network and this loss.
+
+    `prefix` goes before "X" and "y" in the messages of errors.
+    """
+    samples = Samples(X, model.in_features, model.dtype, f"{prefix}X")
+    targets = loss.check_targets(y, len(samples), model.out_features, f"{prefix}y")
+    return samples, weighted(targets, sample_weight, len(samples))
+
+
 def _finite(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return which values are finite in a dtype."""
     if array.dtype == dtype:
         return np.isfinite(array)
     with np.errstate(over="ignore"):
@@ -150,7 +186,8 @@ def _finite(array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _as_csr(X: Any, name: str) -> Any:
-    """Return X in compressed sparse rows; what SciPy would run off in converting it is refused."""
+    """Return X in compressed sparse rows."""
+    # SciPy converts without bounds checks: indices out of range would be read and written outside its arrays.
     kind = getattr(X, "format", "csr")
     try:
         if kind in ("csc", "bsr"):
@@ -165,13 +202,15 @@ def _as_csr(X: Any, name: str) -> Any:
 
 
 def _integers(array: Any, name: str) -> Array:
+    """Return a contiguous vector of integers; raise TypeError for anything else."""
     array = np.asarray(array)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(f"{name} is {array.dtype} of shape {array.shape}; it must be a vector of integers")
-    return _side_by_side(array)
+    return _contiguous(array)
 
 
 def _numbers(array: Any, name: str, dtype: np.dtype[Any]) -> Array:
+    """Return a contiguous vector of values, integers other than uint8 as `dtype`; raise TypeError for anything else."""
     array = np.asarray(array)
     if array.ndim != 1 or array.dtype.kind not in "iubf" or (array.dtype.kind == "f" and array.itemsize not in (4, 8)):
         raise TypeError(
@@ -180,8 +219,9 @@ def _numbers(array: Any, name: str, dtype: np.dtype[Any]) -> Array:
         )
     if array.dtype.kind != "f" and array.dtype != np.uint8:
         array = array.astype(dtype)
-    return _side_by_side(array)
+    return _contiguous(array)
 
 
-def _side_by_side(array: Array) -> Array:
+def _contiguous(array: Array) -> Array:
+    """Return the vector in native byte order, contiguous and aligned, copied only if need be."""
     return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])

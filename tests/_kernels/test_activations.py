@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS, FROM_INPUTS, activation, activation_backward, bias_activation
 
-from ..reference import Call, Frame, activate, assert_refuses_wrong_arrays, assert_same_bits, assert_within  # noqa: TID252
+from ..reference import Call, Frame, activate, assert_refuses_wrong_arrays, assert_same_bits, assert_within
 
 CODES = ACTIVATIONS | FROM_INPUTS
 SIZES = st.tuples(st.integers(0, 9), st.integers(0, 140))

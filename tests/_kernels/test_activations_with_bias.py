@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS, FROM_INPUTS, activation_backward, bias_activation
 
-from ..reference import (  # noqa: TID252
+from ..reference import (
     Call,
     Frame,
     activate,

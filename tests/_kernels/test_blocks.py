@@ -2,7 +2,7 @@
 
 import pytest
 
-from ..reference import Problem  # noqa: TID252
+from ..reference import Problem
 from .test_products import assert_sddmm, assert_spmm, assert_spmm_t
 
 # Widths next to a multiple of the block and far from one; more rows than are processed together.

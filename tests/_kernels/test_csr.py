@@ -15,7 +15,7 @@ from nerva._kernels import products
 from nerva._kernels.csr import CSR
 from nerva._kernels.memory import ALIGNMENT
 
-from ..reference import assert_same_bits, assert_within, product_bound  # noqa: TID252
+from ..reference import assert_same_bits, assert_within, product_bound
 
 BACKENDS = ("native", "mkl", "dense")
 

@@ -7,7 +7,7 @@ from nerva._kernels import csr, products
 from nerva._kernels.csr import CSR
 from nerva._kernels.dense import block_nbytes
 
-from ..reference import Problem, assert_within, product_bound  # noqa: TID252
+from ..reference import Problem, assert_within, product_bound
 
 
 @pytest.mark.parametrize(("K", "D"), [(150, 20000), (65, 16385), (2100, 600), (1, 30000)])

@@ -9,7 +9,7 @@ from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.dropout import dropout, dropout_backward, dropout_vector
 
-from ..reference import (  # noqa: TID252
+from ..reference import (
     Call,
     Frame,
     activate,

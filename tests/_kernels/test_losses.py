@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nerva._kernels import losses, mkl
 
-from ..reference import (  # noqa: TID252
+from ..reference import (
     Call,
     Frame,
     assert_refuses_wrong_arrays,

@@ -9,7 +9,7 @@ from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
 
-from ..reference import (  # noqa: TID252
+from ..reference import (
     Call,
     Frame,
     activate,
@@ -17,18 +17,11 @@ from ..reference import (  # noqa: TID252
     assert_refuses_wrong_arrays,
     assert_same_bits,
     assert_within,
+    normalized,
 )
 
 EPSILON, MOMENTUM = 1e-5, 0.1
 FRAMES = st.tuples(st.integers(0, 17), st.integers(0, 17))
-
-
-def normalized(X, gamma, beta, mean=None, variance=None):
-    """gamma (X - mean) / sqrt(variance + epsilon) + beta in float64, by the batch's statistics unless given."""
-    X = np.asarray(X, np.float64)
-    mean = X.mean(1) if mean is None else mean
-    variance = X.var(1) if variance is None else variance
-    return ((X - mean[:, None]) / np.sqrt(variance + EPSILON)[:, None]) * gamma[:, None] + beta[:, None]
 
 
 def vectors(rng, K, dtype):

@@ -9,7 +9,7 @@ from nerva._kernels import mkl, products
 from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.csr import CSR
 
-from ..reference import (  # noqa: TID252
+from ..reference import (
     PATTERNS,
     Call,
     Frame,

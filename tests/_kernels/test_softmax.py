@@ -9,7 +9,7 @@ from scipy import special
 from nerva._kernels import mkl
 from nerva._kernels.softmax import softmax, softmax_backward
 
-from ..reference import (  # noqa: TID252
+from ..reference import (
     Call,
     Frame,
     assert_refuses_wrong_arrays,

@@ -10,7 +10,7 @@ from scipy import sparse
 from nerva._kernels import sparse_inputs
 from nerva._kernels.sparse_batch import SparseBatch
 
-from ..reference import draw_sparse_samples  # noqa: TID252
+from ..reference import draw_sparse_samples
 
 pytestmark = pytest.mark.usefixtures("instruction_set")
 

@@ -10,7 +10,7 @@ from nerva._kernels import mkl, sparse_inputs
 from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.csr import CSR
 
-from ..reference import (  # noqa: TID252
+from ..reference import (
     PATTERNS,
     Frame,
     Problem,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS, activation, srelu, srelu_backward
 
-from ..reference import Call, Frame, assert_refuses_wrong_arrays, assert_same_bits, assert_within  # noqa: TID252
+from ..reference import Call, Frame, assert_refuses_wrong_arrays, assert_same_bits, assert_within
 
 SIZES = st.tuples(st.integers(0, 9), st.integers(0, 140))
 FRAMES = st.tuples(st.integers(0, 17), st.integers(0, 17))

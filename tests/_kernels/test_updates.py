@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from nerva._kernels import mkl
 from nerva._kernels.updates import Update
 
-from .. import reference  # noqa: TID252
-from ..reference import (  # noqa: TID252
+from .. import reference
+from ..reference import (
     Call,
     Frame,
     assert_refuses_wrong_arrays,

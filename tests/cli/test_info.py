@@ -3,7 +3,7 @@
 import nerva
 from nerva.backends import calibration
 
-from ..reference import made_up  # noqa: TID252
+from ..reference import made_up
 
 
 def test_info_prints_the_configuration_and_the_speed_of_the_backends(command, capsys, monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 import pytest
 
 import nerva
-from nerva.callbacks.interruption import Patience
+from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.cli import main
 
 from .running import ENDLESS, EPOCH_LINE, SMALL, finish, read, start, wait_for
@@ -52,7 +52,7 @@ def test_a_signal_ends_it_cleanly(blobs, tmp_path, number, code):
 
 
 def test_a_second_signal_does_not_wait():
-    patience = Patience()
+    patience = DeferredInterrupt()
     patience.on_batch(1, 2)
     patience.hold(signal.SIGINT, None)
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ import nerva
 from nerva.training.batches import Batches
 from nerva.training.samples import Samples
 
-from ..reference import assert_same_bits, moved_images  # noqa: TID252
+from ..reference import assert_same_bits, moved_images
 
 SHAPE = (2, 9, 20)
 D = 2 * 9 * 20

@@ -9,7 +9,7 @@ from nerva._kernels.csr import CSR
 from nerva._kernels.rewiring import empty_positions, flat_positions
 from nerva.topology.grow import distinct
 
-from ..topology.problems import batch, problems, random_csr  # noqa: TID252
+from ..topology.problems import batch, problems, random_csr
 
 
 @pytest.mark.parametrize("backend", ["native", "mkl", "dense"])

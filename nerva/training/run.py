@@ -1,0 +1,245 @@
+"""A training run as an object: where it is, and all that the rest of it depends on."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from nerva.losses import Loss, LossResult
+from nerva.optimizers import Optimizer
+from nerva.parameters import Parameter
+from nerva.schedules import Schedule, as_schedule, restore_schedule, schedule_state, tell
+from nerva.topology import Topology, TopologyUpdater
+from nerva.training.batches import Batches
+from nerva.training.evaluation import Evaluator
+from nerva.training.history import Callback, EpochRecord, History, StopTraining
+from nerva.training.profiling import timed
+from nerva.training.state import check_layers, layers_state, restore_layers
+from nerva.training.step import check_batch_size, check_optimizer, train_batch
+from nerva.training.trainable import Trainable
+from nerva.validation import check_integer, check_not_negative
+
+
+class Run:
+    """A training run: `fit` makes one of its arguments and trains it to the end.
+
+    Parameters
+    ----------
+    model : a Trainable
+    batches : of the training data, in an order drawn by `batches.rng`, which the topology draws from too
+    loss : becomes the model's own
+    epochs, optimizer, schedule, topology, callbacks : as of `fit`
+    validation : evaluates the model after every epoch; None does not
+
+    `current_epoch` counts the epochs done, `history` holds their records, and `stopped` tells whether a callback has
+    ended the run. Raises TypeError or ValueError, which names the argument that is wrong, before anything is changed.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        batches: Batches,
+        loss: Loss,
+        *,
+        epochs: int = 10,
+        optimizer: Optimizer | None = None,
+        schedule: float | Schedule = 0.01,
+        validation: Evaluator | None = None,
+        topology: Topology | None = None,
+        callbacks: Iterable[Callback] = (),
+    ) -> None:
+        self.epochs = check_integer(epochs, "epochs", least=1)
+        self.optimizer, self.schedule = check_optimizer(optimizer), as_schedule(schedule)
+        self.callbacks = _check_callbacks(callbacks)
+        self._on_batch = [callback.on_batch for callback in self.callbacks if hasattr(callback, "on_batch")]
+        check_not_negative(self.schedule(0.0), "schedule(0)")
+        check_batch_size(model, len(batches.order), batches.batch_size)
+        self.model, self.batches, self.loss, self.validation = model, batches, loss, validation
+        self.history, self.updater = History(), None
+        if topology is not None:
+            assert batches.rng is not None
+            _check_optimizer_state(topology, self.optimizer)
+            layers, steps = getattr(model, "layers", ()), self.epochs * len(batches)
+            self.updater = TopologyUpdater(topology, layers, steps, len(batches), batches.rng)
+            self.history.topology = self.updater.records
+        model.loss = loss
+        self.stopped = False
+        self.current_epoch = 0
+        self._start_epoch()
+
+    def _start_epoch(self) -> None:
+        self._pass: Iterator[Any] | None = None  # through the batches; the first step begins it, and shuffles
+        self._done = 0  # batches of this epoch
+        self._loss_sum, self._weight_sum, self._samples = 0.0, 0.0, 0
+        self._correct: float | None = 0.0
+
+    @property
+    def global_step(self) -> int:
+        """The training steps done, over all epochs."""
+        return self.current_epoch * len(self.batches) + self._done
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or a callback has ended the run."""
+        return self.stopped or self.current_epoch >= self.epochs
+
+    def train(self) -> History:
+        """Train to the end, and return the history."""
+        try:
+            while not self.finished:
+                self.epoch()
+        finally:
+            self.finish()  # an interrupted run, too, leaves a network that can be used
+        return self.history
+
+    def epoch(self) -> EpochRecord:
+        """Train on every sample once (on the remaining ones, after some `step`), evaluate, and return the record.
+
+        Warns (RuntimeWarning) where the loss is not finite for the first time.
+        """
+        started = perf_counter()
+        try:
+            while self._done < len(self.batches):
+                self.step()
+        except StopTraining:
+            self.stopped = True
+        seconds = perf_counter() - started
+        if not isfinite(self._loss_sum) and all(map(isfinite, self.history["loss"])):
+            # Level 5 is the caller of Sequential.fit: epoch, train, fit and the method are between.
+            warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=5)
+        evaluation = None if self.validation is None else self.validation()
+        record = EpochRecord(
+            epoch=self.current_epoch + 1,
+            learning_rate=self.schedule(float(self.current_epoch)),
+            loss=self._loss_sum / self._weight_sum if self._weight_sum else 0.0,
+            train_accuracy=None if self._correct is None else self._correct / self._samples,
+            test_loss=None if evaluation is None else evaluation.loss,
+            test_accuracy=None if evaluation is None else evaluation.accuracy,
+            seconds=seconds,
+        )
+        self.history.epochs.append(record)
+        tell(self.schedule, record.loss if evaluation is None else evaluation.loss)
+        # Before the callbacks: one of them may ask for the state.
+        self.current_epoch += 1
+        self._start_epoch()
+        try:
+            for callback in self.callbacks:
+                callback(self.model, record)
+        except StopTraining:
+            self.stopped = True
+        return record
+
+    def step(self) -> LossResult:
+        """Take one training step on the next batch of the epoch, and return the loss before it.
+
+        Raises RuntimeError where no batch of the epoch remains: `epoch` completes it.
+        """
+        batches = len(self.batches)
+        if self._done == batches:
+            raise RuntimeError(f"all {batches} batches of epoch {self.current_epoch + 1} are done; call epoch()")
+        if self._pass is None:
+            self._pass = timed(self.batches)
+        batch, targets = next(self._pass)
+        step = self.global_step
+        rate = check_not_negative(self.schedule(self.current_epoch + self._done / batches), "the schedule's rate")
+        learn = self.updater is None or self.updater.before(step)
+        result = train_batch(self.model, batch, targets, self.optimizer, rate, self.loss, learn)
+        if self.updater is not None:
+            self.updater.after(step, rate)
+        self._done += 1
+        self._loss_sum += result.value * result.weight
+        self._weight_sum += result.weight
+        self._correct = None if self._correct is None or result.correct is None else self._correct + result.correct
+        self._samples += len(targets)
+        for on_batch in self._on_batch:
+            on_batch(self._done, batches)
+        return result
+
+    def finish(self) -> None:
+        """Leave the network as the topology wants it used; call it once, after the last step."""
+        if self.updater is not None:
+            self.updater.finish()
+
+    # ---- checkpoints
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the rest of the run depends on, as plain data and copies of arrays.
+
+        A run made of the same arguments that takes it by `restore` continues with the same bits. Not included are the
+        arguments themselves: data, loss, settings, and what an optimizer or schedule of the user's own remembers (a
+        schedule with methods `state` and `restore` is asked). Raises RuntimeError within an epoch.
+        """
+        if self._done:
+            done = f"{self._done} of {len(self.batches)} batches of epoch {self.current_epoch + 1} are done"
+            raise RuntimeError(f"{done}; the state of a run is that after an epoch")
+        return {
+            "epoch": self.current_epoch,
+            "step": self.global_step,
+            "rng": None if self.batches.rng is None else self.batches.rng.bit_generator.state,
+            "order": self.batches.order.copy(),
+            "schedule": schedule_state(self.schedule),
+            "history": self.history.as_dicts(),
+            "layers": layers_state(self.model, self._optimizers),
+            "topology": None if self.updater is None else self.updater.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state()` of a run that was made of the same arguments.
+
+        Raises ValueError, before anything is changed, for the state of another network, other data or other settings.
+        """
+        self._check_state(state)
+        restore_schedule(self.schedule, state["schedule"])
+        restore_layers(self.model, state["layers"], self._optimizers)
+        if self.updater is not None:
+            self.updater.restore(state["topology"])
+        if self.batches.rng is not None:
+            self.batches.rng.bit_generator.state = state["rng"]
+        self.batches.order[:] = state["order"]
+        self.history.epochs[:] = [EpochRecord(**record) for record in state["history"]]
+        self.current_epoch, self.stopped = state["epoch"], False
+        self._start_epoch()
+
+    @property
+    def _optimizers(self) -> tuple[object, ...]:
+        """The optimizers that may own the state of parameters."""
+        return getattr(self.optimizer, "members", (self.optimizer,))
+
+    def _check_state(self, state: Mapping[str, Any]) -> None:
+        order, rng = self.batches.order, self.batches.rng
+        if np.shape(state["order"]) != order.shape:
+            raise ValueError(f"the state is of {np.size(state['order'])} samples; X has {len(order)}")
+        if state["step"] != state["epoch"] * len(self.batches):
+            raise ValueError(
+                f"the state has {state['step']} steps in {state['epoch']} epochs; here an epoch has {len(self.batches)}"
+            )
+        mine = None if rng is None else rng.bit_generator.state["bit_generator"]
+        its = None if state["rng"] is None else state["rng"]["bit_generator"]
+        if mine != its:
+            raise ValueError(f"the state is of a {its} generator; rng is {mine}")
+        if (state["topology"] is None) != (self.updater is None):
+            raise ValueError("the state is of a run with a topology, or this run is, but not both")
+        if (state["schedule"] is None) != (schedule_state(self.schedule) is None):
+            raise ValueError(f"the state is of another schedule than {self.schedule!r}")
+        check_layers(self.model, state["layers"], self._optimizers)
+
+
+def _check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
+    """Return the callbacks; raise TypeError where one cannot be called."""
+    if not isinstance(callbacks, Iterable) or not all(map(callable, checked := tuple(callbacks))):
+        raise TypeError(f"callbacks is {callbacks!r}; it must be a sequence of callables")
+    return checked
+
+
+def _check_optimizer_state(topology: Topology, optimizer: Optimizer) -> None:
+    """Raise ValueError where the optimizer does not keep the state that a method of dynamic sparse training reads."""
+    wanted: Any = getattr(topology, "optimizer_state", None) or getattr(topology, "state", ())
+    probe = Parameter("weight", np.zeros(1, np.float32))
+    if wanted:
+        optimizer.step([probe], 0.0)
+    for name in wanted:
+        if name not in probe.state:
+            raise ValueError(f"topology is {topology!r}, which needs an optimizer with {name}; this is {optimizer!r}")

@@ -1,0 +1,99 @@
+"""One training step: forward pass, loss, backward pass and update."""
+
+from __future__ import annotations
+
+import time
+
+import numpy.typing as npt
+
+from nerva._kernels.memory import Array
+from nerva.losses import Loss, LossResult
+from nerva.optimizers import Nesterov, Optimizer
+from nerva.training.batches import Batches
+from nerva.training.evaluation import check_loss
+from nerva.training.profiling import recorder
+from nerva.training.samples import labelled_samples
+from nerva.training.trainable import Trainable
+from nerva.validation import check_not_negative
+
+
+def train_batch(
+    model: Trainable, X: Array, y: Array, optimizer: Optimizer, rate: float, loss: Loss, learn: bool = True
+) -> LossResult:
+    """Take one step on X (features, batch) with checked targets, and return the loss before it.
+
+    Without `learn`, the gradients are left in the parameters and no step is taken.
+    """
+    Z, profile = model.forward(X), recorder()
+    started = 0 if profile is None else time.perf_counter_ns()
+    result = loss(Z, y)
+    if profile is not None:
+        profile.add("loss", started)
+    if not learn:
+        model.backward(result.gradient)
+    elif getattr(optimizer, "fused", False):
+        model.backward(result.gradient, step=optimizer.at(rate))
+    else:
+        model.backward(result.gradient)
+        started = 0 if profile is None else time.perf_counter_ns()
+        optimizer.step(model.parameters(), rate)
+        if profile is not None:
+            profile.add("update", started)
+    return result
+
+
+def train_step(
+    model: Trainable,
+    X: object,
+    y: npt.ArrayLike,
+    optimizer: Optimizer,
+    rate: float,
+    loss: Loss | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> float:
+    """Take one step on one batch of samples, and return its mean loss before the step.
+
+    Parameters
+    ----------
+    X : samples (batch, features), as of `fit`
+    y : targets, as the loss takes them: labels (batch,) or rows (batch, outputs)
+    optimizer : a nerva.Optimizer, or an object with its method `step(parameters, rate)`
+    rate : the learning rate, finite and not negative
+    loss : None is the model's own; another one becomes its own
+    sample_weight : (batch,) weights of the samples in the loss
+
+    Raises TypeError or ValueError, which names the argument that is wrong, before anything is changed.
+
+    >>> model, optimizer = nerva.MLP([4, 3], init="zeros"), nerva.Nesterov()
+    >>> X, y = np.ones((6, 4)), [0, 1, 1, 0, 1, 1]
+    >>> [round(model.train_step(X, y, optimizer, 0.1), 3) for _ in range(3)]
+    [1.099, 0.921, 0.796]
+    """
+    optimizer, loss = check_optimizer(optimizer), check_loss(loss, model)
+    samples, targets = labelled_samples(model, X, y, loss, sample_weight)
+    rate = check_not_negative(rate, "rate")
+    check_batch_size(model, len(samples), len(samples))
+    model.loss = loss
+    ((batch, checked),) = Batches(samples, targets, len(samples), model.dtype)
+    assert checked is not None
+    return train_batch(model, batch, checked, optimizer, rate, loss).value
+
+
+def check_optimizer(optimizer: Optimizer | None) -> Optimizer:
+    """Return the optimizer, Nesterov() for None; raise TypeError for what has no method `step`, or for a class."""
+    if optimizer is None:
+        return Nesterov()
+    if isinstance(optimizer, type) or not callable(getattr(optimizer, "step", None)):
+        raise TypeError(f"optimizer is {optimizer!r}; it must be an optimizer, such as nerva.Nesterov(0.9)")
+    return optimizer
+
+
+def check_batch_size(model: Trainable, samples: int, batch_size: int) -> None:
+    """Raise ValueError where a batch, such as the last one, has fewer samples than a layer needs in training."""
+    least = max((layer.least_batch for layer in getattr(model, "layers", ())), default=1)
+    last = samples % batch_size or min(samples, batch_size)
+    if min(last, batch_size) < least:
+        raise ValueError(
+            f"batch_size is {batch_size}: {samples} samples leave a batch of {last}, and batch normalization needs "
+            f"at least {least} in training"
+        )

@@ -1,0 +1,186 @@
+"""What every layer has: a config and arrays it can be made of again, copies for some features, arrays of another."""
+
+import json
+
+import numpy as np
+import pytest
+
+import nerva
+from nerva.layers import LAYERS, Layer
+from nerva.layers.arrays import ArraysMismatch
+
+from ..reference import assert_same_bits
+
+D, K, N = 7, 5, 11
+SRELU = nerva.SReLU(-0.5, 0.2, 0.4, 0.7, per="neuron")
+MAKE = {
+    "linear": lambda f, dtype: nerva.Linear(D, K, activation=f, rng=1, dtype=dtype),
+    "linear without bias": lambda f, dtype: nerva.Linear(D, K, activation=f, bias=False, rng=1, dtype=dtype),
+    "sparse": lambda f, dtype: nerva.SparseLinear(D, K, density=0.5, activation=f, rng=1, dtype=dtype),
+    "sparse, dropped": lambda f, dtype: nerva.SparseLinear(
+        D, K, density=0.5, activation=f, bias=False, rng=1, dtype=dtype, backend="mkl", drop_connect=0.25
+    ),
+    "empty": lambda f, dtype: nerva.SparseLinear(D, K, density=0.0, activation=f, rng=1, dtype=dtype),
+    "batch norm": lambda f, dtype: nerva.BatchNorm(D, momentum=0.2, epsilon=1e-3, activation=f, dtype=dtype),
+    "activation": lambda f, dtype: nerva.Activation(f).build(D, np.dtype(dtype)),
+    "dropout": lambda f, dtype: nerva.Dropout(0.25, rng=1).build(D, np.dtype(dtype)),
+}
+
+
+def make(kind, function, dtype, seed=3):
+    """A layer no number of which is as it starts."""
+    layer, rng = MAKE[kind](function, dtype), np.random.default_rng(seed)
+    for name, array in layer.arrays().items():
+        if name not in ("indptr", "indices"):
+            array[...] = rng.uniform(0.1, 1, array.shape)
+    return layer
+
+
+def outputs(layer, X):
+    return layer.forward(X, training=False).copy()
+
+
+every = pytest.mark.parametrize("kind", MAKE)
+functions = pytest.mark.parametrize("function", ["relu", "softmax", "srelu", nerva.LeakyReLU(0.3), SRELU], ids=str)
+
+
+@functions
+@every
+def test_a_layer_is_made_again_of_its_config_and_arrays(kind, function, dtype, rng):
+    layer, X = make(kind, function, dtype), rng.standard_normal((D, N)).astype(dtype)
+    config = json.loads(json.dumps(layer.config()))
+    arrays = {f"a.{name}": array for name, array in layer.arrays().items()}
+    twin = type(layer).from_config(config, arrays, "a.")
+    assert repr(twin) == repr(layer)
+    np.testing.assert_allclose(outputs(twin, X), outputs(layer, X), rtol=1e-5, atol=1e-6)  # its backend is "auto"
+    assert twin.config() == layer.config()
+    for name, array in twin.arrays().items():
+        assert_same_bits(array, arrays[f"a.{name}"], name)
+        assert not np.shares_memory(array, arrays[f"a.{name}"])
+
+
+@every
+def test_arrays_are_the_memory_in_use_of_all_parameters(kind, dtype):
+    layer = make(kind, SRELU, dtype)
+    arrays = layer.arrays()
+    for parameter in layer.parameters():
+        name = "values" if parameter.name == "weight" and "values" in arrays else parameter.name
+        assert np.shares_memory(arrays[name], parameter.values) or kind == "empty"
+        assert arrays[name].size == parameter.values.size
+    if "values" in arrays:
+        with pytest.raises(ValueError, match="read-only"):
+            arrays["indices"][:] = 0  # the companion index of a CSR would not follow
+
+
+@functions
+@every
+def test_a_layer_takes_the_arrays_of_another(kind, function, dtype, rng):
+    layer, other = make(kind, function, dtype), make(kind, function, dtype, seed=8)
+    if kind == "sparse":
+        other.rewire(np.array([0, 3]), np.empty(0, np.int64))
+    optimizer = nerva.Nesterov()
+    optimizer.step(layer.parameters(), 0.1)
+    layer.assign(other)
+    X = rng.standard_normal((D, N)).astype(dtype)
+    assert_same_bits(outputs(layer, X), outputs(other, X))
+    for name, array in layer.arrays().items():
+        assert_same_bits(array, other.arrays()[name], name)
+    assert all(parameter.owner is None for parameter in layer.parameters())
+
+
+@functions
+@every
+def test_a_layer_of_some_of_its_features_gives_these(kind, function, dtype, rng):
+    layer, X = make(kind, function, dtype), rng.standard_normal((D, N)).astype(dtype)
+    linear = hasattr(layer, "weight")
+    kept, inputs = np.array([0, 2, 4]), np.array([1, 2, 5, 6])
+    if function == "softmax":
+        kept = np.arange(K if linear else D)  # all: it couples them
+    small = layer.take_features(kept, inputs) if linear else layer.take_features(kept)
+    assert type(small) is type(layer)
+    assert {**small.config(), "in": 0, "out": 0} == {**layer.config(), "in": 0, "out": 0} or kind == "dropout"
+    assert getattr(small, "backend", None) == getattr(layer, "backend", None)
+    if linear:
+        assert (small.in_features, small.out_features) == (4, len(kept))
+        W = np.zeros_like(X, shape=(K, D))
+        W[np.ix_(kept, inputs)] = layer.dense_weight()[np.ix_(kept, inputs)]
+        assert_same_bits(small.dense_weight(), W[np.ix_(kept, inputs)])
+        zeroed = np.zeros_like(X)
+        zeroed[inputs] = X[inputs]
+        wanted, got = outputs(layer, zeroed)[kept], outputs(small, X[inputs])
+        assert layer.take_features(kept).in_features == D
+    else:
+        wanted, got = outputs(layer, X)[kept], outputs(small, np.ascontiguousarray(X[kept]))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+    before = [parameter.values.copy() for parameter in layer.parameters()]
+    for parameter in small.parameters():
+        parameter.values[:] = 0
+    for parameter, values in zip(layer.parameters(), before, strict=True):
+        assert_same_bits(parameter.values, values, "the layer it was taken from")
+
+
+def test_masks_go_on_in_a_copy(rng):
+    X = rng.standard_normal((D, N)).astype(np.float32)
+    layer = make("sparse, dropped", "relu", np.float32)
+    layer.forward(X)
+    twins = [layer.take_features(np.arange(K)), layer.astype(np.float32)]
+    wanted = layer.forward(X).copy()
+    for twin in twins:
+        assert_same_bits(twin.forward(X).copy(), wanted)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MAKE if kind != "dropout"])
+def test_what_arrays_lack_is_named(kind):
+    layer = make(kind, "srelu", np.float32)
+    config, arrays = layer.config(), layer.arrays()
+    for name in arrays:
+        with pytest.raises(ValueError, match=rf"it lacks the array x\.{name}"):
+            type(layer).from_config(config, {f"x.{n}": a for n, a in arrays.items() if n != name}, "x.")
+        bad = arrays | {name: np.full(arrays[name].shape, np.nan, np.float32)}
+        if arrays[name].size:
+            with pytest.raises((TypeError, ValueError)):
+                type(layer).from_config(config, bad)
+    if "dtype" in config:
+        with pytest.raises(ValueError, match=r"not those|float64|weights"):
+            type(layer).from_config(config | {"dtype": "float64"}, arrays)
+        with pytest.raises(KeyError):
+            type(layer).from_config({name: config[name] for name in config if name != "in"}, arrays)
+
+
+def test_arrays_of_another_shape_are_a_mismatch():
+    norm = nerva.BatchNorm(4)
+    with pytest.raises(ArraysMismatch):
+        nerva.BatchNorm.from_config(norm.config() | {"in": 10**12, "out": 10**12}, norm.arrays())
+    with pytest.raises(ArraysMismatch):
+        nerva.Activation.from_config({"in": 3, "out": 4, "activation": "relu"}, {})
+    dense = nerva.Linear(4, 3)
+    with pytest.raises(ArraysMismatch):
+        nerva.Linear.from_config(dense.config() | {"in": 5}, dense.arrays())
+
+
+def test_an_activation_that_is_not_built_is_made_again():
+    twin = nerva.Activation.from_config(nerva.Activation(SRELU).config(), {})
+    assert (twin.in_features, twin.activation) == (None, SRELU)
+
+
+def test_the_layers_that_are_stored_are_found_by_their_names():
+    assert all(LAYERS[kind.__name__] is kind for kind in LAYERS.values())
+    assert {type(make(kind, "relu", np.float32)) for kind in MAKE} == set(LAYERS.values())
+
+
+def test_a_layer_of_ones_own_needs_no_config():
+    class Double(Layer):
+        def forward(self, X, *, training=True):
+            return 2 * X
+
+        def backward(self, DY, **flags):
+            return 2 * DY
+
+        def astype(self, dtype):
+            return Double()
+
+    layer = Double()
+    assert layer.arrays() == {}
+    for call in (layer.config, lambda: layer.take_features(np.arange(2)), lambda: Double.from_config({}, {})):
+        with pytest.raises(NotImplementedError, match="Double"):
+            call()
