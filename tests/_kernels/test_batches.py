@@ -1,4 +1,4 @@
-"""The gathered, scaled and turned mini-batch, against NumPy's indexing, and the memory it lies in."""
+"""Mini-batches: samples gathered, scaled and transposed, and images moved, against NumPy's indexing."""
 
 import ctypes
 import mmap

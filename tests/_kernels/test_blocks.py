@@ -1,11 +1,11 @@
-"""Products of matrices dense and wide enough to be taken a block of columns at a time, at the edges of the blocks."""
+"""Products of matrices dense and wide enough to be processed in blocks of columns, at the edges of the blocks."""
 
 import pytest
 
 from ..reference import Problem
 from .test_products import assert_sddmm, assert_spmm, assert_spmm_t
 
-# Widths beside a multiple of the block and far from one; more rows than take turns at a block.
+# Widths next to a multiple of the block and far from one; more rows than are processed together.
 SHAPES = [(40, 913), (1100, 160), (3, 2049), (2100, 130)]
 
 

@@ -26,7 +26,7 @@ def draw(rng, K, D, density=0.3, dtype=np.float32):
     return CSR.from_dense(dense), dense
 
 
-# ---- what it takes
+# ---- construction
 VALID = {
     "shape": (3, 4),
     "indptr": np.array([0, 2, 2, 4]),
@@ -148,7 +148,7 @@ def test_a_matrix_is_made_once(rng):
     np.testing.assert_allclose(out, dense @ X, rtol=1e-5)
 
 
-# ---- what it gives back
+# ---- attributes and conversion
 def test_it_says_what_it_is(rng):
     W = CSR(**VALID)
     assert repr(W) == "<CSR 3 x 4, 4 weights (density 0.3333), float32>"
@@ -290,7 +290,7 @@ WRITES = {
 # After `optimize`, MKL may use its own copy of the values: without update_handle, these tests fail at the first write.
 @pytest.mark.parametrize("optimized", ["never", "first", "between", "after", "always"])
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_no_product_ever_sees_values_of_the_past(rng, dtype, write, optimized):
+def test_products_use_the_current_values(rng, dtype, write, optimized):
     W, dense = draw(rng, 40, 50, dtype=dtype)
     if optimized in ("first", "always"):
         W.optimize(20)
@@ -317,7 +317,7 @@ def test_a_matrix_without_weights(rng, dtype, backend, optimized):
     assert_same_matrix(pickle.loads(pickle.dumps(W)), W)
 
 
-def test_handles_are_given_back(rng):
+def test_handles_are_destroyed(rng):
     """Many matrices with handles come and go; views of their arrays outlive them."""
     kept = []
     for turn in range(300):
@@ -337,7 +337,7 @@ def test_handles_are_given_back(rng):
         np.testing.assert_array_equal(indices, expected_indices)
 
 
-def test_what_is_small_may_be_left_out(dtype):
+def test_from_dense_with_a_threshold(dtype):
     array = np.array([[0.5, -0.5, 0.0], [-0.51, 0.1, 2.0]], dtype)
     np.testing.assert_array_equal(CSR.from_dense(array, 0.5).to_dense(), [[0, 0, 0], np.array([-0.51, 0, 2], dtype)])
     assert CSR.from_dense(array, threshold=0.0).nnz == 5

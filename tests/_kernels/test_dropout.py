@@ -77,7 +77,7 @@ def test_what_is_dropped_is_zero_even_of_infinity(instruction_set, dtype):
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_chances_are_even_and_independent(rate):
-    """Over places, rows and keys as many stay as should, and neighbours tell nothing of each other."""
+    """Over elements, rows and keys: the kept fraction is as expected, and neighbours are uncorrelated."""
     ones, masks = np.ones((400, 500), np.float32), []
     for key in (0, 1, 2, 2**63, MASK64):
         out = np.empty_like(ones)

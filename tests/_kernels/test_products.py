@@ -1,4 +1,4 @@
-"""The products against NumPy: right in every shape, nothing touched beside the output, the same bits on any threads."""
+"""The products against NumPy: correct in every shape, nothing written but the output, the same bits on any threads."""
 
 import numpy as np
 import pytest
@@ -305,7 +305,7 @@ def test_unknown_activations_are_refused(backend, activation):
     assert_same_bits(call.arguments["out"], before)
 
 
-# Outputs that lie on an input, wholly or in part: both are cut from one block, `shift` elements apart.
+# Outputs that overlap an input, wholly or in part: both are slices of one block, `shift` elements apart.
 @pytest.mark.parametrize("shift", [0, 3])
 @pytest.mark.parametrize(
     ("name", "argument"),

@@ -124,7 +124,7 @@ def test_subnormals_are_flushed(dtype):
 
 
 def test_nothing_but_the_features_of_the_batch_is_read(dtype):
-    """A NaN in the weights of another feature stays there."""
+    """A NaN in the weights of other features does not spread."""
     weight = np.array([[1.0, np.nan, 2.0]], dtype)
     batch = as_sparse_batch(sparse.csr_array(np.array([[3.0, 0, 0], [0, 0, 4.0]], dtype)), dtype)
     for W in (weight, CSR((1, 3), [0, 3], [0, 1, 2], weight[0])):

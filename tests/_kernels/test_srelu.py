@@ -17,7 +17,7 @@ H = 1e-6
 
 
 def parameters_of(rng, sets, dtype=np.float64):
-    """t_l, a_l, t_r, a_r for so many rows, t_l below t_r with rare exceptions."""
+    """t_l, a_l, t_r, a_r, `sets` of each; t_l is rarely above t_r."""
     left, left_slope, right, right_slope = rng.uniform(-1, 1, (4, sets))
     return np.concatenate([left - 0.3, left_slope, right + 0.3, right_slope]).astype(dtype)
 
