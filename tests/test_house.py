@@ -36,7 +36,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "arrays conversion mkl_handles pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",
         "dense rewiring sparse_inputs",
-        "dense_gradient products",
+        "dense_gradient plan products",
     ],
     "backends": [
         "config cost_model",
@@ -76,7 +76,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "classification regression",
     ],
     "models": [
-        "compaction pruning_criteria",
+        "compaction plan pruning_criteria",
         "sequential",
         "mlp pruning",
     ],

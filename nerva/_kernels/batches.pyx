@@ -2,6 +2,7 @@
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from .arrays cimport as_array, matrix, real_type, vector
 from .isa cimport (
@@ -30,36 +31,48 @@ def gather(source, rows, out, scale=None, shift=None, image_shape=None, moves=No
     x + right), or with flip at (c, y + down, width - 1 - x + right), of the image padded by reflection (numpy.pad's
     "reflect"). |down| < height, |right| < width, flip 0 or 1.
     """
-    cdef cnp.ndarray samples = as_array(source, "source")
-    cdef int source_type = cnp.PyArray_TYPE(samples), kind
+    cdef int typenum = real_type(out, "out")
+    cdef sample_source samples = check_source(source, rows, -1, scale, shift, image_shape, moves)
+    cdef nerva_matrix x = matrix(out, "out", typenum, samples.features, samples.N, True)
+    cdef const nerva_table *kernel = kernels(typenum)
+    cdef const nerva_images *moved = &samples.images if samples.moved else NULL
+    with nogil:
+        kernel.gather(samples.kind, samples.data.data, samples.data.ld, samples.rows, moved, samples.N,
+                      samples.features, samples.scale, samples.shift, threads(), x)
+
+
+cdef sample_source check_source(object source, object rows, Py_ssize_t features, object scale, object shift,
+                                object image_shape, object moves) except *:
+    """The samples that `gather` takes, checked; `features` of them, or any number where it is negative."""
+    cdef sample_source samples
+    cdef int source_type = cnp.PyArray_TYPE(as_array(source, "source"))
+    cdef Py_ssize_t j
+    memset(&samples, 0, sizeof(sample_source))
     if source_type == cnp.NPY_UINT8:
-        kind = NERVA_UINT8
+        samples.kind = NERVA_UINT8
     elif source_type == cnp.NPY_FLOAT32:
-        kind = NERVA_FLOAT32
+        samples.kind = NERVA_FLOAT32
     elif source_type == cnp.NPY_FLOAT64:
-        kind = NERVA_FLOAT64
+        samples.kind = NERVA_FLOAT64
     else:
         raise TypeError(f"source has dtype {source.dtype}; it must be uint8, float32 or float64")
-    cdef nerva_matrix data = matrix(source, "source", source_type, -1, -1)
-    cdef Py_ssize_t count = source.shape[0], D = source.shape[1], N = as_array(rows, "rows").size, j
-    cdef const int64_t *row = <int64_t *> vector(rows, "rows", cnp.NPY_INT64, N)
-    cdef int typenum = real_type(out, "out")
-    cdef nerva_matrix x = matrix(out, "out", typenum, D, N, True)
-    cdef const float *factor = NULL if scale is None else <float *> vector(scale, "scale", cnp.NPY_FLOAT32, D)
-    cdef const float *offset = NULL if shift is None else <float *> vector(shift, "shift", cnp.NPY_FLOAT32, D)
-    cdef nerva_images images
-    cdef const nerva_images *moved = NULL
-    cdef const nerva_table *kernel = kernels(typenum)
-    for j in range(N):
-        if not 0 <= row[j] < count:
-            raise ValueError(f"rows[{j}] is {row[j]}; it must be within 0 to {count - 1}")
-    if moves is not None:
-        images = check_moves(image_shape, moves, D, N)
-        moved = &images
+    samples.data = matrix(source, "source", source_type, -1, features)
+    samples.count, samples.features = source.shape
+    samples.N = as_array(rows, "rows").size
+    samples.rows = <int64_t *> vector(rows, "rows", cnp.NPY_INT64, samples.N)
+    if scale is not None:
+        samples.scale = <float *> vector(scale, "scale", cnp.NPY_FLOAT32, samples.features)
+    if shift is not None:
+        samples.shift = <float *> vector(shift, "shift", cnp.NPY_FLOAT32, samples.features)
+    for j in range(samples.N):
+        if not 0 <= samples.rows[j] < samples.count:
+            raise ValueError(f"rows[{j}] is {samples.rows[j]}; it must be within 0 to {samples.count - 1}")
+    samples.moved = moves is not None
+    if samples.moved:
+        samples.images = check_moves(image_shape, moves, samples.features, samples.N)
     elif image_shape is not None:
         raise ValueError(f"moves is None, but image_shape is {image_shape}; give both or neither")
-    with nogil:
-        kernel.gather(kind, data.data, data.ld, row, moved, N, D, factor, offset, threads(), x)
+    return samples
 
 
 cdef nerva_images check_moves(object image_shape, object moves, Py_ssize_t D, Py_ssize_t N) except *:

@@ -59,6 +59,43 @@ cdef extern from "table.h" nogil:
         void *bias_velocity
         void *bias_second
 
+    ctypedef struct nerva_plan_layer:
+        const nerva_csr *W
+        const nerva_csr *transposed
+        int activation
+        double alpha
+        void *values
+        void *velocity
+        void *second
+        void *bias
+        void *bias_velocity
+        void *bias_second
+        const nerva_update *update
+        const nerva_update *bias_update
+        int64_t gradient, bias_gradient
+
+    ctypedef struct nerva_plan:
+        int64_t N, layer_count, slice_count, group_count, gradient_size
+        const nerva_plan_layer *layers
+        const int64_t *columns
+        const int64_t *groups
+        const int64_t *outputs
+        int64_t deltas[2]
+        void **arenas
+        void **gradients
+        void **mailboxes
+        int source_type
+        const void *source
+        int64_t stride, features
+        const int64_t *rows
+        const nerva_images *images
+        const float *scale
+        const float *shift
+        const int64_t *labels
+        double *per_sample
+        int64_t *correct
+        int64_t *nanoseconds
+
     ctypedef struct nerva_table:
         const char *isa
         int64_t widest_batch
@@ -111,6 +148,8 @@ cdef extern from "table.h" nogil:
         int64_t (*candidates)(const nerva_csr *W, int64_t row, int64_t rows, int64_t column, int64_t columns,
                               void *tile, double threshold, int64_t tied, void *scores,
                               int64_t *positions) noexcept nogil
+        void (*plan_step)(const nerva_plan *plan, int threads) noexcept nogil
+        void (*plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) noexcept nogil
 
     const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64
 

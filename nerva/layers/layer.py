@@ -9,11 +9,15 @@ import numpy.typing as npt
 
 from nerva._kernels import products
 from nerva._kernels.activations import activation_backward
+from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array
 from nerva.activations import Activation
 from nerva.parameters import Parameter, Step
 
 Features = npt.NDArray[np.int64]  # feature numbers, strictly ascending
+
+# Of a compiled network: weight, bias, and the kernels' code and parameter of the activation.
+CompiledLayer = tuple[CSR | Array, Array | None, int, float]
 
 
 class Layer(ABC):
@@ -86,6 +90,15 @@ class Layer(ABC):
         if (features, dtype) != (self.in_features, self.dtype):
             raise ValueError(f"{self!r} takes {self.in_features} features of {self.dtype}, not {features} of {dtype}")
         return self
+
+    # ---- the compiled network (see nerva.models.plan)
+
+    def compiled(self, batch: int) -> CompiledLayer | None:
+        """Return what a compiled network computes of this layer for batches of this size.
+
+        None where it cannot, so that the network is trained layer by layer: as here.
+        """
+        return None
 
     # ---- parameters and size
 

@@ -14,10 +14,12 @@ from nerva.activations import Activation
 from nerva.initializers import Initializer, initial_values
 from nerva.layers.affine import Affine, Backward
 from nerva.layers.arrays import check_finite, find
-from nerva.layers.layer import Features
+from nerva.layers.layer import CompiledLayer, Features
 from nerva.layers.weighted import Entries
 from nerva.parameters import Step
 from nerva.validation import as_generator, check_shape, real_dtype
+
+LARGEST_COMPILED = 1 << 16  # weights of a dense layer in a compiled network: beyond, MKL's gemm is faster
 
 
 class Linear(Affine):
@@ -86,6 +88,11 @@ class Linear(Affine):
         return super().nbytes + (0 if self._masked_weight is None else self._masked_weight.nbytes)
 
     # ---- passes
+
+    def compiled(self, batch: int) -> CompiledLayer | None:
+        """Return weight, bias and activation of a layer that is too small for gemm to pay off beside a barrier."""
+        small = self.weight.size <= LARGEST_COMPILED
+        return (self.weight, self.bias, self._code, self._alpha) if small and self.fused and not self._keys else None
 
     def _product(self, X: Array, Y: Array, dropping: bool) -> None:
         products.gemm(self._weight_in_use(dropping), X, Y)

@@ -17,7 +17,7 @@ from nerva.backends.cost_model import BackendChoice, BackendSetting
 from nerva.initializers import Fan, Initializer
 from nerva.layers.affine import Affine, Backward
 from nerva.layers.arrays import check_finite, find
-from nerva.layers.layer import Features, Layer
+from nerva.layers.layer import CompiledLayer, Features, Layer
 from nerva.layers.sparse_weights import check_weight, coordinates, draw_weight, submatrix
 from nerva.layers.weighted import Entries
 from nerva.parameters import Step
@@ -151,6 +151,11 @@ class SparseLinear(Affine):
         return source
 
     # ---- passes
+
+    def compiled(self, batch: int) -> CompiledLayer | None:
+        """Return weight, bias and activation, where kernels of our own compute all products and the activation."""
+        own = (self._choice(batch).forward, self._choice(batch).backward) == ("native", ("native", "native"))
+        return (self.weight, self.bias, self._code, self._alpha) if own and self.fused and not self._keys else None
 
     def _choice(self, N: int) -> BackendChoice:
         """Return the backend of each product for a batch of N."""

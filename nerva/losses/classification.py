@@ -39,6 +39,11 @@ class SoftmaxCrossEntropy(Loss):
         self.class_weights = None if class_weights is None else check_weights(class_weights, "class_weights")
         self._per_sample = np.empty(0)
 
+    @property
+    def compiled(self) -> bool:  # type: ignore[override]
+        """Whether a compiled network computes this loss: without smoothing and class weights."""
+        return not self.label_smoothing and self.class_weights is None
+
     def __call__(self, Z: Array, y: Any) -> LossResult:
         """Return the loss of logits Z (K, batch) with checked targets: plain labels by one fused kernel."""
         if isinstance(y, Weighted) or y.ndim > 1 or self.label_smoothing or self.class_weights is not None:

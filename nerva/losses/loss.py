@@ -44,6 +44,8 @@ class Loss(ABC):
     1.5
     """
 
+    compiled = False  # whether a compiled network computes this loss, of integer labels
+
     def __init__(self) -> None:
         self._buffer: Buffer | None = None
         self._shape: tuple[int, np.dtype[Any]] | None = None

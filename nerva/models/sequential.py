@@ -15,6 +15,7 @@ from nerva._kernels.memory import Array, Buffer
 from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.models import compaction
+from nerva.models.plan import SMALLEST_BATCH, CompiledNetwork, compile_network
 from nerva.parameters import Parameter, Step
 from nerva.tables import table
 from nerva.training import evaluation, step
@@ -85,6 +86,7 @@ class Sequential:
         self.rng = as_generator(rng)
         self.loss: Loss = SoftmaxCrossEntropy()  # of the last `fit`: predictions depend on it
         self.inputs = Buffer(self.in_features, self.dtype)  # for predictions, which then allocate nothing
+        self._compiled: CompiledNetwork | None = None
         self._lock = threading.RLock()
 
     # ---- shape and size
@@ -201,6 +203,14 @@ class Sequential:
             if DX is not None:
                 DY, delta = DX, below is not None
 
+    def compiled(self, batch: int) -> CompiledNetwork | None:
+        """Return the network as one program for batches of this size, None where it is computed layer by layer."""
+        if batch < SMALLEST_BATCH:
+            return None
+        if self._compiled is None or not self._compiled.fits():
+            self._compiled = compile_network(self.layers, batch)
+        return self._compiled if self._compiled is not None and self._compiled.accepts(batch) else None
+
     def astype(self, dtype: npt.DTypeLike) -> "Sequential":
         """Return a copy of another dtype, float32 or float64; optimizer state is not copied."""
         other = Sequential([layer.astype(dtype) for layer in self.layers], rng=copy.deepcopy(self.rng))
@@ -230,10 +240,11 @@ class Sequential:
     predict_proba = _locked(evaluation.predict_proba)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_compiled")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._compiled = None
         self._lock = threading.RLock()
 
 

@@ -4,7 +4,7 @@ Sparse data are gathered as a SparseBatch instead.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,13 @@ from nerva._kernels.batches import gather
 from nerva._kernels.memory import Array, Buffer
 from nerva.datasets.augment import Augment
 from nerva.training.samples import Samples
+
+
+class Draw(NamedTuple):
+    """Samples of a batch: their numbers, int64 (batch,), and the moves of their images, int32 (batch, 3), or None."""
+
+    rows: npt.NDArray[np.int64]
+    moves: Array | None
 
 
 class Batches:
@@ -47,8 +54,8 @@ class Batches:
         *,
         shuffle: bool = True,
     ) -> None:
-        self._samples = samples
-        self._targets = targets
+        self.samples = samples
+        self.targets = targets
         self.batch_size = batch_size
         self.rng, self._shuffle = rng, shuffle
         self._augment = augment
@@ -61,24 +68,42 @@ class Batches:
         self.order = np.arange(len(samples), dtype=np.int64)
 
     def __len__(self) -> int:
-        return -(-len(self._samples) // self.batch_size)
+        return -(-len(self.samples) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Any, Array | None]]:
+    def start(self) -> None:
+        """Begin an epoch: shuffle the order of the samples, if it is to be."""
         if self.rng is not None and self._shuffle:
             # In place: each epoch permutes the order of the last one, so the order is part of a run's state.
             self.rng.shuffle(self.order)
-        samples, targets = self._samples, self._targets
-        for first in range(0, len(samples), self.batch_size):
-            rows = self.order[first : first + self.batch_size]
-            if samples.sparse is not None:
-                samples.sparse.gather(rows, self._sparse)
-                yield self._sparse, None if targets is None else targets[rows]
-                continue
-            X = self._buffer.take(len(rows))
-            if self._augment is None:
-                gather(samples.array, rows, X, samples.scale, samples.shift)
-            else:
-                assert self.rng is not None
-                shape, moves = self._augment.image_shape, self._augment.draw(len(rows), self.rng)
-                gather(samples.array, rows, X, samples.scale, samples.shift, shape, moves)
-            yield X, None if targets is None else targets[rows]
+
+    def draw(self, index: int) -> Draw:
+        """Return the samples of batch `index` of the epoch, and how their images are moved.
+
+        Batches must be drawn in turn: augmentation takes its random numbers here.
+        """
+        first = index * self.batch_size
+        rows = self.order[first : first + self.batch_size]
+        if self._augment is None:
+            return Draw(rows, None)
+        assert self.rng is not None
+        return Draw(rows, self._augment.draw(len(rows), self.rng))
+
+    def gather(self, draw: Draw) -> tuple[Any, Array | None]:
+        """Return inputs X and targets y of some samples."""
+        samples, y = self.samples, None if self.targets is None else self.targets[draw.rows]
+        if samples.sparse is not None:
+            samples.sparse.gather(draw.rows, self._sparse)
+            return self._sparse, y
+        X = self._buffer.take(len(draw.rows))
+        gather(samples.array, draw.rows, X, samples.scale, samples.shift, self.image_shape, draw.moves)
+        return X, y
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of images that are moved; None without augmentation."""
+        return None if self._augment is None else self._augment.image_shape
+
+    def __iter__(self) -> Iterator[tuple[Any, Array | None]]:
+        self.start()
+        for index in range(len(self)):
+            yield self.gather(self.draw(index))

@@ -64,7 +64,12 @@ class Profile:
 
         `layer` is the number of the layer `what`, and `batch` the samples it had; -1 is the whole network.
         """
-        nanoseconds = perf_counter_ns() - started
+        self.add_time(phase, perf_counter_ns() - started, layer, batch, what)
+
+    def add_time(
+        self, phase: str, nanoseconds: int, layer: int = -1, batch: int = 0, what: Layer | None = None
+    ) -> None:
+        """Record a phase that took so long; other parameters as of `add`."""
         times = self._times.get((layer, phase, batch))
         if times is None:
             times = self._times[layer, phase, batch] = [0, 0]

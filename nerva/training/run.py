@@ -1,14 +1,14 @@
 """A training run as an object: where it is, and all that the rest of it depends on."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from nerva.losses import Loss, LossResult
+from nerva.losses import Loss
 from nerva.optimizers import Optimizer
 from nerva.parameters import Parameter
 from nerva.schedules import Schedule, as_schedule, restore_schedule, schedule_state, tell
@@ -17,8 +17,7 @@ from nerva.training.batches import Batches
 from nerva.training.evaluation import Evaluator
 from nerva.training.history import Callback, EpochRecord, History, StopTraining
 from nerva.training.layers_state import check_layers, layers_state, restore_layers
-from nerva.training.profiling import timed
-from nerva.training.step import check_batch_size, check_optimizer, train_batch
+from nerva.training.step import StepResult, check_batch_size, check_optimizer, train_draw
 from nerva.training.trainable import Trainable
 from nerva.validation import check_integer, check_not_negative
 
@@ -71,7 +70,6 @@ class Run:
         self._start_epoch()
 
     def _start_epoch(self) -> None:
-        self._pass: Iterator[Any] | None = None  # through the batches; the first step begins it, and shuffles
         self._done = 0  # batches of this epoch
         self._loss_sum, self._weight_sum, self._samples = 0.0, 0.0, 0
         self._correct: float | None = 0.0
@@ -132,7 +130,7 @@ class Run:
             self.stopped = True
         return record
 
-    def step(self) -> LossResult:
+    def step(self) -> StepResult:
         """Take one training step on the next batch of the epoch, and return the loss before it.
 
         Raises RuntimeError where no batch of the epoch remains: `epoch` completes it.
@@ -140,20 +138,19 @@ class Run:
         batches = len(self.batches)
         if self._done == batches:
             raise RuntimeError(f"all {batches} batches of epoch {self.current_epoch + 1} are done; call epoch()")
-        if self._pass is None:
-            self._pass = timed(self.batches)
-        batch, targets = next(self._pass)
-        step = self.global_step
+        if self._done == 0:
+            self.batches.start()
+        draw, step = self.batches.draw(self._done), self.global_step
         rate = check_not_negative(self.schedule(self.current_epoch + self._done / batches), "the schedule's rate")
         learn = self.updater is None or self.updater.before(step)
-        result = train_batch(self.model, batch, targets, self.optimizer, rate, self.loss, learn)
+        result = train_draw(self.model, self.batches, draw, self.optimizer, rate, self.loss, learn)
         if self.updater is not None:
             self.updater.after(step, rate)
         self._done += 1
         self._loss_sum += result.value * result.weight
         self._weight_sum += result.weight
         self._correct = None if self._correct is None or result.correct is None else self._correct + result.correct
-        self._samples += len(targets)
+        self._samples += len(draw.rows)
         for on_batch in self._on_batch:
             on_batch(self._done, batches)
         return result

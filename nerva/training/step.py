@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
-from nerva.training.batches import Batches
+from nerva.parameters import Step
+from nerva.training.batches import Batches, Draw
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
 from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import check_not_negative
+
+
+class Compiled(Protocol):
+    """A network as one program: it gathers the samples that it trains on or computes the outputs of itself."""
+
+    def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]: ...
+    def outputs(self, batches: Batches, draw: Draw) -> Array: ...
+
+
+class StepResult(NamedTuple):
+    """The mean loss of a batch before a step, its correct predictions, if there is such a notion, and its weight."""
+
+    value: float
+    correct: float | None
+    weight: float
+
+
+def train_draw(
+    model: Trainable, batches: Batches, draw: Draw, optimizer: Optimizer, rate: float, loss: Loss, learn: bool = True
+) -> StepResult:
+    """Take one step on some samples, compiled where the network can be, else layer by layer; as `train_batch`."""
+    compiled = compiled_for(model, batches, draw) if learn and getattr(optimizer, "fused", False) else None
+    if compiled is not None and loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1:
+        value, correct = compiled.train(batches, draw, optimizer.at(rate))
+        return StepResult(value, correct, float(len(draw.rows)))
+    profile = recorder()
+    started = 0 if profile is None else time.perf_counter_ns()
+    X, y = batches.gather(draw)
+    if profile is not None:
+        profile.add("data", started)
+    assert y is not None
+    result = train_batch(model, X, y, optimizer, rate, loss, learn)
+    return StepResult(result.value, result.correct, result.weight)
+
+
+def compiled_for(model: Trainable, batches: Batches, draw: Draw) -> Compiled | None:
+    """Return the compiled network for a batch of dense samples, None where there is none."""
+    compiled = getattr(model, "compiled", None)
+    return None if compiled is None or batches.samples.sparse is not None else compiled(len(draw.rows))
 
 
 def train_batch(
@@ -74,9 +116,8 @@ def train_step(
     rate = check_not_negative(rate, "rate")
     check_batch_size(model, len(samples), len(samples))
     model.loss = loss
-    ((batch, checked),) = Batches(samples, targets, len(samples), model.dtype)
-    assert checked is not None
-    return train_batch(model, batch, checked, optimizer, rate, loss).value
+    batches = Batches(samples, targets, len(samples), model.dtype)
+    return train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
 
 
 def check_optimizer(optimizer: Optimizer | None) -> Optimizer:

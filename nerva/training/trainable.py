@@ -14,8 +14,9 @@ class Trainable(Protocol):
     """A network as the training loop sees it; nerva.Sequential is one.
 
     `forward` and `backward` take batches as columns, (features, batch). `inputs` is a buffer for a batch to predict.
-    Two optional attributes are looked up: `layers`, by dynamic sparse training, whose items may have a CSR `weight`,
-    and their `least_batch`, the fewest samples that a layer can be trained on.
+    Optional attributes are looked up: `layers`, by dynamic sparse training, whose items may have a CSR `weight`, and
+    their `least_batch`, the fewest samples that a layer can be trained on; and a method `compiled(batch)`, which
+    returns a `Compiled` for batches of this size, or None where it cannot.
     """
 
     @property

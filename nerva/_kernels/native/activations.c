@@ -52,7 +52,7 @@ void NAME(activation)(int64_t K, int64_t N, nerva_matrix Z, int activation, doub
 }
 
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
-                                     double alpha, nerva_matrix DZ, void *Db, int thread, int team) {
+                                     double alpha, nerva_matrix DZ, void *Db, int add, int thread, int team) {
     const nerva_range rows = share(K, 1, thread, team);
     const int64_t vectors = (N + L - 1) / L;
     const V slope = vset((R)alpha);
@@ -75,7 +75,7 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
 #undef ROW
             total += vsum(sums);
         }
-        if (Db) ((R *)Db)[k] = total;
+        if (Db) ((R *)Db)[k] = (add ? ((R *)Db)[k] : 0) + total;
     }
 }
 
@@ -85,7 +85,7 @@ void NAME(activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matr
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        NAME(activation_backward_share)(K, N, DY, Y, activation, alpha, DZ, Db, omp_get_thread_num(),
+        NAME(activation_backward_share)(K, N, DY, Y, activation, alpha, DZ, Db, 0, omp_get_thread_num(),
                                         omp_get_num_threads());
         _mm_setcsr(mode);
     }

@@ -16,14 +16,14 @@ void NAME(backward)(const nerva_backward *layer, int threads) {
     const int apart = by_batch || N == 0;
     if (through && !apart)
         epilogue = (nerva_epilogue){layer->below_activation, layer->below_alpha, 0, layer->X,
-                                    layer->below_bias_gradient};
+                                    layer->below_bias_gradient, 0};
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const int thread = omp_get_thread_num(), size = omp_get_num_threads();
         const unsigned mode = flush_subnormals();
         if (!layer->delta) {
             NAME(activation_backward_share)(W->rows, N, layer->DY, layer->Y, layer->activation, layer->alpha,
-                                            layer->DZ, layer->bias_gradient, thread, size);
+                                            layer->DZ, layer->bias_gradient, 0, thread, size);
 #pragma omp barrier
         }
         if (with_input)
@@ -34,9 +34,9 @@ void NAME(backward)(const nerva_backward *layer, int threads) {
         }
         if (through && apart)
             NAME(activation_backward_share)(W->cols, N, layer->DX, layer->X, layer->below_activation,
-                                            layer->below_alpha, layer->DX, layer->below_bias_gradient, thread, size);
+                                            layer->below_alpha, layer->DX, layer->below_bias_gradient, 0, thread, size);
         NAME(sddmm_share)(W, layer->DZ, layer->X, N, layer->gradient, layer->update, layer->values, layer->velocity,
-                          layer->second, thread, size);
+                          layer->second, 0, thread, size);
         _mm_setcsr(mode);
     }
     nerva_team_end(team);

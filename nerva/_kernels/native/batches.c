@@ -263,18 +263,21 @@ static __attribute__((noinline)) void gather_moved(int source_type, const void *
         }
 }
 
+void NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                        const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                        nerva_matrix out, int thread, int team) {
+    if (images)
+        gather_moved(source_type, source, stride, rows, images, N, share(D / images->width, 1, thread, team), scale,
+                     shift, out);
+    else gather_plain(source_type, source, stride, rows, N, share(D, LINE, thread, team), scale, shift, out);
+}
+
 void NAME(gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                   const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift, int threads,
                   nerva_matrix out) {
     const nerva_team team = nerva_team_begin(threads, N * D);
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
-    {
-        const int thread = omp_get_thread_num(), size = omp_get_num_threads();
-        if (images)
-            gather_moved(source_type, source, stride, rows, images, N, share(D / images->width, 1, thread, size),
-                         scale, shift, out);
-        else
-            gather_plain(source_type, source, stride, rows, N, share(D, LINE, thread, size), scale, shift, out);
-    }
+    NAME(gather_share)(source_type, source, stride, rows, images, N, D, scale, shift, out, omp_get_thread_num(),
+                       omp_get_num_threads());
     nerva_team_end(team);
 }

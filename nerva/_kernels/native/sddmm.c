@@ -29,16 +29,16 @@ INLINE void drain(const sink *to, int64_t j, M lanes, V total) {
 
 /* The sums of positions j to j + COUNT - 1: dot products of d, WIDTH vectors of which the last has `last` lanes, with a
  * row of X each. COUNT is a power of two up to L; the lanes of all are summed together. */
-INLINE void dots(const int WIDTH, const int COUNT, const V d[WIDEST], const int32_t *indices, const R *X, int64_t ldx,
-                 M last, int64_t j, const sink *to) {
+INLINE void dots(const int WIDTH, const int HALVED, const int COUNT, const V d[WIDEST], const int32_t *indices,
+                 const R *X, int64_t ldx, M last, int64_t j, const sink *to) {
     V sums[L];
 #pragma GCC unroll 16
     for (int i = 0; i < COUNT; i++) {
         const R *x = X + (int64_t)indices[j + i] * ldx;
-        V sum = vmul(d[0], WIDTH == 1 ? vload_first(last, x) : vload(x));
+        const R *rest = x + (WIDTH - 1) * L;
+        V sum = HALVED ? vmul_half(d[WIDTH - 1], last, rest) : vmul(d[WIDTH - 1], vload_first(last, rest));
 #pragma GCC unroll 8
-        for (int t = 1; t < WIDTH - 1; t++) sum = vfma(d[t], vload(x + t * L), sum);
-        if (WIDTH > 1) sum = vfma(d[WIDTH - 1], vload_first(last, x + (WIDTH - 1) * L), sum);
+        for (int t = 0; t < WIDTH - 1; t++) sum = vfma(d[t], vload(x + t * L), sum);
         sums[i] = sum;
     }
     /* Repeats cost nothing: the compiler eliminates common subexpressions. */
@@ -48,16 +48,16 @@ INLINE void dots(const int WIDTH, const int COUNT, const V d[WIDEST], const int3
 }
 
 /* The next sums of a row, from position j to at most `end`, as many as go together; returns the next position. */
-INLINE int64_t some_dots(const int WIDTH, const V d[WIDEST], const nerva_csr *W, const R *X, int64_t ldx, M last,
-                         int64_t j, int64_t end, const sink *to) {
+INLINE int64_t some_dots(const int WIDTH, const int HALVED, const V d[WIDEST], const nerva_csr *W, const R *X,
+                         int64_t ldx, M last, int64_t j, int64_t end, const sink *to) {
     if (j + L <= end) {
-        dots(WIDTH, L, d, W->indices, X, ldx, last, j, to);
+        dots(WIDTH, HALVED, L, d, W->indices, X, ldx, last, j, to);
         return j + L;
     }
     const int64_t rest = end - j;
 #define SOME(COUNT) \
     if (COUNT < L && rest & COUNT) { \
-        dots(WIDTH, COUNT < L ? COUNT : L, d, W->indices, X, ldx, last, j, to); \
+        dots(WIDTH, HALVED, COUNT < L ? COUNT : L, d, W->indices, X, ldx, last, j, to); \
         j += COUNT; \
     }
     SOME(8) SOME(4) SOME(2) SOME(1)
@@ -72,19 +72,19 @@ INLINE void load_row(const int WIDTH, const R *dy, M last, V d[WIDEST]) {
 }
 
 /* The positions [own.first, own.last), the first of which lies in row r, over WIDTH vectors of the batch. */
-INLINE void tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy, const R *X, int64_t ldx, M last,
+INLINE void tile(const int WIDTH, const int HALVED, const nerva_csr *W, const R *DY, int64_t lddy, const R *X, int64_t ldx, M last,
                  nerva_range own, int64_t r, const sink *to) {
     for (int64_t j = own.first; j < own.last; r++) {
         V d[WIDEST];
         load_row(WIDTH, DY + r * lddy, last, d);
         const int64_t end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
-        while (j < end) j = some_dots(WIDTH, d, W, X, ldx, last, j, end, to);
+        while (j < end) j = some_dots(WIDTH, HALVED, d, W, X, ldx, last, j, end, to);
     }
 }
 
 /* The same, a block of columns at a time. Dot products that are summed together may lie beyond the block. */
-INLINE void blocked_tile(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy, const R *X, int64_t ldx,
-                         M last, nerva_range own, int64_t r, const sink *to, nerva_blocks blocks) {
+INLINE void blocked_tile(const int WIDTH, const int HALVED, const nerva_csr *W, const R *DY, int64_t lddy, const R *X,
+                         int64_t ldx, M last, nerva_range own, int64_t r, const sink *to, nerva_blocks blocks) {
     int32_t next[NERVA_CHUNK]; /* the next position of each row */
     for (int64_t top = r, bottom; top < W->rows && W->indptr[top] < own.last; top = bottom) {
         for (bottom = top; bottom < top + NERVA_CHUNK && bottom < W->rows && W->indptr[bottom] < own.last; bottom++)
@@ -105,7 +105,7 @@ INLINE void blocked_tile(const int WIDTH, const nerva_csr *W, const R *DY, int64
                 }
                 V d[WIDEST];
                 load_row(WIDTH, DY + row * lddy, last, d);
-                do j = some_dots(WIDTH, d, W, X, ldx, last, j, end, to);
+                do j = some_dots(WIDTH, HALVED, d, W, X, ldx, last, j, end, to);
                 while (j < end && W->indices[j] < start + blocks.columns);
                 next[row - top] = (int32_t)j;
             }
@@ -126,26 +126,31 @@ static void single(const nerva_csr *W, const R *DY, int64_t lddy, const R *x, ne
     }
 }
 
-#define TILE(WIDTH) \
-    static __attribute__((noinline)) void tile##WIDTH(const nerva_csr *W, const R *DY, int64_t lddy, const R *X, \
+#define TILE(WIDTH, HALVED, SUFFIX) \
+    static __attribute__((noinline)) void tile##WIDTH##SUFFIX(const nerva_csr *W, const R *DY, int64_t lddy, const R *X, \
                                                       int64_t ldx, M last, nerva_range own, int64_t r, \
                                                       const sink *to) { \
         const nerva_blocks blocks = choose_blocks(W, WIDTH * sizeof(V), LEAST / WIDTH); \
-        if (WIDTH > 1 && blocks.columns < W->cols) blocked_tile(WIDTH, W, DY, lddy, X, ldx, last, own, r, to, blocks); \
-        else tile(WIDTH, W, DY, lddy, X, ldx, last, own, r, to); \
+        if (WIDTH > 1 && blocks.columns < W->cols) blocked_tile(WIDTH, HALVED, W, DY, lddy, X, ldx, last, own, r, to, blocks); \
+        else tile(WIDTH, HALVED, W, DY, lddy, X, ldx, last, own, r, to); \
     }
-TILE(1) TILE(2) TILE(3) TILE(4)
+#define TILES(WIDTH) TILE(WIDTH, 0, _whole) TILE(WIDTH, HALVES, _half)
+TILES(1) TILES(2) TILES(3) TILES(4)
 #ifdef NERVA_AVX512
-TILE(5) TILE(6) TILE(7) TILE(8)
+TILES(5) TILES(6) TILES(7) TILES(8)
 #endif
 
 typedef void tile_function(const nerva_csr *, const R *, int64_t, const R *, int64_t, M, nerva_range, int64_t,
                            const sink *);
-static tile_function *const tiles[WIDEST + 1] = {
-    0, tile1, tile2, tile3, tile4,
+static tile_function *const tiles[2][WIDEST + 1] = {
 #ifdef NERVA_AVX512
-    tile5, tile6, tile7, tile8,
+#define ROW(SUFFIX) {0, tile1##SUFFIX, tile2##SUFFIX, tile3##SUFFIX, tile4##SUFFIX, tile5##SUFFIX, tile6##SUFFIX, \
+                     tile7##SUFFIX, tile8##SUFFIX}
+#else
+#define ROW(SUFFIX) {0, tile1##SUFFIX, tile2##SUFFIX, tile3##SUFFIX, tile4##SUFFIX}
 #endif
+    ROW(_whole), ROW(_half),
+#undef ROW
 };
 
 /* The row of position j: the last one that starts at or before it. */
@@ -160,7 +165,8 @@ static int64_t row_of(const nerva_csr *W, int64_t j) {
 }
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, void *second, int thread, int team) {
+                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
+                       int team) {
     const int64_t vectors = (N + L - 1) / L, parts = (vectors + WIDEST - 1) / WIDEST;
     const nerva_range own = share(W->nnz, 1, thread, team);
     const int64_t row = row_of(W, own.first);
@@ -169,10 +175,10 @@ void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int6
     for (int64_t part = 0; part < parts; part++) {
         const int64_t first = vectors * part / parts, end = vectors * (part + 1) / parts;
         const int64_t rest = N - (end - 1) * L;
-        to.add = part > 0;
+        to.add = add || part > 0;
         to.update = update && part == parts - 1;
         if (N == 1 && X.ld == 1) single(W, DY.data, DY.ld, X.data, own, row, &to);
-        else tiles[end - first](W, (const R *)DY.data + first * L, DY.ld, (const R *)X.data + first * L, X.ld,
+        else tiles[HALVES && rest <= L / 2][end - first](W, (const R *)DY.data + first * L, DY.ld, (const R *)X.data + first * L, X.ld,
                                 vfirst(rest < L ? rest : L), own, row, &to);
     }
     if (N == 0)
@@ -185,7 +191,7 @@ void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N,
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        NAME(sddmm_share)(W, DY, X, N, G, 0, 0, 0, 0, omp_get_thread_num(), omp_get_num_threads());
+        NAME(sddmm_share)(W, DY, X, N, G, 0, 0, 0, 0, 0, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
     nerva_team_end(team);

@@ -13,6 +13,7 @@ typedef struct {
     const void *bias;
     nerva_matrix outputs;
     void *row_sums;
+    int add; /* to the row sums that are there */
 } nerva_epilogue;
 
 void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y,
@@ -20,10 +21,18 @@ void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva
 int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads);
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, void *second, int thread, int team);
+                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
+                       int team);
 
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
-                                     double alpha, nerva_matrix DZ, void *Db, int thread, int team);
+                                     double alpha, nerva_matrix DZ, void *Db, int add, int thread, int team);
+
+void NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                        const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                        nerva_matrix out, int thread, int team);
+
+int64_t NAME(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
+                                    nerva_matrix DZ, double *per_sample);
 
 void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
                   void *second, void *weights);

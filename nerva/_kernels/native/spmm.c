@@ -18,6 +18,7 @@ typedef struct {
     const R *bias, *outputs;
     int64_t ld;
     R *row_sums;
+    int add;
 } finish;
 
 INLINE void start(const int WIDTH, const finish *to, int64_t r, V sums[WIDEST]) {
@@ -48,29 +49,31 @@ INLINE void end(const int WIDTH, const finish *to, int64_t r, V sums[WIDEST], R 
         NERVA_WITH_FUSED_ACTIVATION(to->activation, BACKWARD)
 #undef BACKWARD
         for (int t = 0; t < WIDTH; t++) total = vadd(total, sums[t]);
-        if (to->row_sums) to->row_sums[r] = (to->first_part ? 0 : to->row_sums[r]) + vsum(total);
+        if (to->row_sums) to->row_sums[r] = (to->first_part && !to->add ? 0 : to->row_sums[r]) + vsum(total);
     }
     store(WIDTH, sums, to->last, y);
 }
 
 /* sums += the weight of position j times its row of X. */
-INLINE void add_product(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, M last,
-                        int64_t j, V sums[WIDEST]) {
+INLINE void add_product(const int WIDTH, const int HALVED, const int PERMUTED, const nerva_csr *W, const R *X,
+                        int64_t ldx, M last, int64_t j, V sums[WIDEST]) {
     const V w = vset(((const R *)W->values)[PERMUTED ? W->permutation[j] : j]);
     const R *x = X + (int64_t)W->indices[j] * ldx;
 #pragma GCC unroll 8
     for (int t = 0; t < WIDTH - 1; t++) sums[t] = vfma(w, vload(x + t * L), sums[t]);
-    sums[WIDTH - 1] = vfma(w, vload_first(last, x + (WIDTH - 1) * L), sums[WIDTH - 1]);
+    const R *rest = x + (WIDTH - 1) * L;
+    sums[WIDTH - 1] = HALVED ? vfma_half(w, last, rest, sums[WIDTH - 1])
+                             : vfma(w, vload_first(last, rest), sums[WIDTH - 1]);
 }
 
 /* Rows [rows.first, rows.last) of Y: WIDTH vectors from Y on, by those from X on. */
-INLINE void tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy,
-                 const finish *to, nerva_range rows) {
+INLINE void tile(const int WIDTH, const int HALVED, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx,
+                 R *Y, int64_t ldy, const finish *to, nerva_range rows) {
     for (int64_t r = rows.first; r < rows.last; r++) {
         V sums[WIDEST];
         start(WIDTH, to, r, sums);
         for (int64_t j = W->indptr[r]; j < W->indptr[r + 1]; j++)
-            add_product(WIDTH, PERMUTED, W, X, ldx, to->last, j, sums);
+            add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, to->last, j, sums);
         end(WIDTH, to, r, sums, Y + r * ldy);
     }
 }
@@ -95,8 +98,8 @@ INLINE void single(const int PERMUTED, const nerva_csr *W, const R *x, R *Y, int
 }
 
 /* As `tile`, to the last bit, but a block of columns at a time: between blocks the sums are kept in Y. */
-INLINE void blocked_tile(const int WIDTH, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx, R *Y,
-                         int64_t ldy, const finish *to, nerva_range rows, nerva_blocks blocks) {
+INLINE void blocked_tile(const int WIDTH, const int HALVED, const int PERMUTED, const nerva_csr *W, const R *X,
+                         int64_t ldx, R *Y, int64_t ldy, const finish *to, nerva_range rows, nerva_blocks blocks) {
     int32_t next[NERVA_CHUNK]; /* the next position of each row */
     for (int64_t top = rows.first; top < rows.last; top += NERVA_CHUNK) {
         const int64_t bottom = top + NERVA_CHUNK < rows.last ? top + NERVA_CHUNK : rows.last;
@@ -120,7 +123,7 @@ INLINE void blocked_tile(const int WIDTH, const int PERMUTED, const nerva_csr *W
                 }
                 int64_t j = next[r - top];
                 for (const int64_t row_end = W->indptr[r + 1]; j < row_end && W->indices[j] < last; j++)
-                    add_product(WIDTH, PERMUTED, W, X, ldx, to->last, j, sums);
+                    add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, to->last, j, sums);
                 next[r - top] = (int32_t)j;
                 if (last < W->cols) store(WIDTH, sums, to->last, y);
                 else end(WIDTH, to, r, sums, y);
@@ -130,23 +133,27 @@ INLINE void blocked_tile(const int WIDTH, const int PERMUTED, const nerva_csr *W
 }
 
 /* Not inlined: one copy for each width, with the loop over rows inside. */
-#define TILE(WIDTH, PERMUTED, SUFFIX) \
+#define TILE(WIDTH, HALVED, PERMUTED, SUFFIX) \
     static __attribute__((noinline)) void tile##WIDTH##SUFFIX( \
         const nerva_csr *W, const R *X, int64_t ldx, R *Y, int64_t ldy, const finish *to, nerva_range rows) { \
         const nerva_blocks blocks = choose_blocks(W, WIDTH * sizeof(V), LEAST / WIDTH); \
         if (WIDTH > 1 && blocks.columns < W->cols) \
-            blocked_tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, to, rows, blocks); \
-        else tile(WIDTH, PERMUTED, W, X, ldx, Y, ldy, to, rows); \
+            blocked_tile(WIDTH, HALVED, PERMUTED, W, X, ldx, Y, ldy, to, rows, blocks); \
+        else tile(WIDTH, HALVED, PERMUTED, W, X, ldx, Y, ldy, to, rows); \
     }
-#define TILES(WIDTH) TILE(WIDTH, 0, _direct) TILE(WIDTH, 1, _permuted)
+#define TILES(WIDTH) \
+    TILE(WIDTH, 0, 0, _direct) TILE(WIDTH, 0, 1, _permuted) \
+    TILE(WIDTH, HALVES, 0, _half) TILE(WIDTH, HALVES, 1, _half_permuted)
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
 
 typedef void tile_function(const nerva_csr *, const R *, int64_t, R *, int64_t, const finish *, nerva_range);
-static tile_function *const tiles[2][WIDEST + 1] = {
-    {0, tile1_direct, tile2_direct, tile3_direct, tile4_direct, tile5_direct, tile6_direct, tile7_direct, tile8_direct},
-    {0, tile1_permuted, tile2_permuted, tile3_permuted, tile4_permuted, tile5_permuted, tile6_permuted, tile7_permuted,
-     tile8_permuted},
+#define ROW(SUFFIX) {0, tile1##SUFFIX, tile2##SUFFIX, tile3##SUFFIX, tile4##SUFFIX, tile5##SUFFIX, tile6##SUFFIX, \
+                     tile7##SUFFIX, tile8##SUFFIX}
+static tile_function *const tiles[2][2][WIDEST + 1] = {
+    {ROW(_direct), ROW(_permuted)},
+    {ROW(_half), ROW(_half_permuted)},
 };
+#undef ROW
 
 /* Whether threads share the batch instead of the rows: where rows are skewed and the batch has a vector for each. */
 int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads) {
@@ -165,10 +172,10 @@ void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva
         const R *outputs = epilogue->outputs.data;
         const finish to = {epilogue->activation, part == 0, vset((R)epilogue->alpha), vfirst(rest < L ? rest : L),
                            epilogue->bias, outputs ? outputs + first * L : 0, epilogue->outputs.ld,
-                           epilogue->row_sums};
+                           epilogue->row_sums, epilogue->add};
         R *y = (R *)Y.data + first * L;
         if (N > 1 || X.ld != 1)
-            tiles[W->permutation != 0][last - first](W, (const R *)X.data + first * L, X.ld, y, Y.ld, &to, rows);
+            tiles[HALVES && rest <= L / 2][W->permutation != 0][last - first](W, (const R *)X.data + first * L, X.ld, y, Y.ld, &to, rows);
         else if (W->permutation) single(1, W, X.data, y, Y.ld, &to, rows);
         else single(0, W, X.data, y, Y.ld, &to, rows);
     }

@@ -31,7 +31,12 @@ void NAME(sparse_input_outer)(int64_t, int64_t, const nerva_csr *, const int32_t
 int64_t NAME(candidates)(const nerva_csr *, int64_t, int64_t, int64_t, int64_t, void *, double, int64_t, void *,
                          int64_t *);
 
+void NAME(plan_step)(const nerva_plan *, int);
+void NAME(plan_forward)(const nerva_plan *, int, nerva_matrix);
+
 const nerva_table NAME(table) = {
+    .plan_step = NAME(plan_step),
+    .plan_forward = NAME(plan_forward),
 #ifdef NERVA_AVX512
     .isa = "avx512",
     .widest_batch = 8 * L,

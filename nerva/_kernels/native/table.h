@@ -99,6 +99,40 @@ typedef struct {
     void *values, *velocity, *second, *bias, *bias_velocity, *bias_second;
 } nerva_backward;
 
+/* A layer Y = f(W X + b) of a compiled network. `transposed` is NULL for the first layer, whose input gradient is not
+ * needed. `gradient` and `bias_gradient` are where its gradients begin in a vector of those of all layers. */
+typedef struct {
+    const nerva_csr *W, *transposed;
+    int activation;
+    double alpha;
+    void *values, *velocity, *second, *bias, *bias_velocity, *bias_second; /* `bias` may be NULL */
+    const nerva_update *update, *bias_update;
+    int64_t gradient, bias_gradient;
+} nerva_plan_layer;
+
+/* A network and a mini-batch of N samples, in slices of the batch: slice s has the samples columns[s] to
+ * columns[s + 1] - 1. Slices are in groups, whose gradients go to one buffer: group g has the slices groups[g] to
+ * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, in which the output of layer l begins
+ * at outputs[l], the gradients of outputs, by turns, at deltas[0] and deltas[1], and the inputs at 0. */
+typedef struct {
+    int64_t N, layer_count, slice_count, group_count, gradient_size;
+    const nerva_plan_layer *layers;
+    const int64_t *columns, *groups, *outputs;
+    int64_t deltas[2];
+    void *const *arenas, *const *gradients; /* one of each for each thread */
+    void *const *mailboxes;                 /* a vector of gradients for each group, read by all threads */
+    int source_type;                        /* the samples: source[rows[n]], scaled and moved as by `gather` */
+    const void *source;
+    int64_t stride, features;
+    const int64_t *rows;
+    const nerva_images *images;
+    const float *scale, *shift;
+    const int64_t *labels; /* of all samples of the source */
+    double *per_sample;    /* (N,), the loss of each sample */
+    int64_t *correct;      /* how many predictions of each slice are correct */
+    int64_t *nanoseconds;  /* of the first thread: gather, forward by layer, loss, backward by layer, update; or NULL */
+} nerva_plan;
+
 typedef struct {
     const char *isa;
     int64_t widest_batch;
@@ -200,6 +234,12 @@ typedef struct {
      * `scores` and `positions` have room for the whole tile. */
     int64_t (*candidates)(const nerva_csr *W, int64_t row, int64_t rows, int64_t column, int64_t columns, void *tile,
                           double threshold, int64_t tied, void *scores, int64_t *positions);
+
+    /* One training step of a whole network: softmax cross-entropy, backward pass, and an update of every parameter. */
+    void (*plan_step)(const nerva_plan *plan, int threads);
+
+    /* The outputs (K, N) of a whole network. */
+    void (*plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y);
 } nerva_table;
 
 extern const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64;

@@ -29,9 +29,9 @@ INLINE vector_update prepare_update(const nerva_update *update) {
 }
 
 /* RMSprop, Adam, AdamW and Lion. Not inlined: every kernel would contain them many times. */
-static __attribute__((noinline, unused)) void adaptive_step(const vector_update *update, M lanes, V gradient, R *w,
-                                                            R *v, R *s) {
-    V x = vload_first(lanes, w), move;
+static __attribute__((noinline, unused)) V adaptive_step(const vector_update *update, M lanes, V gradient, V x, R *v,
+                                                         R *s) {
+    V move;
     if (update->rule == NERVA_LION) {
         const V speed = vload_first(lanes, v), c = vfma(update->momentum, speed, vmul(update->fresh, gradient));
         const V sign = vselect_positive(c, vset(1), vselect_greater(vzero(), c, vset(-1), vadd(c, c)));
@@ -56,23 +56,24 @@ static __attribute__((noinline, unused)) void adaptive_step(const vector_update 
             move = vdiv(speed, vfma(update->root, vsqrt(square), update->epsilon));
         }
     }
-    vstore_first(lanes, w, vfma(update->minus_rate, move, x));
+    return vfma(update->minus_rate, move, x);
 }
 
-INLINE void step(const vector_update *update, M lanes, V gradient, R *w, R *v, R *s) {
+/* The weights x after the step, to be stored by the caller; the moments v and s are updated in memory. */
+INLINE V updated(const vector_update *update, M lanes, V gradient, V x, R *v, R *s) {
     if (update->clips) gradient = vmin(update->clip, vmax(vsub(vzero(), update->clip), gradient));
-    if (update->rule > NERVA_NESTEROV) {
-        adaptive_step(update, lanes, gradient, w, v, s);
-        return;
-    }
-    const V x = vload_first(lanes, w);
+    if (update->rule > NERVA_NESTEROV) return adaptive_step(update, lanes, gradient, x, v, s);
     V d = vfma(update->decay, x, gradient);
     if (update->rule != NERVA_SGD) {
         const V speed = vfma(update->momentum, vload_first(lanes, v), d);
         vstore_first(lanes, v, speed);
         d = update->rule == NERVA_NESTEROV ? vfma(update->momentum, speed, d) : speed;
     }
-    vstore_first(lanes, w, vfma(update->minus_rate, d, x));
+    return vfma(update->minus_rate, d, x);
+}
+
+INLINE void step(const vector_update *update, M lanes, V gradient, R *w, R *v, R *s) {
+    vstore_first(lanes, w, updated(update, lanes, gradient, vload_first(lanes, w), v, s));
 }
 
 #endif

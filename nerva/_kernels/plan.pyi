@@ -1,0 +1,41 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nerva._kernels.csr import CSR
+from nerva._kernels.memory import Array
+from nerva._kernels.updates import Update
+
+def slices_of(N: int) -> tuple[list[int], list[int]]: ...
+
+class Plan:
+    dtype: np.dtype[Any]
+    weights: list[Any]
+    biases: list[Array | None]
+    def __init__(
+        self, layers: Sequence[tuple[CSR | Array, Array | None, int, float]], dtype: npt.DTypeLike
+    ) -> None: ...
+    def step(
+        self,
+        updates: Sequence[tuple[Update, Array | None, Array | None, Update | None, Array | None, Array | None]],
+        source: Array,
+        rows: npt.NDArray[np.int64],
+        labels: npt.NDArray[np.int64],
+        *,
+        scale: Array | None = None,
+        shift: Array | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        moves: Array | None = None,
+        nanoseconds: Array | None = None,
+    ) -> tuple[float, int]: ...
+    def forward(
+        self,
+        source: Array,
+        rows: npt.NDArray[np.int64],
+        out: Array,
+        *,
+        scale: Array | None = None,
+        shift: Array | None = None,
+    ) -> None: ...
