@@ -85,7 +85,8 @@ cdef nerva_images check_moves(object image_shape, object moves, Py_ssize_t D, Py
         raise ValueError(f"moves has strides {moves.strides}; it must be contiguous")
     if not (isinstance(image_shape, tuple) and len(image_shape) == 3 and min(image_shape) > 0
             and image_shape[0] * image_shape[1] * image_shape[2] == D):
-        raise ValueError(f"image_shape is {image_shape}; it must be (channels, height, width) of {D} features in all")
+        raise ValueError(f"image_shape is {image_shape}; it must be (channels, height, width) of the {D} features of "
+                         "source")
     images.height, images.width, images.moves = image_shape[1], image_shape[2], <const nerva_move *> table.data
     for j in range(N):
         move = images.moves[j]

@@ -79,6 +79,11 @@ class Affine(Weighted):
 
     # ---- passes
 
+    def _can_be_compiled(self) -> bool:
+        """Whether a compiled network can compute this layer's passes: those of a subclass must not be bypassed."""
+        own = type(self).forward is Affine.forward and type(self).backward is Affine.backward
+        return own and self.fused is not None and self._keys is None
+
     def forward(self, X: Array | SparseBatch, *, training: bool = True) -> Array:
         """Return Y = f(W X + b), shape (K, N), for X of shape (D, N), an array or a batch of sparse samples.
 

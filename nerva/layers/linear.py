@@ -92,7 +92,7 @@ class Linear(Affine):
     def compiled(self, batch: int) -> CompiledLayer | None:
         """Return weight, bias and activation of a layer that is too small for gemm to pay off beside a barrier."""
         small = self.weight.size <= LARGEST_COMPILED
-        return (self.weight, self.bias, self._code, self._alpha) if small and self.fused and not self._keys else None
+        return (self.weight, self.bias, self._code, self._alpha) if small and self._can_be_compiled() else None
 
     def _product(self, X: Array, Y: Array, dropping: bool) -> None:
         products.gemm(self._weight_in_use(dropping), X, Y)

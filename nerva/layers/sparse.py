@@ -155,7 +155,7 @@ class SparseLinear(Affine):
     def compiled(self, batch: int) -> CompiledLayer | None:
         """Return weight, bias and activation, where kernels of our own compute all products and the activation."""
         own = (self._choice(batch).forward, self._choice(batch).backward) == ("native", ("native", "native"))
-        return (self.weight, self.bias, self._code, self._alpha) if own and self.fused and not self._keys else None
+        return (self.weight, self.bias, self._code, self._alpha) if own and self._can_be_compiled() else None
 
     def _choice(self, N: int) -> BackendChoice:
         """Return the backend of each product for a batch of N."""

@@ -42,7 +42,7 @@ class SoftmaxCrossEntropy(Loss):
     @property
     def compiled(self) -> bool:  # type: ignore[override]
         """Whether a compiled network computes this loss: without smoothing and class weights."""
-        return not self.label_smoothing and self.class_weights is None
+        return type(self) is SoftmaxCrossEntropy and not self.label_smoothing and self.class_weights is None
 
     def __call__(self, Z: Array, y: Any) -> LossResult:
         """Return the loss of logits Z (K, batch) with checked targets: plain labels by one fused kernel."""

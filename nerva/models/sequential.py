@@ -205,7 +205,8 @@ class Sequential:
 
     def compiled(self, batch: int) -> CompiledNetwork | None:
         """Return the network as one program for batches of this size, None where it is computed layer by layer."""
-        if batch < SMALLEST_BATCH:
+        own = type(self).forward is Sequential.forward and type(self).backward is Sequential.backward
+        if batch < SMALLEST_BATCH or not own:  # a subclass with passes of its own must not be bypassed
             return None
         if self._compiled is None or not self._compiled.fits():
             self._compiled = compile_network(self.layers, batch)

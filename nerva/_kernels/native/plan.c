@@ -11,6 +11,13 @@
 
 enum { WIDEST_SLICE = 64, MOST_GROUPS = 8, LINE = 64 / sizeof(R) };
 
+/* Whether the kernels take a slice in one part: then g + (sum of a slice) is rounded as a sum that begins with g. */
+#ifdef NERVA_AVX512
+enum { ONE_PART = 1 };
+#else
+enum { ONE_PART = 0 };
+#endif
+
 /* The phases of `nanoseconds`: one for gathering, one for each layer forward, and so on. */
 INLINE int64_t forward_phase(int64_t l) { return 1 + l; }
 INLINE int64_t loss_phase(const nerva_plan *plan) { return 1 + plan->layer_count; }
@@ -144,7 +151,7 @@ static void update_share(const nerva_plan *plan, nerva_range own, const R *const
 /* What a thread does of a step. */
 static void step_share(const nerva_plan *plan, int thread, int team) {
     /* Where groups are single slices, one thread adds them all in one buffer: the order of additions is the same. */
-    const int onward = team == 1 && plan->slice_count == plan->group_count;
+    const int onward = ONE_PART && team == 1 && plan->slice_count == plan->group_count;
     const nerva_range groups = share(plan->group_count, 1, thread, team);
     const nerva_range own = share(plan->gradient_size, LINE, thread, team);
     const nerva_range none = {plan->gradient_size, plan->gradient_size};
