@@ -15,5 +15,6 @@ cdef struct sample_source:
     bint moved  # by `images`
     nerva_images images
 
-cdef sample_source check_source(object source, object rows, Py_ssize_t features, object scale, object shift,
-                                object image_shape, object moves) except *
+cdef sample_source check_source(object source, object rows, Py_ssize_t features, object scale,
+                                object shift) except *
+cdef int take_moves(sample_source *samples, object image_shape, object moves) except -1

@@ -32,8 +32,9 @@ def gather(source, rows, out, scale=None, shift=None, image_shape=None, moves=No
     "reflect"). |down| < height, |right| < width, flip 0 or 1.
     """
     cdef int typenum = real_type(out, "out")
-    cdef sample_source samples = check_source(source, rows, -1, scale, shift, image_shape, moves)
+    cdef sample_source samples = check_source(source, rows, -1, scale, shift)
     cdef nerva_matrix x = matrix(out, "out", typenum, samples.features, samples.N, True)
+    take_moves(&samples, image_shape, moves)
     cdef const nerva_table *kernel = kernels(typenum)
     cdef const nerva_images *moved = &samples.images if samples.moved else NULL
     with nogil:
@@ -41,9 +42,9 @@ def gather(source, rows, out, scale=None, shift=None, image_shape=None, moves=No
                       samples.features, samples.scale, samples.shift, threads(), x)
 
 
-cdef sample_source check_source(object source, object rows, Py_ssize_t features, object scale, object shift,
-                                object image_shape, object moves) except *:
-    """The samples that `gather` takes, checked; `features` of them, or any number where it is negative."""
+cdef sample_source check_source(object source, object rows, Py_ssize_t features, object scale,
+                                object shift) except *:
+    """The samples that `gather` takes, checked, not moved; of so many features, or any number where it is negative."""
     cdef sample_source samples
     cdef int source_type = cnp.PyArray_TYPE(as_array(source, "source"))
     cdef Py_ssize_t j
@@ -67,26 +68,25 @@ cdef sample_source check_source(object source, object rows, Py_ssize_t features,
     for j in range(samples.N):
         if not 0 <= samples.rows[j] < samples.count:
             raise ValueError(f"rows[{j}] is {samples.rows[j]}; it must be within 0 to {samples.count - 1}")
-    samples.moved = moves is not None
-    if samples.moved:
-        samples.images = check_moves(image_shape, moves, samples.features, samples.N)
-    elif image_shape is not None:
-        raise ValueError(f"moves is None, but image_shape is {image_shape}; give both or neither")
     return samples
 
 
-cdef nerva_images check_moves(object image_shape, object moves, Py_ssize_t D, Py_ssize_t N) except *:
-    """The moves of N images of D features, checked to be within bounds."""
-    cdef nerva_images images
-    cdef nerva_matrix table = matrix(moves, "moves", cnp.NPY_INT32, N, 3)
+cdef int take_moves(sample_source *samples, object image_shape, object moves) except -1:
+    """Let the samples be images that are moved, checked to be within bounds; or not, where `moves` is None."""
     cdef nerva_move move
-    cdef Py_ssize_t j
+    cdef Py_ssize_t j, D = samples.features, N = samples.N
+    samples.moved = moves is not None
+    if not samples.moved:
+        if image_shape is not None:
+            raise ValueError(f"moves is None, but image_shape is {image_shape}; give both or neither")
+        return 0
+    cdef nerva_matrix table = matrix(moves, "moves", cnp.NPY_INT32, N, 3)
+    cdef nerva_images *images = &samples.images
     if table.ld != 3 and N > 1:
         raise ValueError(f"moves has strides {moves.strides}; it must be contiguous")
     if not (isinstance(image_shape, tuple) and len(image_shape) == 3 and min(image_shape) > 0
             and image_shape[0] * image_shape[1] * image_shape[2] == D):
-        raise ValueError(f"image_shape is {image_shape}; it must be (channels, height, width) of the {D} features of "
-                         "source")
+        raise ValueError(f"image_shape is {image_shape}; it must be (channels, height, width) of {D} features in all")
     images.height, images.width, images.moves = image_shape[1], image_shape[2], <const nerva_move *> table.data
     for j in range(N):
         move = images.moves[j]
@@ -96,4 +96,4 @@ cdef nerva_images check_moves(object image_shape, object moves, Py_ssize_t D, Py
                 f"moves[{j}] is {(move.down, move.right, move.flip)}; it must be (down, right, flip) with "
                 f"|down| < {images.height}, |right| < {images.width} and flip 0 or 1"
             )
-    return images
+    return 0

@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free
 
 from .arrays cimport check_activation, matrix, vector
-from .batches cimport check_source, sample_source
+from .batches cimport check_source, sample_source, take_moves
 from .csr cimport CSR
 from .isa cimport kernels, nerva_csr, nerva_matrix, nerva_plan, nerva_plan_layer, nerva_table
 from .mkl cimport threads
@@ -222,9 +222,9 @@ cdef class Plan:
         cdef int64_t correct = 0
         cdef int team = threads()
         cdef const nerva_table *kernel = kernels(self.typenum)
-        cdef sample_source samples = check_source(source, rows, self.weights[0].shape[1], scale, shift, image_shape,
-                                                  moves)
+        cdef sample_source samples = check_source(source, rows, self.weights[0].shape[1], scale, shift)
         cdef const int64_t *label = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, samples.count)
+        take_moves(&samples, image_shape, moves)
         for j in range(samples.N):
             if not 0 <= label[samples.rows[j]] < classes:
                 raise ValueError(f"labels[{samples.rows[j]}] is {label[samples.rows[j]]}; it must be within 0 to "
@@ -249,7 +249,7 @@ cdef class Plan:
         """Set out, (K, N), to the outputs for the samples source[rows]; other arguments as of `step`."""
         cdef int team = threads()
         cdef const nerva_table *kernel = kernels(self.typenum)
-        cdef sample_source samples = check_source(source, rows, self.weights[0].shape[1], scale, shift, None, None)
+        cdef sample_source samples = check_source(source, rows, self.weights[0].shape[1], scale, shift)
         cdef nerva_matrix y = matrix(out, "out", self.typenum, self.weights[len(self.weights) - 1].shape[0], samples.N,
                                      True)
         self._take_weights(False)
