@@ -33,12 +33,12 @@ from harness.workloads import (
     SIZES,
     SPARSITIES,
     SPARSITY,
+    hot_step,
     network,
     product,
-    training_step,
 )
 from harness.workloads import PRODUCTS as KINDS
-from peers import GATHERS, PRODUCTS, STEPS
+from peers import GATHERS, HOT_STEPS, PRODUCTS
 
 
 class Comparison:
@@ -89,11 +89,11 @@ def use(run: Comparison, options: argparse.Namespace) -> str:
     return parts.title(file)
 
 
-def hot_step(run: Comparison, options: argparse.Namespace) -> str:
+def hot_steps(run: Comparison, options: argparse.Namespace) -> str:
     """Compare hot training steps: again and again on one batch, which stays in the caches."""
-    peers, table = run.among(STEPS), run.table("hot step, sparsity")
+    peers, table = run.among(HOT_STEPS), run.table("hot step, sparsity")
     for sparsity in options.sparsity or SPARSITIES:
-        work = training_step(sparsity, options.batch, sizes=options.sizes, dtype=options.dtype)
+        work = hot_step(sparsity, options.batch, sizes=options.sizes, dtype=options.dtype)
         run.add(table, f"{sparsity:g}", peers, work)
     sizes = "-".join(map(str, options.sizes))
     return f"hot training step on one batch in the caches, {sizes}, batch {options.batch}, {options.dtype}"
@@ -101,12 +101,12 @@ def hot_step(run: Comparison, options: argparse.Namespace) -> str:
 
 def hot_shapes(run: Comparison, options: argparse.Namespace) -> str:
     """Compare hot training steps of other shapes, batch sizes and dtypes than the default ones."""
-    peers = run.among(STEPS)
+    peers = run.among(HOT_STEPS)
     chosen = [shape for shape in SHAPES if any(word in shape.name for word in options.rows or [""])]
     for sparsity in options.sparsity or [SPARSITY]:
         table = run.table(f"hot step, sparsity {sparsity:g}")
         for shape in chosen:
-            work = training_step(sparsity, shape.batch, sizes=shape.sizes, dtype=shape.dtype)
+            work = hot_step(sparsity, shape.batch, sizes=shape.sizes, dtype=shape.dtype)
             run.add(table, shape.name, peers, work)
     return (
         "hot training steps on one batch in the caches; 3072-1024-512-10, batch 100, float32 unless the row states "
@@ -135,19 +135,19 @@ def data(run: Comparison, options: argparse.Namespace) -> str:
 
 COMMANDS = {
     "use": use,
-    "hot-step": hot_step,
+    "hot-step": hot_steps,
     "hot-shapes": hot_shapes,
     "products": products,
     "data": data,
 }
 
 
-def counts(text: str) -> tuple[int, ...]:
-    """Return the numbers of threads, such as 1,2; raise ValueError for others."""
-    numbers = tuple(int(number) for number in text.split(","))
-    if min(numbers) < 1:
-        raise ValueError(f"{text}: at least one thread")
-    return numbers
+def numbers_of_threads(text: str) -> tuple[int, ...]:
+    """Return the numbers in a text such as 1,2."""
+    numbers = text.split(",")
+    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers of threads, such as 1,2")
+    return tuple(map(int, numbers))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
         _own_options(name, command)
         command.add_argument("--peers", nargs="+", help="select peers whose names contain one of these words")
         command.add_argument(
-            "--threads", type=counts, default=(1, 2)[: len(allowed())], metavar="N,N", help="each is measured; 1,2"
+            "--threads", type=numbers_of_threads, default=(1, 2)[: len(allowed())], metavar="N,N", help="such as 1,2"
         )
         command.add_argument("--rounds", type=int, default=ROUNDS, help="rounds, at least 2")
         command.add_argument("--seconds", type=float, default=BUDGET, help="a row's rounds, if so many take longer")
@@ -199,7 +199,7 @@ def main() -> None:
     parser = _parser()
     options = parser.parse_args()
     if options.command == "check":
-        raise SystemExit(check(STEPS, options.sparsity, options.threads))
+        raise SystemExit(check(HOT_STEPS, options.sparsity, options.threads))
     batches = options.batch if isinstance(getattr(options, "batch", 1), list) else [getattr(options, "batch", 1)]
     if options.rounds < 2 or min(batches) < 1:
         parser.error("--rounds must be at least 2, --batch at least 1")

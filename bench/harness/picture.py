@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def draw(contents: list[Record], out: Path, step: bool) -> None:
-    """Plot the documents; with `step`, the first one is that of the steps."""
+    """Plot the documents; with `step`, the first one is that of the hot steps."""
     if step:
         time_of_step(contents[0], out)
     if contents:

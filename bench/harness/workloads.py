@@ -103,7 +103,7 @@ def network(sparsity: float, seed: int = 0, sizes: Sequence[int] = SIZES, dtype:
     return [layer.weight.copy() if layer.density == 1.0 else layer.weight.to_scipy() for layer in model.layers]
 
 
-def training_step(
+def hot_step(
     sparsity: float,
     batch: int = BATCH,
     seed: int = 0,

@@ -27,7 +27,7 @@ from peers.rows import DensePyTorchTrainStep, MaskedPyTorchTrainStep, NervaTrain
 from peers.sparse_steps import SparseLabStep, SparsePropStep
 from peers.steps import DensePyTorchStep, MaskedPyTorchStep, MKLStep, NervaStep
 
-STEPS = (
+HOT_STEPS = (
     NervaStep,
     MKLStep,
     MaskedPyTorchStep,
@@ -51,9 +51,9 @@ __all__ = [
     "EVALUATIONS",
     "FEATURES",
     "GATHERS",
+    "HOT_STEPS",
     "PREDICTIONS",
     "PRODUCTS",
-    "STEPS",
     "TRAIN_STEPS",
     "CSRPyTorchProduct",
     "CSRPyTorchStep",

@@ -37,7 +37,7 @@ class DensePyTorchEpoch(DensePyTorchStep):
 
     @classmethod
     def unsupported(cls, work: Any) -> str:
-        """Reject what the step rejects."""
+        """Reject what the hot step rejects."""
         return super().unsupported(work.step)
 
     @classmethod

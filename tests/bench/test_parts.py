@@ -43,18 +43,3 @@ def test_cifar10_is_written_for_all_processes(bench, tmp_path, monkeypatch):
     assert data.floats()[0] == pytest.approx(np.asarray(X), abs=1e-6)
     found = data.bytes()
     assert nerva.datasets.Standardized(found.pixels, found.mean, found.std).scale == pytest.approx(X.scale)
-
-
-@pytest.mark.parametrize(("text", "numbers"), [("1,2", (1, 2)), ("2", (2,))])
-def test_threads_are_a_list(bench, text, numbers):
-    from compare import counts
-
-    assert counts(text) == numbers
-
-
-@pytest.mark.parametrize("text", ["0,2", "a", ""])
-def test_threads_are_positive_numbers(bench, text):
-    from compare import counts
-
-    with pytest.raises(ValueError):
-        counts(text)

@@ -5,9 +5,9 @@ import pytest
 
 def test_a_record_says_all_of_a_row(machine, measured):
     from harness.records import records
-    from harness.workloads import training_step
+    from harness.workloads import hot_step
 
-    work = training_step(0.9, 16, sizes=(40, 30, 20, 10))
+    work = hot_step(0.9, 16, sizes=(40, 30, 20, 10))
     (row,) = records("0.9", work, measured([1e-6, 3e-6], {"somebody": "float32 only"}, disturbed=1), machine)
     assert (row["threads"], row["cores"], row["rounds"], row["disturbed"]) == (2, "near", 5, 1)
     assert row["ratios"] == {"nerva, MKL backend": pytest.approx(3.0)}
@@ -19,11 +19,11 @@ def test_a_record_says_all_of_a_row(machine, measured):
 def test_near_and_far_are_rows_of_their_own(machine, measured):
     from harness.pairs import Measurement
     from harness.records import records
-    from harness.workloads import training_step
+    from harness.workloads import hot_step
 
     near, far = measured([1e-3, 2e-3]), measured([2e-3, 3e-3], apart="far")
     both = Measurement(2, near.groups + far.groups, {})
-    rows = records("0.9", training_step(0.9, 16, sizes=(40, 30, 20, 10)), both, machine)
+    rows = records("0.9", hot_step(0.9, 16, sizes=(40, 30, 20, 10)), both, machine)
     assert [(row["cores"], row["ratios"]["nerva, MKL backend"]) for row in rows] == [("near", 2.0), ("far", 1.5)]
 
 

@@ -4,9 +4,9 @@
 def test_a_table_has_a_column_for_each_peer_of_any_row(machine, measured):
     from harness.records import records
     from harness.tables import comparison
-    from harness.workloads import training_step
+    from harness.workloads import hot_step
 
-    work = training_step(0.9, 16, sizes=(40, 30, 20, 10))
+    work = hot_step(0.9, 16, sizes=(40, 30, 20, 10))
     measurements = {"few": measured([1e-3], {"somebody": "float32 only"}), "more": measured([1e-3, 2e-3])}
     rows = [row for name, measurement in measurements.items() for row in records(name, work, measurement, machine)]
     header, _, few, more, *notes = comparison({"label": "row", "unit": "ms", "rows": rows}).splitlines()

@@ -26,10 +26,10 @@ def use(sparsity=0.8, batch=16, samples=60, sizes=SIZES):
 
 
 def test_hot_steps_train():
-    from harness.workloads import training_step
+    from harness.workloads import hot_step
     from peers import NervaStep
 
-    made, loss = run(NervaStep, training_step(0.8, 16, sizes=SIZES, rate=0.1))
+    made, loss = run(NervaStep, hot_step(0.8, 16, sizes=SIZES, rate=0.1))
     assert 0 < made.step() != loss > 0
 
 
