@@ -103,6 +103,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "history profiling trainable",
         "layers_state samples",
         "batches",
+        "compiled",
         "evaluation",
         "step",
         "run",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +11,13 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
-from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
+from nerva.training.compiled import compiled_for
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
 from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import check_not_negative
-
-
-class Compiled(Protocol):
-    """A network as one program: it gathers the samples that it trains on or computes the outputs of itself."""
-
-    def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]: ...
-    def outputs(self, batches: Batches, draw: Draw) -> Array: ...
 
 
 class StepResult(NamedTuple):
@@ -51,12 +44,6 @@ def train_draw(
     assert y is not None
     result = train_batch(model, X, y, optimizer, rate, loss, learn)
     return StepResult(result.value, result.correct, result.weight)
-
-
-def compiled_for(model: Trainable, batches: Batches, draw: Draw) -> Compiled | None:
-    """Return the compiled network for a batch of dense samples, None where there is none."""
-    compiled = getattr(model, "compiled", None)
-    return None if compiled is None or batches.samples.sparse is not None else compiled(len(draw.rows))
 
 
 def train_batch(
