@@ -33,7 +33,7 @@ class CompiledNetwork:
 
     def __init__(self, layers: Sequence[Any], compiled: Sequence[CompiledLayer], dtype: np.dtype[Any]) -> None:
         self._layers, self._plan = layers, Plan(compiled, dtype)
-        self._accepted: dict[tuple[int, int], bool] = {}
+        self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
         self._nnz = [layer.nnz for layer in layers]
         self._outputs = Buffer(layers[-1].out_features, dtype)
 
@@ -49,7 +49,8 @@ class CompiledNetwork:
         nnz = [layer.nnz for layer in self._layers]
         if nnz != self._nnz:
             self._nnz, self._accepted = nnz, {}
-        key = batch, get_num_threads()
+        # The backend of a layer is a setting that may change at any time.
+        key = batch, get_num_threads(), tuple(getattr(layer, "backend", "") for layer in self._layers)
         found = self._accepted.get(key)
         if found is None:
             found = self._accepted[key] = all(layer.compiled(batch) is not None for layer in self._layers)
