@@ -47,7 +47,7 @@ class Comparison:
     def __init__(self, options: argparse.Namespace, stack: ExitStack) -> None:
         self.options, self.stack = options, stack
         self.pairs = stack.enter_context(Pairs(options.threads, options.rounds, options.patience, options.seconds))
-        self.probe: Probe | None = None if options.no_probe else probe()
+        self.probe: Probe | None = probe() if options.probe else None
         self.tables: list[Table] = []
         self.peers: list[type[Peer]] = []
 
@@ -168,7 +168,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seconds", type=float, default=BUDGET, help="a row's rounds, if so many take longer")
         command.add_argument("--patience", type=float, default=PATIENCE, help="seconds to repeat disturbed rounds")
         command.add_argument("--out", "--json", type=Path, metavar="FILE", help="write the measurements to this file")
-        command.add_argument("--no-probe", action="store_true", help="do not measure the machine's peak first")
+        if name == "use":
+            command.set_defaults(probe=False)  # its rows have no ceiling
+        else:
+            command.add_argument("--no-probe", action="store_false", dest="probe", help="do not measure the ceilings")
     checks = commands.add_parser("check", help="check that all peers compute the same step")
     checks.add_argument("--sparsity", type=float, nargs="+", default=[SPARSITY])
     checks.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
