@@ -80,6 +80,7 @@ cdef extern from "table.h" nogil:
         const int64_t *columns
         const int64_t *groups
         const int64_t *outputs
+        int64_t inputs
         int64_t deltas[2]
         void **arenas
         void **gradients
@@ -99,6 +100,7 @@ cdef extern from "table.h" nogil:
     ctypedef struct nerva_table:
         const char *isa
         int64_t widest_batch
+        bint byte_inputs
         void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
                      int threads, nerva_matrix Y) noexcept nogil
         void (*sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads,

@@ -9,7 +9,7 @@ from libc.stdlib cimport calloc, free
 from .arrays cimport check_activation, matrix, vector
 from .batches cimport check_source, sample_source, take_moves
 from .csr cimport CSR
-from .isa cimport kernels, nerva_csr, nerva_matrix, nerva_plan, nerva_plan_layer, nerva_table
+from .isa cimport NERVA_UINT8, kernels, nerva_csr, nerva_matrix, nerva_plan, nerva_plan_layer, nerva_table
 from .mkl cimport threads
 from .updates cimport Update
 
@@ -63,8 +63,8 @@ cdef class Plan:
     cdef readonly list weights, biases
     cdef list sizes, held, arenas, gradients, mailboxes
     cdef dict slices
-    cdef object outputs, per_sample, correct, pointers
-    cdef Py_ssize_t arena_size
+    cdef bint bytes  # whether the inputs stay the bytes of their source
+    cdef object outputs, per_sample, correct, pointers, ones, zeros
 
     def __cinit__(self, layers, dtype):
         self.layers = <nerva_plan_layer *> calloc(len(layers), sizeof(nerva_plan_layer))
@@ -90,7 +90,7 @@ cdef class Plan:
             if not isinstance(weight, CSR):
                 matrix(weight, "weight", self.typenum, -1, -1)
                 self._fill(i, weight.shape[0], weight.shape[1])
-        begin, widest = self.weights[0].shape[1], 0
+        begin, widest = 0, 0
         ends = []
         for weight in self.weights:
             ends.append(begin * WIDEST)
@@ -99,7 +99,8 @@ cdef class Plan:
         self.outputs = np.array(ends, np.int64)
         self.plan.outputs = <int64_t *> cnp.PyArray_DATA(self.outputs)
         self.plan.deltas[0], self.plan.deltas[1] = begin * WIDEST, (begin + widest) * WIDEST
-        self.arena_size = (begin + 2 * widest) * WIDEST
+        self.plan.inputs = (begin + 2 * widest) * WIDEST
+        self.ones, self.zeros = np.ones(0, np.float32), np.zeros(0, np.float32)
         self.plan.layers, self.plan.layer_count = self.layers, len(layers)
         self.per_sample, self.correct = np.zeros(0), np.zeros(0, np.int64)
 
@@ -166,18 +167,30 @@ cdef class Plan:
         self.plan.source_type, self.plan.source, self.plan.stride = samples.kind, samples.data.data, samples.data.ld
         self.plan.features, self.plan.rows = samples.features, samples.rows
         self.plan.scale, self.plan.shift = samples.scale, samples.shift
+        self.bytes = samples.kind == NERVA_UINT8 and kernels(self.typenum).byte_inputs
+        if self.bytes and (samples.scale == NULL or samples.shift == NULL):
+            if self.ones.size == 0:
+                self.ones, self.zeros = np.ones(samples.features, np.float32), np.zeros(samples.features, np.float32)
+            if samples.scale == NULL:
+                self.plan.scale = <float *> cnp.PyArray_DATA(self.ones)
+            if samples.shift == NULL:
+                self.plan.shift = <float *> cnp.PyArray_DATA(self.zeros)
         self.plan.images = &samples.images if samples.moved else NULL
         return 0
 
     cdef int _take_memory(self, int team, bint training) except -1:
         """Allocate, the first time, what a team of threads works in."""
         cdef Py_ssize_t size = self.plan.gradient_size + LINE
+        cdef Py_ssize_t inputs = self.plan.features * WIDEST
+        cdef Py_ssize_t arena = self.plan.inputs + (inputs // sizeof(float) if self.bytes else inputs)
         cdef Py_ssize_t groups = self.plan.group_count if training else 0
         cdef Py_ssize_t gradients = team if training and team > 1 else 0  # one thread adds up in the mailboxes
+        if self.arenas and self.arenas[0].size < arena:
+            self.arenas = []
         if len(self.arenas) >= team and len(self.gradients) >= gradients and len(self.mailboxes) >= groups:
             return 0
         while len(self.arenas) < team:
-            self.arenas.append(zeros(self.arena_size, self.dtype))
+            self.arenas.append(zeros(arena, self.dtype))
         while len(self.gradients) < gradients:
             self.gradients.append(zeros(size, self.dtype))
         while len(self.mailboxes) < groups:

@@ -47,19 +47,55 @@ INLINE nerva_matrix at(R *arena, int64_t offset, int64_t ld) { return (nerva_mat
 /* Numbers from row to row in an arena, for n samples: whole vectors. */
 INLINE int64_t row_size(int64_t n) { return (n + L - 1) / L * L; }
 
+#if NERVA_BYTE_INPUTS
+INLINE int of_bytes(const nerva_plan *plan) { return plan->source_type == NERVA_UINT8; }
+INLINE nerva_bytes bytes(const nerva_plan *plan, nerva_matrix X) {
+    return (nerva_bytes){X.data, plan->scale, plan->shift};
+}
+#endif
+
+/* The inputs of the first layer: numbers, or bytes, which `forward` and `weight_gradient` know how to read. */
 static nerva_matrix gather_slice(const nerva_plan *plan, int64_t first, int64_t n, R *arena) {
-    const nerva_matrix X = at(arena, 0, row_size(n));
-    nerva_images images;
-    if (plan->images) images = *plan->images, images.moves += first;
-    NAME(gather_share)(plan->source_type, plan->source, plan->stride, plan->rows + first, plan->images ? &images : 0, n,
-                       plan->features, plan->scale, plan->shift, X, 0, 1);
+    const nerva_matrix X = at(arena, plan->inputs, row_size(n));
+    nerva_images moved;
+    const nerva_images *images = plan->images ? &moved : 0;
+    if (images) moved = *plan->images, moved.moves += first;
+#if NERVA_BYTE_INPUTS
+    if (of_bytes(plan)) {
+        NAME(gather_bytes)(plan->source, plan->stride, plan->rows + first, images, n, plan->features, bytes(plan, X));
+        return X;
+    }
+#endif
+    NAME(gather_share)(plan->source_type, plan->source, plan->stride, plan->rows + first, images, n, plan->features,
+                       plan->scale, plan->shift, X, 0, 1);
     return X;
 }
 
-INLINE nerva_matrix forward(const nerva_plan_layer *layer, nerva_matrix X, int64_t n, nerva_matrix Y) {
+/* The outputs Y of layer l for n samples; X are its inputs. */
+static nerva_matrix forward(const nerva_plan *plan, int64_t l, nerva_matrix X, int64_t n, nerva_matrix Y) {
+    const nerva_plan_layer *layer = &plan->layers[l];
     const nerva_epilogue epilogue = {.activation = layer->activation, .alpha = layer->alpha, .bias = layer->bias};
+#if NERVA_BYTE_INPUTS
+    if (l == 0 && of_bytes(plan)) {
+        NAME(spmm_bytes)(layer->W, bytes(plan, X), n, &epilogue, Y);
+        return Y;
+    }
+#endif
     NAME(spmm_share)(layer->W, X, n, &epilogue, Y, 0, 0, 1);
     return Y;
+}
+
+/* The gradient of the weights of layer l, set, or with `add` added to G. */
+static void weight_gradient(const nerva_plan *plan, int64_t l, nerva_matrix D, nerva_matrix X, int64_t n, R *G,
+                            int add) {
+    const nerva_plan_layer *layer = &plan->layers[l];
+#if NERVA_BYTE_INPUTS
+    if (l == 0 && of_bytes(plan)) {
+        NAME(sddmm_bytes)(layer->W, D, bytes(plan, X), n, G + layer->gradient, add);
+        return;
+    }
+#endif
+    NAME(sddmm_share)(layer->W, D, X, n, G + layer->gradient, 0, 0, 0, 0, add, 0, 1);
 }
 
 /* The gradient of the loss by Z of the last layer, whose outputs are Y, and that of its bias. */
@@ -83,15 +119,15 @@ static void train_slice(const nerva_plan *plan, int64_t s, R *arena, R *G, int a
     nerva_matrix X = gather_slice(plan, first, n, arena);
     lap(watch, 0);
     for (int64_t l = 0; l <= top; l++) {
-        X = forward(&plan->layers[l], X, n, at(arena, plan->outputs[l], ld));
+        X = forward(plan, l, X, n, at(arena, plan->outputs[l], ld));
         lap(watch, forward_phase(l));
     }
     nerva_matrix D = loss_gradient(plan, s, X, arena, G, add);
     lap(watch, loss_phase(plan));
     for (int64_t l = top; l >= 0; l--) {
         const nerva_plan_layer *layer = &plan->layers[l], *below = layer - 1;
-        const nerva_matrix inputs = at(arena, l ? plan->outputs[l - 1] : 0, ld);
-        NAME(sddmm_share)(layer->W, D, inputs, n, G + layer->gradient, 0, 0, 0, 0, add, 0, 1);
+        const nerva_matrix inputs = at(arena, l ? plan->outputs[l - 1] : plan->inputs, ld);
+        weight_gradient(plan, l, D, inputs, n, G, add);
         if (l > 0) {
             const nerva_epilogue epilogue = {.activation = below->activation, .alpha = below->alpha, .outputs = inputs,
                                              .row_sums = below->bias ? G + below->bias_gradient : 0, .add = add};
@@ -202,9 +238,8 @@ void NAME(plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) {
         for (int64_t s = slices.first; s < slices.last; s++) {
             const int64_t first = plan->columns[s], n = plan->columns[s + 1] - first, top = plan->layer_count - 1;
             nerva_matrix X = gather_slice(plan, first, n, arena);
-            for (int64_t l = 0; l < top; l++)
-                X = forward(&plan->layers[l], X, n, at(arena, plan->outputs[l], row_size(n)));
-            forward(&plan->layers[top], X, n, at((R *)Y.data, first, Y.ld));
+            for (int64_t l = 0; l < top; l++) X = forward(plan, l, X, n, at(arena, plan->outputs[l], row_size(n)));
+            forward(plan, top, X, n, at(Y.data, first, Y.ld));
         }
         _mm_setcsr(mode);
     }

@@ -113,12 +113,14 @@ typedef struct {
 /* A network and a mini-batch of N samples, in slices of the batch: slice s has the samples columns[s] to
  * columns[s + 1] - 1. Slices are in groups, whose gradients go to one buffer: group g has the slices groups[g] to
  * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, in which the output of layer l begins
- * at outputs[l], the gradients of outputs, by turns, at deltas[0] and deltas[1], and the inputs at 0. */
+ * at outputs[l], the gradients of outputs, by turns, at deltas[0] and deltas[1], and the inputs at `inputs`. Where the
+ * table has `byte_inputs` and the source is uint8, they stay bytes: `scale` and `shift`, which must be given then, are
+ * applied in the products of the first layer. */
 typedef struct {
     int64_t N, layer_count, slice_count, group_count, gradient_size;
     const nerva_plan_layer *layers;
     const int64_t *columns, *groups, *outputs;
-    int64_t deltas[2];
+    int64_t inputs, deltas[2];
     void *const *arenas, *const *gradients; /* one of each for each thread */
     void *const *mailboxes;                 /* a vector of gradients for each group, read by all threads */
     int source_type;                        /* the samples: source[rows[n]], scaled and moved as by `gather` */
@@ -136,6 +138,7 @@ typedef struct {
 typedef struct {
     const char *isa;
     int64_t widest_batch;
+    int byte_inputs; /* whether a plan keeps inputs of uint8 as bytes */
 
     /* Y = f(W X + b), (K, N). `bias` may be NULL. */
     void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
