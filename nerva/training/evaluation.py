@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 from nerva.losses import Loss
 from nerva.training.batches import Batches
+from nerva.training.compiled import compiled_for
 from nerva.training.samples import Samples, labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import check_integer
@@ -54,9 +55,9 @@ class Evaluator:
     def __call__(self) -> Evaluation:
         total, weight = 0.0, 0.0
         correct: float | None = 0.0
-        for X, y in self._batches:
+        for Z, y in outputs(self._model, self._batches):
             assert y is not None
-            value, _, right, share = self._loss(self._model.forward(X, training=False), y)
+            value, _, right, share = self._loss(Z, y)
             total, weight = total + value * share, weight + share
             correct = None if correct is None or right is None else correct + right
         return Evaluation(total / weight if weight else 0.0, None if correct is None else correct / self._count)
@@ -109,11 +110,10 @@ def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_B
     array([[0.5, 0.5]], dtype=float32)
     """
     samples = Samples(X, model.in_features, model.dtype)
-    batches = _inputs(model, samples, batch_size)
     probabilities = np.empty((len(samples), model.out_features), model.dtype)
     first = 0
-    for batch in batches:
-        Z = model.loss.probabilities(model.forward(batch, training=False))
+    for outputs_of_batch in _predicted(model, samples, batch_size):
+        Z = model.loss.probabilities(outputs_of_batch)
         probabilities[first : first + Z.shape[1]] = Z.T
         first += Z.shape[1]
     return probabilities
@@ -135,18 +135,30 @@ def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) 
     >>> model.predict(np.ones((2, 4)))
     array([0, 0])
     """
-    batches = _inputs(model, Samples(X, model.in_features, model.dtype), batch_size)
-    predictions = [model.loss.predict(model.forward(batch, training=False)) for batch in batches]
+    samples = Samples(X, model.in_features, model.dtype)
+    predictions = [model.loss.predict(Z) for Z in _predicted(model, samples, batch_size)]
     return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
 
 
-def _inputs(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Array]:
-    """Return the samples in batches (features, batch); a single sample as it lies in memory, if it can be taken so."""
+def outputs(model: Trainable, batches: Batches) -> Iterator[tuple[Array, Array | None]]:
+    """Yield the outputs (outputs, batch) for each batch, in memory that the next one overwrites, and its targets."""
+    for index in range(len(batches)):
+        draw = batches.draw(index)
+        compiled = compiled_for(model, batches, draw)
+        if compiled is not None:
+            yield compiled.outputs(batches, draw), None if batches.targets is None else batches.targets[draw.rows]
+        else:
+            X, y = batches.gather(draw)
+            yield model.forward(X, training=False), y
+
+
+def _predicted(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Array]:
+    """Return the outputs for the samples, batch by batch; a single sample is taken as it lies, if it can be."""
     batch_size = check_integer(batch_size, "batch_size", least=1)
     alone = samples.sparse is None and len(samples) == 1
     if alone and samples.array.dtype == model.dtype and samples.scale is None:
-        return iter((samples.array.T,))
-    return (X for X, _ in Batches(samples, None, batch_size, model.dtype, buffer=model.inputs))
+        return iter((model.forward(samples.array.T, training=False),))
+    return (Z for Z, _ in outputs(model, Batches(samples, None, batch_size, model.dtype, buffer=model.inputs)))
 
 
 def check_loss(loss: Loss | None, model: Trainable) -> Loss:

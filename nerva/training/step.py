@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +11,13 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
-from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
+from nerva.training.compiled import compiled_for
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
 from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import check_not_negative
-
-
-class Compiled(Protocol):
-    """A network as one program: it gathers the samples that it trains on or computes the outputs of itself."""
-
-    def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]: ...
-    def outputs(self, batches: Batches, draw: Draw) -> Array: ...
 
 
 class StepResult(NamedTuple):
@@ -36,10 +29,21 @@ class StepResult(NamedTuple):
 
 
 def train_draw(
-    model: Trainable, batches: Batches, draw: Draw, optimizer: Optimizer, rate: float, loss: Loss, learn: bool = True
+    model: Trainable,
+    batches: Batches,
+    draw: Draw,
+    optimizer: Optimizer,
+    rate: float,
+    loss: Loss,
+    learn: bool = True,
+    by_layer: bool = False,
 ) -> StepResult:
-    """Take one step on some samples, compiled where the network can be, else layer by layer; as `train_batch`."""
-    compiled = compiled_for(model, batches, draw) if learn and getattr(optimizer, "fused", False) else None
+    """Take one step on some samples, compiled where the network can be, else layer by layer; as `train_batch`.
+
+    Layer by layer with `by_layer`, too: layers keep the factors of their gradients then.
+    """
+    can_be = learn and not by_layer and getattr(optimizer, "fused", False)
+    compiled = compiled_for(model, batches, draw) if can_be else None
     if compiled is not None and loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1:
         value, correct = compiled.train(batches, draw, optimizer.at(rate))
         return StepResult(value, correct, float(len(draw.rows)))
@@ -51,12 +55,6 @@ def train_draw(
     assert y is not None
     result = train_batch(model, X, y, optimizer, rate, loss, learn)
     return StepResult(result.value, result.correct, result.weight)
-
-
-def compiled_for(model: Trainable, batches: Batches, draw: Draw) -> Compiled | None:
-    """Return the compiled network for a batch of dense samples, None where there is none."""
-    compiled = getattr(model, "compiled", None)
-    return None if compiled is None or batches.samples.sparse is not None else compiled(len(draw.rows))
 
 
 def train_batch(

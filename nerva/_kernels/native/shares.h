@@ -16,7 +16,7 @@ typedef struct {
     int add; /* to the row sums that are there */
 } nerva_epilogue;
 
-/* Whether a plan keeps inputs of uint8 as bytes: where byte_products.c is part of the build. */
+/* Whether a compiled network keeps inputs of uint8 as bytes: where byte_products.c is part of the build. */
 #if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
 #define NERVA_BYTE_INPUTS 1
 #else
@@ -45,6 +45,25 @@ void NAME(sddmm_bytes)(const nerva_csr *W, nerva_matrix DY, nerva_bytes X, int64
 
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
                                      double alpha, nerva_matrix DZ, void *Db, int add, int thread, int team);
+
+void NAME(activation_share)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, nerva_matrix Y,
+                            int thread, int team);
+
+void NAME(srelu_share)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, nerva_matrix Y,
+                       int thread, int team);
+
+/* `by_row` is (4, K): the gradients of the parameters by row, which srelu_sum_rows adds up where all rows share them. */
+void NAME(srelu_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters,
+                                int64_t count, nerva_matrix DZ, void *Db, void *by_row, int add, int thread, int team);
+void NAME(srelu_sum_rows)(int64_t K, const void *by_row, void *gradient, int add);
+
+/* Of a part of the batch, which begins at `first_column`. With `dropped`, Y is what dropout made of f(Z), not f(Z): so
+ * it may be for the identity and the ReLU family, whose derivative depends on the sign alone. */
+void NAME(dropout_share)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, int64_t first_column,
+                         double rate, nerva_matrix Y, int thread, int team);
+void NAME(dropout_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key,
+                                  int64_t first_column, double rate, int activation, double alpha, int dropped,
+                                  nerva_matrix DZ, void *Db, int add, int thread, int team);
 
 void NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                         const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,

@@ -1,5 +1,5 @@
 /* This build's kernels, as a table. */
-#include "shares.h"
+#include "simd.h"
 #include "table.h"
 
 void NAME(spmm)(const nerva_csr *, nerva_matrix, int64_t, const void *, int, double, int, nerva_matrix);
@@ -44,7 +44,6 @@ const nerva_table NAME(table) = {
     .isa = "avx2",
     .widest_batch = 4 * L,
 #endif
-    .byte_inputs = NERVA_BYTE_INPUTS,
     .spmm = NAME(spmm),
     .sddmm = NAME(sddmm),
     .bias_activation = NAME(bias_activation),
