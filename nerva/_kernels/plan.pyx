@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 
 from .arrays cimport matrix, vector
 from .batches cimport check_source, sample_source, take_moves
-from .isa cimport kernels, nerva_matrix, nerva_plan, nerva_table
+from .isa cimport NERVA_UINT8, kernels, nerva_matrix, nerva_plan, nerva_table
 from .mkl cimport threads
 from .program cimport Program
 
@@ -52,6 +52,7 @@ cdef class Plan:
     cdef list arenas, gradients, mailboxes
     cdef dict slices
     cdef object per_sample, correct, pointers
+    cdef object ones, zeros  # scale and shift of bytes that have none; None before the first of them
     cdef Py_ssize_t gradient_size
 
     def __init__(self, operations, dtype):
@@ -94,6 +95,13 @@ cdef class Plan:
         self.plan.source_type, self.plan.source, self.plan.stride = samples.kind, samples.data.data, samples.data.ld
         self.plan.features, self.plan.rows = samples.features, samples.rows
         self.plan.scale, self.plan.shift = samples.scale, samples.shift
+        if samples.kind == NERVA_UINT8 and (samples.scale == NULL or samples.shift == NULL):
+            if self.ones is None:
+                self.ones, self.zeros = np.ones(samples.features, np.float32), np.zeros(samples.features, np.float32)
+            if samples.scale == NULL:
+                self.plan.scale = <float *> cnp.PyArray_DATA(self.ones)
+            if samples.shift == NULL:
+                self.plan.shift = <float *> cnp.PyArray_DATA(self.zeros)
         self.plan.images = &samples.images if samples.moved else NULL
         return 0
 

@@ -1,22 +1,62 @@
 /* The operations of a compiled network on one slice of the batch, forward and backward. */
 #include "plan.h"
 
+#if NERVA_BYTE_INPUTS
+/* Whether operation `of` is a product that reads the bytes of the source. */
+INLINE int reads_bytes(const nerva_plan *plan, const nerva_operation *of) {
+    return plan->source_type == NERVA_UINT8 && of == plan->operations && of->kind == NERVA_PRODUCT;
+}
+INLINE nerva_bytes bytes_of(const nerva_plan *plan, nerva_matrix X) {
+    return (nerva_bytes){X.data, plan->scale, plan->shift};
+}
+#endif
+
 nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     const nerva_plan *plan = slice->plan;
     const nerva_matrix X = at(slice, 0);
-    nerva_images images;
-    if (plan->images) images = *plan->images, images.moves += slice->first;
-    NAME(gather_share)(plan->source_type, plan->source, plan->stride, plan->rows + slice->first,
-                       plan->images ? &images : 0, slice->n, plan->features, plan->scale, plan->shift, X, 0, 1);
+    const int64_t *rows = plan->rows + slice->first;
+    nerva_images moved;
+    const nerva_images *images = plan->images ? &moved : 0;
+    if (images) moved = *plan->images, moved.moves += slice->first;
+#if NERVA_BYTE_INPUTS
+    if (reads_bytes(plan, plan->operations)) {
+        NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(plan, X));
+        return X;
+    }
+#endif
+    NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
+                       plan->scale, plan->shift, X, 0, 1);
     return X;
+}
+
+static void product(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
+    const nerva_epilogue epilogue = {.activation = of->activation, .alpha = of->alpha,
+                                     .bias = of->bias ? of->bias->values : 0};
+#if NERVA_BYTE_INPUTS
+    if (reads_bytes(slice->plan, of)) {
+        NAME(spmm_bytes)(of->W, bytes_of(slice->plan, X), slice->n, &epilogue, Y);
+        return;
+    }
+#endif
+    NAME(spmm_share)(of->W, X, slice->n, &epilogue, Y, 0, 0, 1);
+}
+
+/* The gradient of the weights of a product, set, or added to what is there. */
+static void weight_gradient(const nerva_slice *slice, const nerva_operation *of, nerva_matrix D, nerva_matrix X) {
+    R *const G = slice->gradients + of->weight->gradient;
+#if NERVA_BYTE_INPUTS
+    if (reads_bytes(slice->plan, of)) {
+        NAME(sddmm_bytes)(of->W, D, bytes_of(slice->plan, X), slice->n, G, slice->add);
+        return;
+    }
+#endif
+    NAME(sddmm_share)(of->W, D, X, slice->n, G, 0, 0, 0, 0, slice->add, 0, 1);
 }
 
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const int64_t K = of->rows, n = slice->n;
-    const nerva_epilogue epilogue = {.activation = of->activation, .alpha = of->alpha,
-                                     .bias = of->bias ? of->bias->values : 0};
     switch (of->kind) {
-    case NERVA_PRODUCT: NAME(spmm_share)(of->W, X, n, &epilogue, Y, 0, 0, 1); break;
+    case NERVA_PRODUCT: product(slice, of, X, Y); break;
     case NERVA_ELEMENTWISE: NAME(activation_share)(K, n, X, of->activation, of->alpha, Y, 0, 1); break;
     case NERVA_TRAINED: NAME(srelu_share)(K, n, X, of->weight->values, of->weight->size / 4, Y, 0, 1); break;
     case NERVA_DROPOUT:
@@ -48,7 +88,7 @@ static void product_backward(const nerva_slice *slice, const nerva_operation *of
     if (!of->settled)
         NAME(activation_backward_share)(of->rows, slice->n, D, at(slice, of->output), of->activation, of->alpha, D,
                                         bias_gradient(slice, of), slice->add, 0, 1);
-    NAME(sddmm_share)(of->W, D, X, slice->n, slice->gradients + of->weight->gradient, 0, 0, 0, 0, slice->add, 0, 1);
+    weight_gradient(slice, of, D, X);
     if (!below) return;
     if (below->settled)
         epilogue = (nerva_epilogue){.activation = below->activation, .alpha = below->alpha, .outputs = X,
