@@ -1,6 +1,5 @@
 """Options and fixtures of `pytest bench`, which collects timings/bench_*.py and does not skip benchmarks."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,21 +9,22 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from harness.cores import allowed
 from harness.pairs import PATIENCE, ROUNDS, Pairs
 from harness.peer import Peer, installed
 from harness.probe import Probe, probe
-from harness.records import Record, Table, Unit, record
+from harness.records import Record, Table, Unit, records
 from harness.tables import comparison, environment
 from harness.workers import rest
 
 TABLES = pytest.StashKey[dict[str, Table]]()
 TEXTS = pytest.StashKey[list[str]]()
-Compare = Callable[..., Record]
+Compare = Callable[..., list[Record]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nerva")
-    group.addoption("--threads", type=int, default=min(2, os.cpu_count() or 1), help="threads of every peer")
+    group.addoption("--threads", type=int, default=min(2, len(allowed())), help="threads of every peer")
     group.addoption("--rounds", type=int, default=ROUNDS, help="rounds, at least 2")
     group.addoption("--patience", type=float, default=PATIENCE, help="seconds to repeat disturbed rounds")
 
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pairs(request: pytest.FixtureRequest) -> Iterator[Pairs]:
     """The peers, each in a process of its own."""
     option = request.config.option
-    with Pairs(option.threads, option.rounds, option.patience) as started:
+    with Pairs([option.threads], option.rounds, option.patience) as started:
         yield started
 
 
@@ -52,20 +52,22 @@ def machine() -> Probe:
 
 @pytest.fixture
 def compared(benchmark: Any, pairs: Pairs, machine: Probe, request: pytest.FixtureRequest) -> Compare:
-    """Time the first peer with pytest-benchmark in this process, and all of them in pairs; the record is extra_info."""
+    """Time the first peer with pytest-benchmark in this process, and all of them in pairs; extra_info has the rows."""
 
-    def compare(
-        table: str, row: str, peers: Sequence[type[Peer]], work: object, unit: Unit = "ms", pairs: Pairs = pairs
-    ) -> Record:
-        peers = installed(peers)
-        ours = peers[0](work, pairs.threads)  # type: ignore[call-arg]
+    def compare(table: str, row: str, peers: Sequence[type[Peer]], work: object, unit: Unit = "ms") -> list[Record]:
+        peers, (threads,) = installed(peers), pairs.threads
+        ours = peers[0](work, threads)  # type: ignore[call-arg]
         benchmark.group = table
-        benchmark(getattr(ours, ours.timed))
+        if ours.long:
+            benchmark.pedantic(getattr(ours, ours.timed), rounds=1)
+        else:
+            benchmark(getattr(ours, ours.timed))
         del ours
         rest()
-        found = record(row, work, pairs.measure(peers, work), machine)
-        benchmark.extra_info.update(found, environment=environment(peers, pairs.threads), probe=machine.as_dict())
-        request.config.stash[TABLES].setdefault(table, Table(table, unit)).rows.append(found)
+        (measurement,) = pairs.measure(peers, work)
+        found = records(row, work, measurement, machine)
+        benchmark.extra_info.update(rows=found, environment=environment(peers, [threads]), probe=machine.as_dict())
+        request.config.stash[TABLES].setdefault(table, Table(table, unit)).rows += found
         return found
 
     return compare

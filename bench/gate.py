@@ -1,4 +1,4 @@
-"""Fail if a kernel or the training step has become slower, in less than a minute.
+"""Fail if a kernel or the hot training step has become slower, in less than a minute.
 
     python bench/gate.py            # compare with gate.json; exit code 1 if a ratio fell by more than a tenth
     python bench/gate.py --update   # write gate.json
@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.tables import markdown
 from harness.workloads import PRODUCTS as KINDS
-from harness.workloads import Product, Step, product, training_step
+from harness.workloads import Product, Step, hot_step, product
 from peers import NervaProduct, NervaStep
 
 FILE = Path(__file__).with_name("gate.json")
@@ -81,7 +81,7 @@ def rows(threads: int) -> list[Row]:
     made = [
         Row(f"{kind} {density:g}", kernel(product(kind, density)), reference) for kind in KINDS for density in DENSITIES
     ]
-    return made + [Row(f"step {sparsity:g}", step(training_step(sparsity)), reference) for sparsity in SPARSITIES]
+    return made + [Row(f"hot step {sparsity:g}", step(hot_step(sparsity)), reference) for sparsity in SPARSITIES]
 
 
 def machine() -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Measure all committed results, and write bench/results: JSON, plots, and a README.md with the tables.
 
-python bench/results.py                       # about a quarter of an hour on an otherwise idle machine
-python bench/results.py --only step shapes    # measure these, keep the others
-python bench/results.py --only                # measure nothing, write README.md and the plots
+python bench/results.py                           # about an hour on an otherwise idle machine
+python bench/results.py --only use hot-step       # measure these, keep the others
+python bench/results.py --only                    # measure nothing, write README.md and the plots
 """
 
 import argparse
@@ -22,32 +22,28 @@ from machine import table as peaks
 
 HERE = Path(__file__).parent
 COMMANDS = {
-    "step": ["compare.py", "step", "--rounds", "7"],
-    "shapes": ["compare.py", "shapes", "--rounds", "5"],
+    "use": ["compare.py", "use"],
+    "hot-step": ["compare.py", "hot-step", "--rounds", "7"],
+    "hot-shapes": ["compare.py", "hot-shapes", "--rounds", "5"],
     "products": [
         *("compare.py", "products", "--threads", "1", "--batch", "100", "128", "--rounds", "5"),
         *("--density", "0.001", "0.01", "0.05", "0.1", "0.5"),
     ],
-    "epoch": ["compare.py", "epoch", "--rounds", "5"],
     "data": ["compare.py", "data", "--rounds", "5"],
-    "inference": ["compare.py", "inference"],
-    "features": ["compare.py", "features", "--rounds", "31"],
     "memory": ["harness/memory.py"],
 }
 HEADINGS = {
-    "step": "A training step",
-    "shapes": "Other shapes, batch sizes and dtypes",
+    "use": "What users run",
+    "hot-step": "A hot training step",
+    "hot-shapes": "Hot steps of other shapes, batch sizes and dtypes",
     "products": "The products",
-    "epoch": "An epoch",
     "data": "Gathering mini-batches",
-    "inference": "Inference",
-    "features": "The cost of one feature more",
     "memory": "Memory",
 }
 INTRODUCTION = """# Results
 
 Written by `python bench/results.py`; [what the columns mean](../README.md#reading-the-tables). Times are medians,
-ratios are medians of paired rounds. They hold for this machine; `python bench/compare.py step` measures yours.
+ratios are medians of paired rounds. They hold for this machine; `python bench/compare.py use` measures yours.
 """
 
 
@@ -76,7 +72,7 @@ def readme(contents: dict[str, Record]) -> str:
         if name == "memory":
             parts.append(footprints([Footprint(**entry) for entry in content["footprints"]]) + "\n")
         parts += [comparison(table) + "\n" for table in content.get("tables", [])]
-        parts += {"step": ["![](step.svg)\n"], "products": ["![](roofline.svg)\n"]}.get(name, [])
+        parts += {"hot-step": ["![](hot-step.svg)\n"], "products": ["![](roofline.svg)\n"]}.get(name, [])
     return "\n".join(parts)
 
 
@@ -92,11 +88,11 @@ def main() -> None:
     files = {name: options.out / f"{name}.json" for name in COMMANDS}
     contents = {name: load(path) for name, path in files.items() if path.exists()}
     (options.out / "README.md").write_text(readme(contents))
-    drawn = [contents[name] for name in ("step", "products") if name in contents]
+    drawn = [contents[name] for name in ("hot-step", "products") if name in contents]
     if find_spec("matplotlib") is None:
         print("matplotlib is not installed: no plots")
     else:
-        draw(drawn, options.out, step="step" in contents)
+        draw(drawn, options.out, step="hot-step" in contents)
     print(f"written to {options.out}")
 
 

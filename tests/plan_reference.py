@@ -7,6 +7,7 @@ import numpy as np
 
 from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.csr import CSR
+from nerva._kernels.operations import Product
 from nerva._kernels.plan import Plan
 from nerva._kernels.updates import Update
 
@@ -86,7 +87,7 @@ class Network:
     def plan(self):
         alpha = {"leaky_relu": LEAKY}
         layers = [
-            (weight, bias, ACTIVATIONS[activation], alpha.get(activation, 0.0))
+            Product(weight, bias, (ACTIVATIONS[activation], alpha.get(activation, 0.0)))
             for weight, bias, activation in zip(self.weights, self.biases, self.case.activations, strict=True)
         ]
         return Plan(layers, self.dtype)
@@ -127,7 +128,8 @@ class Network:
 
 def updates(rule, velocity, second):
     """What `step` takes: the rule for all parameters, with their moments."""
-    return [(rule, v, s, rule, bias_v, bias_s) for (v, bias_v), (s, bias_s) in zip(velocity, second, strict=True)]
+    vectors = zip(velocity, second, strict=True)
+    return [(rule, v, s) for pair in vectors for v, s in zip(*pair, strict=True) if v is not None]
 
 
 def gradients_of(network, plan=None, **changed):

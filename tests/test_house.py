@@ -35,7 +35,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "isa memory mkl",
         "arrays conversion mkl_handles pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",
-        "dense rewiring sparse_inputs",
+        "dense operations program rewiring sparse_inputs",
         "dense_gradient plan products",
     ],
     "backends": [

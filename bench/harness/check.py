@@ -1,4 +1,4 @@
-"""Check that all peers compute the same training step: losses and weights of the first steps, against the first peer's.
+"""Check that all peers compute the same hot step: losses and weights of the first ones, against the first peer's.
 
 Distances are relative to the change of losses and weights in these steps.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.peer import Peer, installed, supported
 from harness.workers import Worker
-from harness.workloads import Array, Step, training_step
+from harness.workloads import Array, Step, hot_step
 
 STEPS = 3
 RATE = 0.1  # so high that the change of the weights is far above their rounding errors
@@ -21,7 +21,7 @@ def check(peers: Sequence[type[Peer]], sparsities: Sequence[float], threads: int
     wrong = 0
     for sparsity in sparsities:
         for dtype, tolerance in TOLERANCE.items():
-            found = distances(peers, training_step(sparsity, dtype=dtype, rate=RATE), threads)
+            found = distances(peers, hot_step(sparsity, dtype=dtype, rate=RATE), threads)
             for name, distance in found.items():
                 verdict = "the same step" if distance <= tolerance else "A DIFFERENT STEP"
                 wrong += distance > tolerance

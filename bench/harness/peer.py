@@ -14,7 +14,7 @@ class Peer:
     module: ClassVar[str]  # that must be installed
     also_requires: ClassVar[tuple[str, ...]] = ()  # further modules that must be
     distribution: ClassVar[str]  # the package that `module` is installed from
-    fraction: ClassVar[float] = 1.0  # of the workload that one call does; reported times are those of the whole
+    long: ClassVar[bool] = False  # whether a turn is one call, not warmed up by another one before
 
     @classmethod
     def available(cls) -> bool:
@@ -25,6 +25,11 @@ class Peer:
     def unsupported(cls, work: Any) -> str:
         """Return why the peer cannot do this workload; empty if it can."""
         return ""
+
+    @classmethod
+    def fraction(cls, work: Any) -> float:
+        """Return the fraction of the workload that one call does; reported times are those of the whole."""
+        return 1.0
 
     @classmethod
     def same_network(cls, work: Any) -> bool:

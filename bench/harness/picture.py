@@ -1,8 +1,9 @@
-"""Plot results: the time of a step against the density for every peer, and a roofline of products and steps.
+"""Plot results: the time of a hot step against the density for every peer, and a roofline of products and steps.
 
-    python bench/harness/picture.py --step step.json --products products.json --out bench/results
+    python bench/harness/picture.py --hot-step hot-step.json --products products.json --out bench/results
 
-The files are those of `compare.py step --json` and `compare.py products --json`. Requires matplotlib.
+The files are those of `compare.py hot-step --out` and `compare.py products --out`. Of the rows of a name, that with the
+most threads and undisturbed rounds is plotted. Requires matplotlib.
 """
 
 import argparse
@@ -13,23 +14,23 @@ from typing import Any
 if not __package__:  # run as a script, which finds the modules of its own folder only
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.records import Record, load, peers_of
+from harness.records import Record, load, most_measured, peers_of
 
 FORMATS = ("svg", "png")
 MARKS = "osD^v<>PX"
 
 
 def time_of_step(content: Record, out: Path) -> None:
-    """Plot step.svg and step.png: milliseconds against density."""
+    """Plot hot-step.svg and hot-step.png: milliseconds against density."""
     axes = _axes()
-    rows = content["tables"][0]["rows"]
+    rows = most_measured(content["tables"][0]["rows"])
     for i, peer in enumerate(peers_of(rows)):
         points = [(1 - float(row["name"]), 1e3 * row["seconds"][peer]) for row in rows if peer in row["seconds"]]
         width, style = (2.5, "-") if peer == "nerva" else (1.0, "--" if "by hand" in peer else "-")
         axes.plot(*zip(*sorted(points), strict=True), style, marker=MARKS[i % len(MARKS)], lw=width, ms=4, label=peer)
-    axes.set(xscale="log", yscale="log", xlabel="density", ylabel="ms per step")
+    axes.set(xscale="log", yscale="log", xlabel="density", ylabel="ms per hot step")
     axes.set_title(f"{content['title']}, threads: {rows[0]['threads']}\n{_machine(content)}", fontsize=8)
-    _save(axes, out / "step")
+    _save(axes, out / "hot-step")
 
 
 def roofline(contents: list[Record], out: Path) -> None:
@@ -41,9 +42,9 @@ def roofline(contents: list[Record], out: Path) -> None:
     series: dict[str, list[tuple[float, float]]] = {}
     for content in contents:
         for table in content["tables"]:
-            for row in table["rows"]:
+            for row in most_measured(table["rows"]):
                 if row["dtype"] == "float32" and row["sparse"]:
-                    label = "step" if table["label"] == "sparsity" else table["label"].removesuffix(", density")
+                    label = table["label"].removesuffix(", density").removesuffix(", sparsity")
                     point = row["flops"] / row["least_bytes"], row["gflops"]["nerva"] / row["threads"]
                     series.setdefault(label, []).append(point)
     intensities = [x for points in series.values() for x, _ in points]
@@ -94,15 +95,15 @@ def _save(axes: Any, path: Path) -> None:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--step", type=Path, help="file of compare.py step --json")
-    parser.add_argument("--products", type=Path, help="file of compare.py products --json")
+    parser.add_argument("--hot-step", type=Path, help="file of compare.py hot-step --out")
+    parser.add_argument("--products", type=Path, help="file of compare.py products --out")
     parser.add_argument("--out", type=Path, required=True, help="the folder of the plots")
     options = parser.parse_args()
-    draw([load(path) for path in (options.step, options.products) if path], options.out, step=bool(options.step))
+    draw([load(path) for path in (options.hot_step, options.products) if path], options.out, bool(options.hot_step))
 
 
 def draw(contents: list[Record], out: Path, step: bool) -> None:
-    """Plot the documents; with `step`, the first one is that of the steps."""
+    """Plot the documents; with `step`, the first one is that of the hot steps."""
     if step:
         time_of_step(contents[0], out)
     if contents:

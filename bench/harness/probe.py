@@ -8,12 +8,6 @@ Its ceiling is the rate at which these rows are read from L2; kernels that keep 
 """
 
 import ctypes
-import hashlib
-import os
-import shlex
-import subprocess
-import sysconfig
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -23,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from harness.compiled import library
 
 SOURCE = Path(__file__).with_suffix(".c")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -61,15 +57,15 @@ class Probe:
 def probe() -> Probe:
     """Measure this machine, in about two seconds."""
     level = "x86-64-v4" if " avx512f " in _flags() else "x86-64-v3"
-    library = ctypes.CDLL(str(_compiled(level)))
+    core = library(SOURCE, ["-O3", f"-march={level}", "-ffp-contract=fast"])
     for name in ("probe_fma_float", "probe_fma_double"):
-        getattr(library, name).argtypes, getattr(library, name).restype = [ctypes.c_long], ctypes.c_double
-    library.probe_read.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
-    library.probe_read.restype = ctypes.c_int64
-    width, chains = library.probe_width(), library.probe_chains()
+        getattr(core, name).argtypes, getattr(core, name).restype = [ctypes.c_long], ctypes.c_double
+    core.probe_read.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
+    core.probe_read.restype = ctypes.c_int64
+    width, chains = core.probe_width(), core.probe_chains()
     fma = {
-        "float32": _best(library.probe_fma_float) * chains * (width // 4) * 2 / 1e9,
-        "float64": _best(library.probe_fma_double) * chains * (width // 8) * 2 / 1e9,
+        "float32": _best(core.probe_fma_float) * chains * (width // 4) * 2 / 1e9,
+        "float64": _best(core.probe_fma_double) * chains * (width // 8) * 2 / 1e9,
     }
     caches = cache_sizes()
     # Half of a cache, so that other data does not evict it; and several times the last cache.
@@ -79,7 +75,7 @@ def probe() -> Probe:
         size -= size % (8 * width)
         raw = np.ones(size + 4096, np.uint8)
         address = raw.ctypes.data + -raw.ctypes.data % 4096
-        read[name] = _best(partial(library.probe_read, address, size)) * size / 1e9
+        read[name] = _best(partial(core.probe_read, address, size)) * size / 1e9
     return Probe(level, fma, read, caches)
 
 
@@ -117,27 +113,3 @@ def _flags() -> str:
     except OSError:
         return ""
     return next((line + " " for line in lines if line.startswith("flags")), "")
-
-
-def _compiled(level: str) -> Path:
-    """Return the shared library, compiled unless there is one of the same source, compiler and flags."""
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
-    flags = ["-O3", f"-march={level}", "-ffp-contract=fast", "-shared", "-fPIC"]
-    key = hashlib.sha256(SOURCE.read_bytes() + repr((compiler, flags)).encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"nerva-bench-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise RuntimeError(f"{folder} belongs to another user")
-    library = folder / f"probe-{key}.so"
-    if not library.exists():
-        unfinished = folder / f"{library.name}.{os.getpid()}"
-        for command in (compiler, "cc"):
-            try:
-                subprocess.run([command, *flags, str(SOURCE), "-o", str(unfinished)], check=True)
-                break
-            except FileNotFoundError:
-                continue
-        else:
-            raise RuntimeError(f"no C compiler found: neither {compiler} nor cc")
-        unfinished.replace(library)
-    return library

@@ -1,7 +1,7 @@
 """Measurements as JSON: times, ratios, floating-point operations per second, and the fraction of the ceiling.
 
-A document is {"title", "environment", "probe", "tables"}, a table {"label", "unit", "rows"}, and a row what `record`
-returns. Text tables and plots are made from documents alone.
+A document is {"title", "environment", "probe", "tables"}, a table {"label", "unit", "rows"}, and the rows are what
+`records` returns. Text tables and plots are made from documents alone.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.pairs import Measurement
+from harness.pairs import Group, Measurement
 from harness.probe import Probe
 
 Record = dict[str, Any]
@@ -28,13 +28,19 @@ class Table:
     rows: list[Record] = field(default_factory=list)
 
 
-def record(name: str, work: object, measurement: Measurement, probe: Probe | None) -> Record:
-    """Return the row of a measured workload."""
-    results = measurement.results
+def records(name: str, work: object, measurement: Measurement, probe: Probe | None) -> list[Record]:
+    """Return the rows of a measured workload: one for each distance of the cores that occurred."""
+    return [_record(name, work, measurement, group, probe) for group in measurement.groups]
+
+
+def _record(name: str, work: object, measurement: Measurement, group: Group, probe: Probe | None) -> Record:
+    results = group.results
     row: Record = {
         "name": name,
         "threads": measurement.threads,
-        "disturbed": measurement.disturbed,
+        "cores": group.apart,
+        "rounds": group.rounds,
+        "disturbed": group.disturbed,
         "seconds": {result.peer.name: result.seconds for result in results},
         "ratios": {result.peer.name: result.ratio for result in results[1:]},
         "quartiles": {result.peer.name: [result.low, result.high] for result in results[1:]},
@@ -51,6 +57,24 @@ def record(name: str, work: object, measurement: Measurement, probe: Probe | Non
         row["ceiling"] = ceiling
         row["of_ceiling"] = {name: gflops / ceiling for name, gflops in row["gflops"].items()}
     return row
+
+
+def unreliable(row: Record) -> bool:
+    """Return whether another process ran on the cores in all rounds of a row."""
+    return bool(row["disturbed"]) and row["disturbed"] >= row.get("rounds", 0)
+
+
+def most_measured(rows: list[Record]) -> list[Record]:
+    """Return one row of each name: of those with the most threads, the one of the most undisturbed rounds."""
+    best: dict[str, Record] = {}
+    for row in rows:
+        if row["name"] not in best or _weight(row) > _weight(best[row["name"]]):
+            best[row["name"]] = row
+    return list(best.values())
+
+
+def _weight(row: Record) -> tuple[int, int]:
+    return row["threads"], row.get("rounds", 0) - int(row["disturbed"])
 
 
 def peers_of(rows: list[Record]) -> list[str]:
@@ -82,9 +106,17 @@ def load(path: Path) -> Record:
 
 
 def ratios(content: Record) -> dict[str, float]:
-    """Return the ratios of a document, or of a file of pytest-benchmark, by row and peer."""
-    if "benchmarks" in content:
-        pairs = [(bench["fullname"].split("::", 1)[-1], bench["extra_info"]) for bench in content["benchmarks"]]
-    else:
-        pairs = [(f"{table['label']} {row['name']}", row) for table in content["tables"] for row in table["rows"]]
-    return {f"{name}: {peer}": ratio for name, row in pairs for peer, ratio in row.get("ratios", {}).items()}
+    """Return the ratios of a document, or of a file of pytest-benchmark, by row, threads, cores and peer."""
+    rows: list[tuple[str, Record]] = []
+    for bench in content.get("benchmarks", []):
+        found = bench["extra_info"]
+        rows += [(bench["fullname"].split("::", 1)[-1], row) for row in found.get("rows", [found])]
+    for table in content.get("tables", []):
+        rows += [(f"{table['label']} {row['name']}", row) for row in table["rows"]]
+    named = [(name + _where(row), row.get("ratios", {})) for name, row in rows]
+    return {f"{name}: {peer}": ratio for name, found in named for peer, ratio in found.items()}
+
+
+def _where(row: Record) -> str:
+    """Return the threads and cores of a row; empty for what does not depend on them, such as memory."""
+    return f", threads {row['threads']}, {row['cores']}" if "cores" in row else ""

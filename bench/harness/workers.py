@@ -9,17 +9,20 @@ import multiprocessing
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.cores import allowed
+
 WARM_UP = 2  # calls before those that are timed
 LONG = 0.1  # seconds of a call that needs only one to warm up
+STAT = Path("/proc/stat")
 
 
 class Times(NamedTuple):
-    """The seconds of each call, and the number of cores that other processes took away meanwhile."""
+    """The seconds of each call, and the number of cores that other processes took from its threads meanwhile."""
 
     seconds: list[float]
     contention: float
@@ -43,9 +46,9 @@ class Worker:
         """Return the result of the object's method."""
         return self._ask("call", method, args)
 
-    def times(self, method: str, count: int, threads: int) -> Times:
+    def times(self, method: str, count: int, threads: int, warm_up: bool = True) -> Times:
         """Return the time of each of `count` calls of the object's method, which uses `threads` threads."""
-        times: Times = self._ask("times", method, (count, threads))
+        times: Times = self._ask("times", method, (count, threads, WARM_UP if warm_up else 0))
         return times
 
     def close(self) -> None:
@@ -78,13 +81,6 @@ def rest(limit: float = 1.0) -> None:
             return
 
 
-def contention(threads: int, seconds: float = 0.2) -> float:
-    """Return how many of the cores that `threads` threads need are used by other processes, over some seconds."""
-    measured = _Contention(threads)
-    time.sleep(seconds)
-    return measured()
-
-
 def _serve(connection: Connection) -> None:
     held: Any = None
     while True:
@@ -107,38 +103,51 @@ def _serve(connection: Connection) -> None:
         connection.send((result, error))
 
 
-def _repeat(work: Callable[[], object], count: int, threads: int) -> Times:
+def _repeat(work: Callable[[], object], count: int, threads: int, warm_up: int) -> Times:
     started = time.perf_counter()
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         work()
         if time.perf_counter() - started > LONG:
             break
     seconds = []
-    measured = _Contention(threads)
+    contention = Contention(threads)
     for _ in range(count):
         started = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - started)
-    return Times(seconds, measured())
+    return Times(seconds, contention())
 
 
-class _Contention:
-    """The cores that other processes took from the threads of this one since the object was made."""
+class Contention:
+    """The cores that other processes took from the threads of this one since the object was made.
+
+    It is the CPU time of all others, on the cores that this process may use and does not need for its threads. How fast
+    or slow the threads were does not enter.
+    """
 
     def __init__(self, threads: int) -> None:
-        self._spare = (os.cpu_count() or 1) - threads
-        self._others, self._began = _others(), time.perf_counter()
+        self._cores = allowed()
+        self._spare = max(0, len(self._cores) - threads)
+        self._others, self._began = self._cpu_time(), time.perf_counter()
 
     def __call__(self) -> float:
-        busy = (_others() - self._others) / (time.perf_counter() - self._began)
+        busy = (self._cpu_time() - self._others) / (time.perf_counter() - self._began)
         return max(0.0, busy - self._spare)
 
+    def _cpu_time(self) -> float:
+        """Return the CPU seconds of other processes, and of other virtual machines on the same host, so far."""
+        return busy_seconds(STAT.read_text(), self._cores) - time.process_time()
 
-def _others() -> float:
-    """Return the CPU seconds of all other processes, and of other virtual machines on the same host, so far."""
-    try:
-        user, nice, system, _idle, _wait, irq, softirq, steal = Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
-    except (OSError, ValueError):
-        return -time.process_time()
-    ticks = sum(map(int, (user, nice, system, irq, softirq, steal)))
-    return ticks / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+def busy_seconds(stat: str, cores: Sequence[int]) -> float:
+    """Return for how many seconds these cores were not idle, from the text of /proc/stat.
+
+    The time that a hypervisor gave to other machines ("steal") counts as busy.
+    """
+    ticks = 0
+    for line in stat.splitlines():
+        name, *fields = line.split()
+        if name.removeprefix("cpu").isdigit() and name.startswith("cpu") and int(name[3:]) in cores:
+            user, nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[:8])
+            ticks += user + nice + system + irq + softirq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")

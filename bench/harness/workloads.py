@@ -1,7 +1,8 @@
-"""The workloads: a network and a batch for the training step, a matrix and its operands for a product.
+"""The workloads of the kernels: a network and a batch for the hot training step, a matrix and operands for a product.
 
-They hold plain arrays, so that every peer, in any process and framework, starts from the same values. Only making them
-needs nerva.
+A hot step trains on the same batch again and again, which stays in the caches: it measures the kernels, and not what
+users run (see use.py). Workloads hold plain arrays, so that every peer, in any process and framework, starts from the
+same values. Only making them needs nerva.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,6 @@ SIZES = (3072, 1024, 512, 10)
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 SPARSITY = 0.99  # if only one is measured
 DENSITIES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
-MEAN, STD = 0.5, 0.25  # roughly those of uniform noise in [0, 1]; they standardize the batches of an epoch
 PRODUCTS: tuple[Kind, ...] = get_args(Kind)
 BATCH = 100
 RATE = 1e-4  # so low that the weights hardly change, however often the step is repeated
@@ -95,52 +95,6 @@ class Product:
         return int(self.W.nnz) * (self.dtype.itemsize + 4) + self.X.nbytes + self.DY.nbytes
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """An epoch on uint8 noise of the size of CIFAR-10, which is standardized, and the network that is trained."""
-
-    weights: Weights
-    samples: int = 50_000
-    batch: int = BATCH
-    seed: int = 0
-
-    def data(self) -> tuple[Array, Array]:
-        """Return the pixels, uint8 (samples, features), and the labels; the same in every process."""
-        rng = np.random.default_rng(self.seed)
-        shape = (self.samples, self.weights[0].shape[1])
-        return rng.integers(0, 256, shape, np.uint8), rng.integers(0, self.weights[-1].shape[0], self.samples)
-
-
-@dataclass(frozen=True)
-class Inference:
-    """A network, and the samples that it classifies: X (N, D)."""
-
-    weights: Weights
-    X: Array
-
-    @property
-    def flops(self) -> int:
-        """The floating-point operations: a multiply and an add for each stored weight and sample."""
-        return 2 * len(self.X) * sum(int(W.size) for W in self.weights)
-
-    @property
-    def least_bytes(self) -> int:
-        """The bytes that are read from memory at least once: weights, indices, batches."""
-        item = self.X.dtype.itemsize
-        weights = sum(int(W.size) * (item + (0 if isinstance(W, np.ndarray) else 4)) for W in self.weights)
-        return weights + item * len(self.X) * sum(sum(W.shape) for W in self.weights)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of weights and batch."""
-        return self.X.dtype
-
-    @property
-    def sparse(self) -> bool:
-        """Whether any layer is sparse."""
-        return any(not isinstance(W, np.ndarray) for W in self.weights)
-
-
 def network(sparsity: float, seed: int = 0, sizes: Sequence[int] = SIZES, dtype: npt.DTypeLike = np.float32) -> Weights:
     """Draw the initial weights of a network: Erdos-Renyi supports, Xavier values; biases are zero."""
     import nerva
@@ -149,7 +103,7 @@ def network(sparsity: float, seed: int = 0, sizes: Sequence[int] = SIZES, dtype:
     return [layer.weight.copy() if layer.density == 1.0 else layer.weight.to_scipy() for layer in model.layers]
 
 
-def training_step(
+def hot_step(
     sparsity: float,
     batch: int = BATCH,
     seed: int = 0,
@@ -157,7 +111,7 @@ def training_step(
     dtype: npt.DTypeLike = np.float32,
     rate: float = RATE,
 ) -> Step:
-    """Return the training step of a network on a batch of noise."""
+    """Return the hot training step of a network on a batch of noise."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((batch, sizes[0])).astype(dtype)
     return Step(network(sparsity, seed, sizes, dtype), X, rng.integers(0, sizes[-1], batch), rate)
@@ -181,20 +135,13 @@ def product(
     return Product(kind, W, X, rng.standard_normal((K, batch)).astype(dtype))
 
 
-def samples(count: int, sparsity: float = SPARSITY, seed: int = 0) -> Inference:
-    """Return samples of noise, and the network of SIZES that classifies them."""
-    rng = np.random.default_rng(seed)
-    return Inference(network(sparsity, seed), rng.standard_normal((count, SIZES[0]), dtype=np.float32))
-
-
 class Shape(NamedTuple):
-    """A training step that differs from the default one in what is given."""
+    """A hot training step that differs from the default one in what is given."""
 
     name: str
     sizes: tuple[int, ...] = SIZES
     batch: int = BATCH
     dtype: str = "float32"
-    threads: int = 2
 
 
 SHAPES = (
@@ -203,7 +150,6 @@ SHAPES = (
     Shape("batch 64", batch=64),
     Shape("batch 100"),
     Shape("batch 1024", batch=1024),
-    Shape("one thread", threads=1),
     Shape("float64", dtype="float64"),
     Shape("784-512-256-10", (784, 512, 256, 10)),
     Shape("3072-4096-4096-10", (3072, 4096, 4096, 10)),

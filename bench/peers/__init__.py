@@ -4,22 +4,30 @@ Each runs in a process of its own (see harness/workers.py) and imports its frame
 """
 
 from peers.by_hand import CSRPyTorchStep, SparseLabByHand, SparsePropByHand
-from peers.epochs import FloatPyTorchGather, MaskedPyTorchEpoch, NervaEpoch, NervaGather, PyTorchGather
+from peers.epochs import DensePyTorchEpoch, MaskedPyTorchEpoch, NervaEpoch
 from peers.features import (
-    AdamStep,
-    BatchNormStep,
-    DropConnectStep,
-    DropoutStep,
-    PlainStep,
-    ProfiledStep,
-    SReLUStep,
+    AdamEpoch,
+    BatchNormEpoch,
+    DropConnectEpoch,
+    DropoutEpoch,
+    PlainEpoch,
+    ProfiledEpoch,
+    SReLUEpoch,
 )
-from peers.inference import CSRPyTorchPredict, DensePyTorchPredict, NervaPredict
+from peers.gathers import FloatPyTorchGather, NervaGather, PyTorchGather
+from peers.inference import (
+    CSRPyTorchPredict,
+    DensePyTorchEvaluate,
+    DensePyTorchPredict,
+    NervaEvaluate,
+    NervaPredict,
+)
 from peers.products import CSRPyTorchProduct, MKLProduct, NervaProduct, SciPyProduct
+from peers.rows import DensePyTorchTrainStep, MaskedPyTorchTrainStep, NervaTrainStep
 from peers.sparse_steps import SparseLabStep, SparsePropStep
 from peers.steps import DensePyTorchStep, MaskedPyTorchStep, MKLStep, NervaStep
 
-STEPS = (
+HOT_STEPS = (
     NervaStep,
     MKLStep,
     MaskedPyTorchStep,
@@ -30,19 +38,23 @@ STEPS = (
     SparsePropByHand,
     SparseLabByHand,
 )
-FEATURES = (PlainStep, BatchNormStep, DropoutStep, DropConnectStep, SReLUStep, AdamStep, ProfiledStep)
-PRODUCTS = (NervaProduct, MKLProduct, SciPyProduct, CSRPyTorchProduct)
-EPOCHS = (NervaEpoch, MaskedPyTorchEpoch)
-GATHERS = (NervaGather, PyTorchGather, FloatPyTorchGather)
+EPOCHS = (NervaEpoch, MaskedPyTorchEpoch, DensePyTorchEpoch)
+FEATURES = (PlainEpoch, BatchNormEpoch, DropoutEpoch, DropConnectEpoch, SReLUEpoch, AdamEpoch, ProfiledEpoch)
+TRAIN_STEPS = (NervaTrainStep, MaskedPyTorchTrainStep, DensePyTorchTrainStep)
 PREDICTIONS = (NervaPredict, DensePyTorchPredict, CSRPyTorchPredict)
+EVALUATIONS = (NervaEvaluate, DensePyTorchEvaluate)
+PRODUCTS = (NervaProduct, MKLProduct, SciPyProduct, CSRPyTorchProduct)
+GATHERS = (NervaGather, PyTorchGather, FloatPyTorchGather)
 
 __all__ = [
     "EPOCHS",
+    "EVALUATIONS",
     "FEATURES",
     "GATHERS",
+    "HOT_STEPS",
     "PREDICTIONS",
     "PRODUCTS",
-    "STEPS",
+    "TRAIN_STEPS",
     "CSRPyTorchProduct",
     "CSRPyTorchStep",
     "DensePyTorchStep",

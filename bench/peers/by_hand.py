@@ -1,4 +1,4 @@
-"""The training step written by hand on the fastest sparse products of other libraries, as an expert user would.
+"""The hot training step written by hand on the fastest sparse products of other libraries, as an expert user would.
 
 Samples are columns, the layout of these products, so no batch is transposed. Autograd is not used, and the input
 gradient of the first layer is not computed unless the kernel leaves no choice. Dense layers, loss and fused SGD are

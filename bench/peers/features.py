@@ -1,38 +1,40 @@
-"""The training step of nerva with one feature more than the plain step, to measure its cost."""
+"""An epoch of nerva's `fit` with one feature more than the plain network, to measure its cost."""
 
 from typing import Any
 
 import numpy as np
 
-from harness.workloads import Step, Weights
-from peers.steps import MOMENTUM, NervaStep
+from harness.use import Use
+from harness.workloads import Weights
+from peers.epochs import NervaEpoch
+from peers.steps import MOMENTUM, NervaNetwork
 
 
-class PlainStep(NervaStep):
+class PlainEpoch(NervaEpoch):
     """ReLU and Nesterov momentum: the baseline."""
 
     name = "plain"
 
 
-class SparseStep(NervaStep):
-    """A step that supports sparse layers only."""
+class SparseEpoch(NervaEpoch):
+    """Networks of sparse layers only."""
 
     @classmethod
-    def unsupported(cls, work: Step) -> str:
+    def unsupported(cls, work: Use) -> str:
         """Require every layer to be sparse."""
         return "" if all(not isinstance(W, np.ndarray) for W in work.weights) else "a layer is dense"
 
 
-class BatchNormStep(SparseStep):
+class BatchNormEpoch(SparseEpoch):
     """Batch normalization before the ReLU of every hidden layer."""
 
     name = "batch norm"
 
-    def _layers(self, weights: Weights) -> list[Any]:
+    def layers(self, weights: Weights) -> list[Any]:
         import nerva
 
         layers: list[Any] = []
-        for i, layer in enumerate(super()._layers(weights)):
+        for i, layer in enumerate(super().layers(weights)):
             if i == len(weights) - 1:
                 layers.append(layer)
                 continue
@@ -42,68 +44,66 @@ class BatchNormStep(SparseStep):
         return layers
 
 
-class DropoutStep(NervaStep):
+class DropoutEpoch(NervaEpoch):
     """Dropout after every hidden layer."""
 
     name = "dropout"
 
-    def _layers(self, weights: Weights) -> list[Any]:
+    def layers(self, weights: Weights) -> list[Any]:
         import nerva
 
         layers: list[Any] = []
-        for i, layer in enumerate(super()._layers(weights)):
+        for i, layer in enumerate(super().layers(weights)):
             layers += [layer] if i == len(weights) - 1 else [layer, nerva.Dropout(0.2, rng=i)]
         return layers
 
 
-class DropConnectStep(SparseStep):
+class DropConnectEpoch(SparseEpoch):
     """DropConnect on the weights of every layer."""
 
     name = "DropConnect"
-    activation, settings = "relu", {"drop_connect": 0.2}
+    activation, drop_connect = "relu", 0.2
 
-    def _layers(self, weights: Weights) -> list[Any]:
+    def layers(self, weights: Weights) -> list[Any]:
         import nerva
 
         layers = []
-        for i, layer in enumerate(NervaStep._layers(self, weights)):
+        for i, layer in enumerate(NervaNetwork.layers(self, weights)):
             (D, K), function = (layer.in_features, layer.out_features), "identity"
             if i < len(weights) - 1:
                 function = self.activation
-            made = nerva.SparseLinear(
-                D, K, weight=layer.weight, activation=function, backend=self.backend, **self.settings
-            )
-            layers.append(made)
+            settings = {"activation": function, "drop_connect": self.drop_connect, "backend": self.backend}
+            layers.append(nerva.SparseLinear(D, K, weight=layer.weight, **settings))
         return layers
 
 
-class SReLUStep(DropConnectStep):
+class SReLUEpoch(DropConnectEpoch):
     """SReLU, with four trained parameters per layer."""
 
-    name, activation, settings = "SReLU", "srelu", {}
+    name, activation, drop_connect = "SReLU", "srelu", 0.0
 
 
-class AdamStep(NervaStep):
+class AdamEpoch(NervaEpoch):
     """Adam instead of Nesterov momentum."""
 
     name = "Adam"
 
-    def __init__(self, work: Step, threads: int) -> None:
+    def __init__(self, work: Use, threads: int) -> None:
         import nerva
 
         super().__init__(work, threads)
         self.optimizer = nerva.Adam(MOMENTUM)
 
 
-class ProfiledStep(NervaStep):
-    """The plain step under nerva.profile()."""
+class ProfiledEpoch(NervaEpoch):
+    """The plain network under nerva.profile()."""
 
     name = "profiled"
 
-    def __init__(self, work: Step, threads: int) -> None:
+    def __init__(self, work: Use, threads: int) -> None:
         import nerva
 
         super().__init__(work, threads)
-        # Kept: a context manager without a reference is closed at once, and the step would not be profiled.
+        # Kept: a context manager without a reference is closed at once, and the epoch would not be profiled.
         self._profile = nerva.profile()
         self._profile.__enter__()

@@ -1,4 +1,4 @@
-"""The training step by the layers of other libraries with sparse weights in training.
+"""The hot training step by the layers of other libraries with sparse weights in training.
 
 The layers are built from CSR without a dense intermediate; the optimizer is PyTorch's fused SGD on the vector of
 values. Both libraries transpose every batch before and after a layer, and compute the input gradient of the first layer

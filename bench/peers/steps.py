@@ -1,4 +1,4 @@
-"""The training step: forward, backward and the Nesterov update on one batch that is in memory.
+"""The hot training step: forward, backward and the Nesterov update, again and again on one batch that is in memory.
 
 `step` returns the loss before the step, as a number or tensor of the framework.
 """
@@ -20,26 +20,22 @@ def positions(W: csr_array) -> tuple[Array, Array]:
     return np.repeat(np.arange(W.shape[0]), np.diff(W.indptr)), np.asarray(W.indices, np.int64)
 
 
-class NervaStep(Peer):
-    """nerva with its own kernels, called as in its training loop."""
+class NervaNetwork(Peer):
+    """A network of nerva with its own kernels."""
 
-    name, timed, module, distribution = "nerva", "step", "nerva", "nerva-sparse"
+    name, module, distribution = "nerva", "nerva", "nerva-sparse"
     backend: ClassVar[str] = "native"
+    settings: ClassVar[dict[str, Any]] = {}  # of the network
 
-    def __init__(self, work: Step, threads: int) -> None:
+    def __init__(self, weights: Weights, threads: int) -> None:
         import nerva
-        from nerva._kernels.memory import empty_batch
-        from nerva.training.step import train_batch
 
         nerva.set_num_threads(threads)
-        self._train_batch = train_batch
-        self.model = nerva.Sequential(self._layers(work.weights))
-        self.optimizer, self._loss, self._rate = nerva.Nesterov(MOMENTUM), nerva.SoftmaxCrossEntropy(), work.rate
-        # The layout of a gathered mini-batch: (features, batch), rows padded to whole cache lines.
-        self._X, self._y = empty_batch(work.X.shape[1], work.X.shape[0], work.X.dtype), work.y
-        self._X[:] = work.X.T
+        self.model = nerva.Sequential(self.layers(weights), **self.settings)
+        self.optimizer = nerva.Nesterov(MOMENTUM)
 
-    def _layers(self, weights: Weights) -> list[Any]:
+    def layers(self, weights: Weights) -> list[Any]:
+        """Return the layers with these weights."""
         import nerva
 
         layers: list[Any] = []
@@ -53,14 +49,31 @@ class NervaStep(Peer):
                 layers.append(nerva.SparseLinear(D, K, weight=csr, activation=activation, backend=self.backend))
         return layers
 
-    def step(self) -> float:
-        """Take one step."""
-        return self._train_batch(self.model, self._X, self._y, self.optimizer, self._rate, self._loss)[0]
-
     def values(self) -> list[Array]:
         """Return the weights of each layer in the order of CSR."""
         weights = [layer.weight for layer in self.model.layers]
         return [np.array(W).ravel() if isinstance(W, np.ndarray) else np.array(W.values) for W in weights]
+
+
+class NervaStep(NervaNetwork):
+    """nerva's step on columns that are gathered already, called as in its training loop."""
+
+    timed = "step"
+
+    def __init__(self, work: Step, threads: int) -> None:
+        super().__init__(work.weights, threads)
+        import nerva
+        from nerva._kernels.memory import empty_batch
+        from nerva.training.step import train_batch
+
+        self._train_batch, self._loss, self._rate = train_batch, nerva.SoftmaxCrossEntropy(), work.rate
+        # The layout of a gathered mini-batch: (features, batch), rows padded to whole cache lines.
+        self._X, self._y = empty_batch(work.X.shape[1], work.X.shape[0], work.X.dtype), work.y
+        self._X[:] = work.X.T
+
+    def step(self) -> float:
+        """Take one step."""
+        return self._train_batch(self.model, self._X, self._y, self.optimizer, self._rate, self._loss)[0]
 
     def trajectory(self, steps: int) -> tuple[list[float], list[Array]]:
         """Take some steps; return the loss before each, and the weights of each layer after the last."""

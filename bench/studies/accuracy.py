@@ -128,7 +128,7 @@ def main() -> None:
     about = {"data": options.data_name, "sizes": SIZES, "optimizer": "Nesterov 0.9", "batch": BATCH}
     about |= {"rate": options.rate, "decays": DECAYS if options.decay else (), "augmented": options.augment}
     with options.out.open("w") as file:
-        print(json.dumps({"run": {**about, "environment": environment(runs, options.threads)}}), file=file)
+        print(json.dumps({"run": {**about, "environment": environment(runs, [options.threads])}}), file=file)
         final = defaultdict(list)
         for density in options.densities:
             for seed in range(options.seeds):

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from harness.workloads import SPARSITY, Epoch, network
+from harness.use import Use
+from harness.workloads import SPARSITY, network
 from peers import GATHERS
 
 
 def test_gather(compared: Any) -> None:
-    compared("gathering a mini-batch", "100 of 50,000", GATHERS, Epoch(network(SPARSITY)))
+    compared("gathering a mini-batch", "100 of 50,000", GATHERS, Use(network(SPARSITY)))

@@ -5,14 +5,14 @@ from libc.limits cimport INT_MAX
 from libc.stdint cimport uint64_t
 
 from .arrays cimport apart, check_activation, matrix, real_type, row, vector
-from .isa cimport kernels, nerva_matrix, nerva_table
+from .isa cimport NERVA_MASKED_ROW, kernels, nerva_matrix, nerva_table
 from .mkl cimport threads
 
 cnp.import_array()
 
 cdef enum:
     # A vector is masked as a matrix with rows of this length.
-    LENGTH = 1024
+    LENGTH = NERVA_MASKED_ROW
 
 
 cdef int check_rate(double rate) except -1:

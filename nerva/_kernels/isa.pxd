@@ -59,28 +59,41 @@ cdef extern from "table.h" nogil:
         void *bias_velocity
         void *bias_second
 
-    ctypedef struct nerva_plan_layer:
-        const nerva_csr *W
-        const nerva_csr *transposed
-        int activation
-        double alpha
+    enum:
+        NERVA_MASKED_ROW
+
+    ctypedef struct nerva_plan_parameter:
         void *values
         void *velocity
         void *second
-        void *bias
-        void *bias_velocity
-        void *bias_second
+        void *masked
+        int64_t size, gradient
         const nerva_update *update
-        const nerva_update *bias_update
-        int64_t gradient, bias_gradient
+        uint64_t key
+        double rate
+
+    enum nerva_operation_kind:
+        NERVA_PRODUCT, NERVA_ELEMENTWISE, NERVA_TRAINED, NERVA_DROPOUT
+
+    ctypedef struct nerva_operation:
+        int kind, activation, settled
+        double alpha
+        int64_t rows, output, delta
+        const nerva_csr *W
+        const nerva_csr *transposed
+        const nerva_plan_parameter *weight
+        const nerva_plan_parameter *bias
+        uint64_t key
+        double rate
 
     ctypedef struct nerva_plan:
-        int64_t N, layer_count, slice_count, group_count, gradient_size
-        const nerva_plan_layer *layers
+        int64_t N, count, first_trained, parameter_count, slice_count, group_count, gradient_size
+        const nerva_operation *operations
+        const nerva_plan_parameter *parameters
+        bint masks
+        int64_t scratch
         const int64_t *columns
         const int64_t *groups
-        const int64_t *outputs
-        int64_t deltas[2]
         void **arenas
         void **gradients
         void **mailboxes

@@ -1,25 +1,19 @@
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array
+from nerva._kernels.operations import Operation
 from nerva._kernels.updates import Update
 
 def slices_of(N: int) -> tuple[list[int], list[int]]: ...
 
 class Plan:
-    dtype: np.dtype[Any]
-    weights: list[Any]
-    biases: list[Array | None]
-    def __init__(
-        self, layers: Sequence[tuple[CSR | Array, Array | None, int, float]], dtype: npt.DTypeLike
-    ) -> None: ...
+    def __init__(self, operations: Sequence[Operation], dtype: npt.DTypeLike) -> None: ...
     def step(
         self,
-        updates: Sequence[tuple[Update, Array | None, Array | None, Update | None, Array | None, Array | None]],
+        updates: Sequence[tuple[Update, Array | None, Array | None]],
         source: Array,
         rows: npt.NDArray[np.int64],
         labels: npt.NDArray[np.int64],

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from nerva._kernels.activations import ACTIVATIONS, activation, activation_backward, srelu, srelu_backward
 from nerva._kernels.memory import Array, Buffer, empty_vector
+from nerva._kernels.operations import IDENTITY, Elementwise, Operation, TrainedReLU
 from nerva._kernels.softmax import softmax, softmax_backward
 from nerva.activations import Activation as Function
 from nerva.activations import SReLU, as_object, check_activation, code_of, from_config, to_config
@@ -17,7 +18,6 @@ from nerva.parameters import Parameter, Step
 from nerva.validation import real_dtype
 
 FUSED = frozenset(ACTIVATIONS.values())
-IDENTITY = ACTIVATIONS["identity"], 0.0
 EVERY = slice(None)
 
 
@@ -117,6 +117,14 @@ class Activation(Layer):
             if bias_gradient is not None:
                 activation_backward(DX, Y, *IDENTITY, DX, bias_gradient)
         return DX if input_gradient else None
+
+    def compiled(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the function; nothing for the identity, and None for the softmaxes."""
+        if not self._has_passes_of(Activation):
+            return None
+        if self._code is not None:
+            return () if self._code == IDENTITY else (Elementwise(self._code),)
+        return tuple(TrainedReLU(parameter.values) for parameter in self._parameters) or None
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters of an SReLU, one vector; nothing for other activations."""

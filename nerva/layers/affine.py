@@ -11,10 +11,11 @@ import numpy.typing as npt
 from nerva._kernels import products, sparse_inputs
 from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array, Buffer
+from nerva._kernels.operations import IDENTITY, Mask, Operation, Product
 from nerva._kernels.sparse_batch import SparseBatch
 from nerva.activations import Activation as Function
 from nerva.activations import LeakyReLU, check_activation, from_config, to_config
-from nerva.layers.activation import EVERY, IDENTITY, Activation, fused_code
+from nerva.layers.activation import EVERY, Activation, fused_code
 from nerva.layers.arrays import ArraysMismatch, find
 from nerva.layers.dropout import MaskKeys
 from nerva.layers.layer import Features, Layer
@@ -79,10 +80,18 @@ class Affine(Weighted):
 
     # ---- passes
 
-    def _can_be_compiled(self) -> bool:
-        """Whether a compiled network can compute this layer's passes: those of a subclass must not be bypassed."""
-        own = all(getattr(type(self), name) is getattr(Affine, name) for name in ("forward", "backward", "parameters"))
-        return own and self.fused is not None and self._keys is None
+    def _operations(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the product with these weights, and what computes an activation that is not fused with it."""
+        behind = () if self._unfused is None else self._unfused.compiled(batch)
+        if behind is None or not self._has_passes_of(Affine):
+            return None
+        drop = None if self._keys is None else self._draw_mask
+        return Product(self.weight, self.bias, (self._code, self._alpha), drop), *behind
+
+    def _draw_mask(self) -> tuple[Mask, Any]:
+        """Go on to the mask of the next step; return it, and the memory for the masked weights."""
+        assert self._keys is not None
+        return Mask(self._keys.next(), self.drop_connect), self._masked()
 
     def forward(self, X: Array | SparseBatch, *, training: bool = True) -> Array:
         """Return Y = f(W X + b), shape (K, N), for X of shape (D, N), an array or a batch of sparse samples.
@@ -183,12 +192,16 @@ class Affine(Weighted):
         """Set Y = f(W X + b), W masked where weights are being dropped, f the fused activation or the identity."""
 
     @abstractmethod
+    def _masked(self) -> Any:
+        """Return memory for the masked weights, of the weights' own kind and shape."""
+
+    @abstractmethod
     def _drop(self, key: int) -> None:
         """Compute the masked weights for a key."""
 
-    @abstractmethod
     def _weight_in_use(self, dropping: bool) -> Any:
         """Return the weights, masked where some are being dropped."""
+        return self._masked() if dropping else self.weight
 
     @abstractmethod
     def _backward(self, back: Backward, step: Step | None) -> None:

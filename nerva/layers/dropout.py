@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from nerva._kernels.dropout import dropout, dropout_backward
 from nerva._kernels.memory import Array, Buffer
+from nerva._kernels.operations import Dropping, Mask, Operation
 from nerva.layers.layer import Features, Layer
 from nerva.parameters import Step
 from nerva.validation import as_generator, check_below_one
@@ -111,6 +112,14 @@ class Dropout(Layer):
         else:
             dropout(DY, self._keys.now, self.rate, DX)
         return DX
+
+    def compiled(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the dropping of outputs, by the masks and the rate of each step."""
+        return (Dropping(self._draw),) if self._has_passes_of(Dropout) else None
+
+    def _draw(self) -> Mask:
+        """Go on to the mask of the next step."""
+        return Mask(self._keys.next() if self.rate > 0 else 0, self.rate)
 
     def config(self) -> dict[str, Any]:
         """Return {"rate"}: the layer takes any features, and its masks start anew."""

@@ -9,15 +9,12 @@ import numpy.typing as npt
 
 from nerva._kernels import products
 from nerva._kernels.activations import activation_backward
-from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array
+from nerva._kernels.operations import Operation
 from nerva.activations import Activation
 from nerva.parameters import Parameter, Step
 
 Features = npt.NDArray[np.int64]  # feature numbers, strictly ascending
-
-# Of a compiled network: weight, bias, and the kernels' code and parameter of the activation.
-CompiledLayer = tuple[CSR | Array, Array | None, int, float]
 
 
 class Layer(ABC):
@@ -93,12 +90,18 @@ class Layer(ABC):
 
     # ---- the compiled network (see nerva.models.plan)
 
-    def compiled(self, batch: int) -> CompiledLayer | None:
-        """Return what a compiled network computes of this layer for batches of this size.
+    def compiled(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the operations by which a compiled network computes this layer, for batches of this size.
 
         None where it cannot, so that the network is trained layer by layer: as here.
         """
         return None
+
+    def _has_passes_of(self, layer: Any) -> bool:
+        """Whether the passes are those of this class: a subclass's own must not be bypassed."""
+        own = type(self)
+        # Parameters of a subclass's own, too, would be left out.
+        return all(getattr(own, name) is getattr(layer, name) for name in ("forward", "backward", "parameters"))
 
     # ---- parameters and size
 

@@ -10,11 +10,12 @@ from nerva._kernels import products
 from nerva._kernels.activations import bias_activation
 from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array, empty_vector
+from nerva._kernels.operations import Operation
 from nerva.activations import Activation
 from nerva.initializers import Initializer, initial_values
 from nerva.layers.affine import Affine, Backward
 from nerva.layers.arrays import check_finite, find
-from nerva.layers.layer import CompiledLayer, Features
+from nerva.layers.layer import Features
 from nerva.layers.weighted import Entries
 from nerva.parameters import Step
 from nerva.validation import as_generator, check_shape, real_dtype
@@ -89,26 +90,21 @@ class Linear(Affine):
 
     # ---- passes
 
-    def compiled(self, batch: int) -> CompiledLayer | None:
-        """Return weight, bias and activation of a layer that is too small for gemm to pay off beside a barrier."""
-        small = self.weight.size <= LARGEST_COMPILED
-        return (self.weight, self.bias, self._code, self._alpha) if small and self._can_be_compiled() else None
+    def compiled(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the operations of a layer that is too small for gemm to pay off beside a barrier."""
+        return self._operations(batch) if self.weight.size <= LARGEST_COMPILED else None
 
     def _product(self, X: Array, Y: Array, dropping: bool) -> None:
         products.gemm(self._weight_in_use(dropping), X, Y)
         bias_activation(self.bias, self._code, self._alpha, Y)
 
-    def _drop(self, key: int) -> None:
-        weights = self._parameters[0].values
+    def _masked(self) -> Array:
         if self._masked_weight is None:
-            self._masked_weight = empty_vector(weights.size, self.dtype)
-        dropout_vector(weights, key, self.drop_connect, self._masked_weight)
-
-    def _weight_in_use(self, dropping: bool) -> Array:
-        if not dropping:
-            return self.weight
-        assert self._masked_weight is not None
+            self._masked_weight = empty_vector(self.weight.size, self.dtype)
         return self._masked_weight.reshape(self.out_features, self.in_features)
+
+    def _drop(self, key: int) -> None:
+        dropout_vector(self._parameters[0].values, key, self.drop_connect, self._masked().reshape(-1))
 
     def _backward(self, back: Backward, step: Step | None) -> None:
         X, Y, DY, DZ, DX, delta, below = back

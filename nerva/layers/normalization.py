@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from nerva._kernels.memory import Array, Buffer, zeros
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
+from nerva._kernels.operations import IDENTITY
 from nerva.activations import Activation as Function
 from nerva.activations import check_activation, from_config, to_config
-from nerva.layers.activation import EVERY, IDENTITY, Activation, fused_code
+from nerva.layers.activation import EVERY, Activation, fused_code
 from nerva.layers.arrays import ArraysMismatch, fill, find
 from nerva.layers.layer import Features, Layer
 from nerva.parameters import Parameter, Step

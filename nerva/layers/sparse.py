@@ -10,6 +10,7 @@ from nerva._kernels import products
 from nerva._kernels.csr import CSR
 from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array
+from nerva._kernels.operations import Operation
 from nerva._kernels.rewiring import rewire
 from nerva.activations import Activation
 from nerva.backends.choice import ChoiceCache
@@ -17,7 +18,7 @@ from nerva.backends.cost_model import BackendChoice, BackendSetting
 from nerva.initializers import Fan, Initializer
 from nerva.layers.affine import Affine, Backward
 from nerva.layers.arrays import check_finite, find
-from nerva.layers.layer import CompiledLayer, Features, Layer
+from nerva.layers.layer import Features, Layer
 from nerva.layers.sparse_weights import check_weight, coordinates, draw_weight, submatrix
 from nerva.layers.weighted import Entries
 from nerva.parameters import Step
@@ -152,10 +153,10 @@ class SparseLinear(Affine):
 
     # ---- passes
 
-    def compiled(self, batch: int) -> CompiledLayer | None:
-        """Return weight, bias and activation, where kernels of our own compute all products and the activation."""
-        own = (self._choice(batch).forward, self._choice(batch).backward) == ("native", ("native", "native"))
-        return (self.weight, self.bias, self._code, self._alpha) if own and self._can_be_compiled() else None
+    def compiled(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the operations of a layer all of whose products are computed by kernels of our own."""
+        own = self._choice(batch)[:2] == ("native", ("native", "native"))
+        return self._operations(batch) if own else None
 
     def _choice(self, N: int) -> BackendChoice:
         """Return the backend of each product for a batch of N."""
@@ -165,17 +166,14 @@ class SparseLinear(Affine):
         weight, backend = self._weight_in_use(dropping), self._choice(X.shape[1]).forward
         products.spmm(weight, X, Y, self.bias, self._code, self._alpha, backend)
 
-    def _drop(self, key: int) -> None:
+    def _masked(self) -> CSR:
         # A twin has values of its own on the same pattern, until W is rewired or replaced.
         if self._masked_weight is None or not self._masked_weight.is_twin_of(self.weight):
             self._masked_weight = self.weight.twin()
-        dropout_vector(self.weight.values, key, self.drop_connect, self._masked_weight.values)
-
-    def _weight_in_use(self, dropping: bool) -> CSR:
-        if not dropping:
-            return self.weight
-        assert self._masked_weight is not None
         return self._masked_weight
+
+    def _drop(self, key: int) -> None:
+        dropout_vector(self.weight.values, key, self.drop_connect, self._masked().values)
 
     def _backward(self, back: Backward, step: Step | None) -> None:
         choice = self._choice(back.X.shape[1])

@@ -5,45 +5,59 @@ in the tests. Which it is, is decided here, by `CompiledNetwork.accepts`, and by
 themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
+from nerva._kernels.operations import IDENTITY, Elementwise, Operation, Product
 from nerva._kernels.plan import Plan
-from nerva.layers.layer import CompiledLayer, Layer
+from nerva.layers.activation import FUSED
+from nerva.layers.layer import Layer
 from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
 from nerva.training.profiling import Profile, recorder
 
 SMALLEST_BATCH = 65  # a batch of one slice is computed with the same bits by kernels that share its rows
+MOST_WEIGHTS = 1 << 18  # every slice reads all weights: more than fit a cache cost more than the barriers
+
+
+class Owned(NamedTuple):
+    """An operation, and the number of the layer that it belongs to."""
+
+    operation: Operation
+    layer: int
 
 
 class CompiledNetwork:
-    """A network of linear layers with fused activations as one program.
+    """A network as one program.
 
     Parameters
     ----------
     layers : of the network, in order
-    compiled : what each of them computes, for the batch sizes that `accepts` is asked about
+    operations : what they compute, for the batch sizes that `accepts` is asked about
     dtype : float32 or float64
     """
 
-    def __init__(self, layers: Sequence[Any], compiled: Sequence[CompiledLayer], dtype: np.dtype[Any]) -> None:
-        self._layers, self._plan = layers, Plan(compiled, dtype)
+    def __init__(self, layers: Sequence[Layer], operations: Iterable[Owned], dtype: np.dtype[Any]) -> None:
+        self._layers, self._operations = layers, fuse(operations)
+        self._plan = Plan([operation for operation, _ in self._operations], dtype)
         self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
         self._nnz = [layer.nnz for layer in layers]
-        self._outputs = Buffer(layers[-1].out_features, dtype)
+        self._outputs = Buffer(layers[-1].out_features or 0, dtype)
 
     def fits(self) -> bool:
         """Whether the layers still have the weights that were compiled, rewired or not."""
-        return all(
-            layer.weight.base is weight.base if isinstance(weight, np.ndarray) else layer.weight is weight
-            for layer, weight in zip(self._layers, self._plan.weights, strict=True)
-        )
+        for operation, i in self._operations:
+            if isinstance(operation, Product):
+                now, then = self._layers[i].weight, operation.weight  # type: ignore[attr-defined]
+                if (now.base is not then.base) if isinstance(then, np.ndarray) else (now is not then):
+                    return False
+        return True
 
     def accepts(self, batch: int) -> bool:
         """Whether every layer can be part of the program for batches of this size, and the present threads."""
@@ -54,18 +68,16 @@ class CompiledNetwork:
         key = batch, get_num_threads(), tuple(getattr(layer, "backend", "") for layer in self._layers)
         found = self._accepted.get(key)
         if found is None:
-            found = self._accepted[key] = all(layer.compiled(batch) is not None for layer in self._layers)
+            few = sum(nnz) <= MOST_WEIGHTS
+            found = self._accepted[key] = few and all(layer.compiled(batch) is not None for layer in self._layers)
         return found
 
     def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]:
         """Take a step on some samples, and return their mean loss before it and how many predictions are correct."""
-        updates = []
-        for layer in self._layers:
-            weight, *bias = layer.parameters()
-            updates.append((*step.take(weight), *(step.take(bias[0]) if bias else (None, None, None))))
+        updates = [step.take(parameter) for layer in self._layers for parameter in layer.parameters()]
         profile, samples, targets = recorder(), batches.samples, batches.targets
         assert targets is not None
-        times = None if profile is None else np.zeros(3 + 2 * len(self._layers), np.int64)
+        times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
         loss, correct = self._plan.step(
             updates,
             samples.array,
@@ -91,24 +103,43 @@ class CompiledNetwork:
         return Y
 
     def _record(self, profile: Profile, times: Array, batch: int) -> None:
-        """Add the times of a step to an open profile."""
-        count = len(self._layers)
-        forward, backward = times[1 : 1 + count], times[2 + count : 2 + 2 * count]
+        """Add the times of a step to an open profile: those of each operation to its layer."""
+        count = len(self._operations)
         profile.add_time("data", int(times[0]))
         profile.add_time("loss", int(times[1 + count]))
         profile.add_time("update", int(times[-1]))
-        for phase, own in (("forward", forward), ("backward", backward)):
-            for i, layer in enumerate(self._layers):
-                profile.add_time(phase, int(own[i]), i, batch, layer)
+        backward = times[2 + count : 2 + 2 * count][::-1]
+        for phase, own in (("forward", times[1 : 1 + count]), ("backward", backward)):
+            sums: dict[int, int] = {}
+            for time, (_, i) in zip(own, self._operations, strict=True):
+                sums[i] = sums.get(i, 0) + int(time)
+            for i, total in sums.items():
+                profile.add_time(phase, total, i, batch, self._layers[i])
+
+
+def fuse(operations: Iterable[Owned]) -> list[Owned]:
+    """Return the operations with functions that a product can compute in its epilogue joined to it."""
+    fused: list[Owned] = []
+    for operation, layer in operations:
+        match fused[-1].operation if fused else None, operation:
+            case Product(activation=before) as product, Elementwise(function) if (
+                before == IDENTITY and function[0] in FUSED
+            ):
+                fused[-1] = Owned(replace(product, activation=function), fused[-1].layer)
+            case _:
+                fused.append(Owned(operation, layer))
+    return fused
 
 
 def compile_network(layers: Sequence[Layer], batch: int) -> CompiledNetwork | None:
     """Return the program of a network for batches of this size, None where a layer cannot be part of one."""
-    found = []
-    for layer in layers:
-        compiled = layer.compiled(batch)
-        if compiled is None:
+    found: list[Owned] = []
+    for i, layer in enumerate(layers):
+        operations = layer.compiled(batch)
+        if operations is None:
             return None
-        found.append(compiled)
+        found += (Owned(operation, i) for operation in operations)
+    if not any(isinstance(operation, Product) for operation, _ in found):
+        return None
     assert layers[0].dtype is not None
     return CompiledNetwork(layers, found, layers[0].dtype)

@@ -8,6 +8,7 @@ import pytest
 from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS
 from nerva._kernels.csr import CSR
+from nerva._kernels.operations import Product
 from nerva._kernels.plan import Plan
 from nerva._kernels.updates import Update
 
@@ -20,9 +21,9 @@ SOURCES = (np.uint8, np.float32, np.float64)
 def step(weight, bias, moments, rule, image_shape, dtype, **batch):
     """A step of a plan of one dense layer; `moments` are those of the weights, velocity or second moment."""
     own = Update(rule, 0.1, 0.9 if rule == "momentum" else 0.0, second=0.9, epsilon=1e-3)
-    plan, others = Plan([(weight, bias, ACTIVATIONS["relu"], 0.0)], dtype), np.zeros(3, dtype)
+    plan, others = Plan([Product(weight, bias, (ACTIVATIONS["relu"], 0.0))], dtype), np.zeros(3, dtype)
     of_weight, of_bias = ((x, None) if own.has_velocity else (None, x) for x in (moments, others))
-    return plan.step([(own, *of_weight, own, *of_bias)], image_shape=image_shape, **batch)
+    return plan.step([(own, *of_weight), (own, *of_bias)][: 1 + (bias is not None)], image_shape=image_shape, **batch)
 
 
 def right_step(dtype, source_type=np.uint8, rule="momentum"):
@@ -54,7 +55,7 @@ def test_wrong_arrays_are_refused(dtype, source_type, rule):
 
 
 def outputs(weight, bias, out, dtype, **batch):
-    return Plan([(weight, bias, ACTIVATIONS["relu"], 0.0)], dtype).forward(out=out, **batch)
+    return Plan([Product(weight, bias, (ACTIVATIONS["relu"], 0.0))], dtype).forward(out=out, **batch)
 
 
 @pytest.mark.parametrize("source_type", SOURCES)
@@ -129,31 +130,31 @@ def test_sparse_weights_of_another_dtype_are_refused(dtype, at):
     other = np.dtype(np.float64 if dtype == np.float32 else np.float32)
     weights = [CSR.from_dense(np.ones((4, 4), other if i == at else dtype)) for i in range(2)]
     with pytest.raises(TypeError, match=rf"has dtype {other}; it must be {dtype}"):
-        Plan([(weight, None, 0, 0.0) for weight in weights], dtype)
+        Plan([Product(weight, None) for weight in weights], dtype)
 
 
 def test_layers_that_do_not_fit_are_refused(dtype):
     weights = CSR.from_dense(np.ones((5, 4), dtype)), np.ones((3, 4), dtype)
-    with pytest.raises(ValueError, match=r"layers\[1\] has shape \(3, 4\); it must take 5"):
-        Plan([(weight, None, 0, 0.0) for weight in weights], dtype)
+    with pytest.raises(ValueError, match=r"operations\[1\] has shape \(3, 4\); it must take 5 features"):
+        Plan([Product(weight, None) for weight in weights], dtype)
     for weight in weights:
         for activation in (-1, 5, 2**31 - 1):
-            with pytest.raises(ValueError, match="activation is"):
-                Plan([(weight, None, activation, 0.0)], dtype)
+            with pytest.raises(ValueError, match="activation"):
+                Plan([Product(weight, None, (activation, 0.0))], dtype)
 
 
 def test_a_plan_without_layers_is_refused(dtype):
-    with pytest.raises(ValueError, match="layers is empty"):
+    with pytest.raises(ValueError, match="operations has no product"):
         Plan([], dtype)
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_updates_of_another_number_of_layers_are_refused(dtype, count):
+@pytest.mark.parametrize("count", [0, 1, 3, 5])
+def test_updates_of_another_number_of_parameters_are_refused(dtype, count):
     network = plain_case((4, 5, 3), 7).network(dtype)
     before = [vector.copy() for pair in network.vectors() for vector in pair]
     nothing = network.moments()
     rule = updates(Update("sgd", 0.1), nothing, nothing)
-    with pytest.raises(ValueError, match=f"updates has {count} entries; it must have 2"):
+    with pytest.raises(ValueError, match=f"updates has {count} entries; there are 4 parameters"):
         network.plan().step((rule * 2)[:count], **network.batch)
     for vector, was in zip([vector for pair in network.vectors() for vector in pair], before, strict=True):
         assert_same_bits(vector, was)
@@ -163,9 +164,9 @@ def test_a_rule_that_is_none_is_refused(dtype):
     network = plain_case((4, 5, 3), 7).network(dtype)
     right = updates(Update("sgd", 0.1), *[network.moments()] * 2)
     for wrong in (None, "sgd", 0.1):
-        for at in (0, 3):
+        for at in range(4):
             with pytest.raises((TypeError, ValueError, AttributeError)):
-                network.plan().step([right[0], (*right[1][:at], wrong, *right[1][at + 1 :])], **network.batch)
+                network.plan().step([*right[:at], (wrong, *right[at][1:]), *right[at + 1 :]], **network.batch)
 
 
 # ---- NaN and infinities

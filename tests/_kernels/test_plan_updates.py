@@ -69,8 +69,9 @@ def test_each_vector_has_a_rule_of_its_own(instruction_set, dtype):
     triples = list(zip(flat(gradients), flat(network.vectors()), flat(velocity), flat(second), strict=True))
     wanted = [rule.apply(0.1, 1, *triple) for rule, triple in zip(own, triples, strict=True)]
     steps = [
-        (one.at(0.1, 1), v[0], s[0], other.at(0.1, 1), v[1], s[1])
-        for (one, other), v, s in zip(rules, velocity, second, strict=True)
+        (rule.at(0.1, 1), v, s)
+        for pair, *moments in zip(rules, velocity, second, strict=True)
+        for rule, v, s in zip(pair, *moments, strict=True)
     ]
     network.plan().step(steps, **network.batch)
     for rule, (_, *vectors), rights in zip(own, triples, wanted, strict=True):

@@ -32,12 +32,12 @@ def machine():
 
 @pytest.fixture
 def measured():
-    """A function that returns the measurement of the first peers of the step, given their seconds."""
-    from harness.pairs import Measurement, Result
-    from peers import STEPS
+    """A function that returns the measurement of the first peers of the hot step, given their seconds."""
+    from harness.pairs import Group, Measurement, Result
+    from peers import HOT_STEPS
 
-    def measure(seconds, left_out=None):
-        results = [Result(peer, s, s / seconds[0], s, s) for peer, s in zip(STEPS, seconds, strict=False)]
-        return Measurement(results, 0.0, 2, left_out or {})
+    def measure(seconds, left_out=None, threads=2, apart="near", rounds=5, disturbed=0):
+        results = [Result(peer, s, s / seconds[0], s, s) for peer, s in zip(HOT_STEPS, seconds, strict=False)]
+        return Measurement(threads, [Group(apart, rounds, disturbed, results)], left_out or {})
 
     return measure

@@ -9,16 +9,29 @@ import pytest
 BENCH = Path(__file__).parents[2] / "bench"
 
 # Lowest first: a module imports only from floors below, and a module of a folder only from rungs below its own.
-FLOORS = [["harness"], ["machine", "peers"], ["compare", "conftest", "gate", "results", "studies", "timings"]]
+FLOORS = [
+    ["harness"],
+    ["machine", "peers"],
+    ["parts"],
+    ["compare", "conftest", "gate", "results", "studies", "timings"],
+]
 RUNGS = {
     "harness": [
-        ["__init__", "peer", "probe", "workers", "workloads"],
+        ["__init__", "compiled", "peer", "workloads"],
+        ["cores", "probe", "use"],
+        ["workers"],
         ["pairs"],
         ["records"],
         ["tables"],
         ["check", "memory", "picture", "ratios"],
     ],
-    "peers": [["products", "steps"], ["epochs", "features", "sparse_steps"], ["by_hand"], ["inference"], ["__init__"]],
+    "peers": [
+        ["gathers", "products", "steps"],
+        ["epochs", "rows", "sparse_steps"],
+        ["by_hand", "features"],
+        ["inference"],
+        ["__init__"],
+    ],
 }
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = {
@@ -61,7 +74,7 @@ def height(module):
 
 def test_the_walk_sees_imports():
     assert imports("compare") >= {"harness.check", "peers.__init__"}
-    assert imports("harness.pairs") == {"harness.peer", "harness.workers"}
+    assert imports("harness.pairs") == {"harness.cores", "harness.peer", "harness.workers"}
     assert "harness.memory" in imports("timings.bench_memory")
 
 

@@ -204,7 +204,7 @@ def test_evaluate_and_predict(batch_size):
         assert_same_bits(model.predict(X[:1]), model.predict(X)[:1])
 
 
-# The remainder of 330 runs layer by layer, where the bits of a dense layer, by MKL's gemm, may depend on threads.
+# The remainder of 330 runs layer by layer, where the bits of MKL's gemm may depend on threads.
 @pytest.mark.parametrize(("n", "last"), [(300, 1.0), (330, 0.9)])
 def test_the_same_bits_on_any_number_of_threads(dtype, n, last):
     results = []

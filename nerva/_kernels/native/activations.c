@@ -28,24 +28,29 @@ void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activatio
     nerva_team_end(team);
 }
 
-void NAME(activation)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads, nerva_matrix Y) {
-    const nerva_team team = nerva_team_begin(threads, K * N);
-#pragma omp parallel num_threads(team.size) if (team.size > 1)
-    {
-        const unsigned mode = flush_subnormals();
-        const nerva_range rows = share(K, 1, omp_get_thread_num(), omp_get_num_threads());
-        const V slope = vset((R)alpha);
-        for (int64_t k = rows.first; k < rows.last; k++) {
-            const R *z = (const R *)Z.data + k * Z.ld;
-            R *y = (R *)Y.data + k * Y.ld;
+void NAME(activation_share)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, nerva_matrix Y,
+                            int thread, int team) {
+    const nerva_range rows = share(K, 1, thread, team);
+    const V slope = vset((R)alpha);
+    for (int64_t k = rows.first; k < rows.last; k++) {
+        const R *z = (const R *)Z.data + k * Z.ld;
+        R *y = (R *)Y.data + k * Y.ld;
 #define ROW(ACTIVATION) \
     for (int64_t n = 0; n < N; n += L) { \
         const M lanes = vfirst(N - n < L ? N - n : L); \
         vstore_first(lanes, y + n, activate(ACTIVATION, vload_first(lanes, z + n), slope)); \
     }
-            NERVA_WITH_ANY_ACTIVATION(activation, ROW)
+        NERVA_WITH_ANY_ACTIVATION(activation, ROW)
 #undef ROW
-        }
+    }
+}
+
+void NAME(activation)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, int threads, nerva_matrix Y) {
+    const nerva_team team = nerva_team_begin(threads, K * N);
+#pragma omp parallel num_threads(team.size) if (team.size > 1)
+    {
+        const unsigned mode = flush_subnormals();
+        NAME(activation_share)(K, N, Z, activation, alpha, Y, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
     nerva_team_end(team);

@@ -1,101 +1,33 @@
 /* A mini-batch from the rows of a data set: gathered, scaled and transposed from (samples, features) to (features,
  * batch) in one pass. Images may be shifted and mirrored in the same pass. */
-#include "parallel.h"
+#include "shares.h"
+#include "transpose.h"
 
-/* Samples and features transposed at once; bytes of a cache line; lines of each sample to prefetch ahead: the rows of a
- * large data set lie far apart, beyond the reach of the hardware prefetcher. */
-enum { GROUP = 16, LINE = 64, AHEAD = 2 };
+/* Bytes of a cache line; lines of each sample to prefetch ahead: the rows of a large data set lie far apart, beyond the
+ * reach of the hardware prefetcher. */
+enum { LINE = 64, AHEAD = 2 };
 
-#ifdef NERVA_REAL_F32
-/* GROUP features of `count` <= GROUP samples of uint8, scaled, shifted and transposed in registers: row i of `a` is
- * sample i. */
-INLINE void transpose_bytes(__m128i a[GROUP], int count, const float *scale, const float *shift, R *out, int64_t ld) {
-    __m128i b[GROUP];
-    /* Four rounds of interleaving row i with row i + 8 transpose 16 x 16 bytes. */
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < GROUP / 2; i++) {
-            b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + GROUP / 2]);
-            b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + GROUP / 2]);
-        }
-        for (int i = 0; i < GROUP / 2; i++) {
-            a[2 * i] = _mm_unpacklo_epi8(b[i], b[i + GROUP / 2]);
-            a[2 * i + 1] = _mm_unpackhi_epi8(b[i], b[i + GROUP / 2]);
-        }
+#define NERVA_WITH_SOURCE(source_type, CALL) \
+    switch (source_type) { \
+    case NERVA_UINT8: CALL(NERVA_UINT8); break; \
+    case NERVA_FLOAT32: CALL(NERVA_FLOAT32); break; \
+    default: CALL(NERVA_FLOAT64); break; \
     }
-    const M lanes = vfirst(count < L ? count : L);
-    for (int i = 0; i < GROUP; i++) {
-        const V factor = vset(scale ? scale[i] : 1), offset = vset(shift ? shift[i] : 0);
-#ifdef NERVA_AVX512
-        vstore_first(lanes, out + i * ld, vfma(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a[i])), factor, offset));
-#else
-        const V low = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a[i])), factor, offset);
-        const __m128i upper = _mm_srli_si128(a[i], 8);
-        const V high = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(upper)), factor, offset);
-        if (count == GROUP) { /* masked stores are slow on AMD, even of all lanes */
-            vstore(out + i * ld, low);
-            vstore(out + i * ld + L, high);
-        } else {
-            vstore_first(lanes, out + i * ld, low);
-            if (count > L) vstore_first(vfirst(count - L), out + i * ld + L, high);
-        }
-#endif
-    }
-}
-#endif
 
-INLINE R element(const int TYPE, const void *source, int64_t at) {
-    return TYPE == NERVA_UINT8     ? (R)((const uint8_t *)source)[at]
-           : TYPE == NERVA_FLOAT32 ? (R)((const float *)source)[at]
-                                   : (R)((const double *)source)[at];
+/* Where element (d, n) of an output is. */
+INLINE void *element_at(const int BYTES, nerva_matrix out, int64_t d, int64_t n) {
+    return (char *)out.data + (d * out.ld + n) * (BYTES ? 1 : sizeof(R));
 }
 
-/* Any number of features of `count` samples, element by element. */
-INLINE void transpose(const int TYPE, const void *source, int64_t stride, const int64_t *rows, int count,
-                      nerva_range features, const float *scale, const float *shift, R *out, int64_t ld) {
-    for (int64_t d = features.first; d < features.last; d++) {
-        const R factor = scale ? scale[d] : 1, offset = shift ? shift[d] : 0;
-        for (int i = 0; i < count; i++)
-            out[d * ld + i] = element(TYPE, source, rows[i] * stride + d) * factor + offset;
-    }
-}
-
-#ifdef NERVA_REAL_F32
-/* EIGHT features of EIGHT samples of float32, scaled, shifted and transposed in registers; sample i is at from[i]. */
-enum { EIGHT = 8 };
-
-INLINE void transpose_floats(const float *source, const int64_t from[EIGHT], const float *scale, const float *shift,
-                             R *out, int64_t ld) {
-    __m256 a[EIGHT], b[EIGHT];
-    for (int i = 0; i < EIGHT; i++) a[i] = _mm256_loadu_ps(source + from[i]);
-    for (int i = 0; i < EIGHT; i += 2) {
-        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
-        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
-    }
-    for (int i = 0; i < EIGHT; i += 4)
-        for (int k = 0; k < 2; k++) {
-            a[i + 2 * k] = _mm256_shuffle_ps(b[i + k], b[i + 2 + k], 0x44);
-            a[i + 2 * k + 1] = _mm256_shuffle_ps(b[i + k], b[i + 2 + k], 0xEE);
-        }
-    for (int i = 0; i < EIGHT; i++) {
-        const __m256 x = _mm256_permute2f128_ps(a[i % 4], a[i % 4 + 4], i < 4 ? 0x20 : 0x31);
-        const __m256 factor = _mm256_set1_ps(scale ? scale[i] : 1), offset = _mm256_set1_ps(shift ? shift[i] : 0);
-        _mm256_storeu_ps(out + i * ld, _mm256_fmadd_ps(x, factor, offset));
-    }
-}
-#endif
-
-/* One thread's share: all samples of the features `own`. Not inlined: in one function with gather_moved, gcc allocates
- * fewer registers to it. */
-static __attribute__((noinline)) void gather_plain(int source_type, const void *source, int64_t stride,
-                                                   const int64_t *rows, int64_t N, nerva_range own, const float *scale,
-                                                   const float *shift, nerva_matrix out) {
+/* One thread's share: all samples of the features `own`. */
+INLINE void gather_plain(const int BYTES, int source_type, const void *source, int64_t stride, const int64_t *rows,
+                         int64_t N, nerva_range own, const float *scale, const float *shift, nerva_matrix out) {
     const int64_t size = source_type == NERVA_UINT8 ? 1 : source_type == NERVA_FLOAT32 ? 4 : 8;
     const int64_t step = LINE / size; /* features in a cache line */
     for (int64_t first = own.first; first < own.last; first += step) {
         const int64_t last = first + step < own.last ? first + step : own.last;
         for (int64_t n = 0; n < N; n += GROUP) {
             const int count = N - n < GROUP ? (int)(N - n) : GROUP;
-            R *to = (R *)out.data + n;
             nerva_range rest = {first, last};
             const uint8_t *samples[GROUP];
             for (int i = 0; i < GROUP; i++) {
@@ -108,11 +40,13 @@ static __attribute__((noinline)) void gather_plain(int source_type, const void *
                     const int64_t d = rest.first;
                     __m128i a[GROUP];
                     for (int i = 0; i < GROUP; i++) a[i] = _mm_loadu_si128((const __m128i *)(samples[i] + d));
-                    transpose_bytes(a, count, scale ? scale + d : 0, shift ? shift + d : 0, to + d * out.ld, out.ld);
+                    transpose_bytes(BYTES, a, count, scale ? scale + d : 0, shift ? shift + d : 0,
+                                    element_at(BYTES, out, d, n), out.ld);
                 }
 #endif
 #ifdef NERVA_REAL_F32
-            if (source_type == NERVA_FLOAT32)
+            R *to = (R *)out.data + n;
+            if (!BYTES && source_type == NERVA_FLOAT32)
                 for (; rest.first + EIGHT <= last; rest.first += EIGHT) {
                     const int64_t d = rest.first;
                     const nerva_range eight = {d, d + EIGHT};
@@ -123,16 +57,13 @@ static __attribute__((noinline)) void gather_plain(int source_type, const void *
                         transpose_floats(source, from, scale ? scale + d : 0, shift ? shift + d : 0,
                                          to + d * out.ld + i, out.ld);
                     }
-                    transpose(NERVA_FLOAT32, source, stride, rows + n + i, count - i, eight, scale, shift, to + i,
+                    transpose(0, NERVA_FLOAT32, source, stride, rows + n + i, count - i, eight, scale, shift, to + i,
                               out.ld);
                 }
 #endif
-#define TRANSPOSE(TYPE) transpose(TYPE, source, stride, rows + n, count, rest, scale, shift, to, out.ld)
-            switch (source_type) {
-            case NERVA_UINT8: TRANSPOSE(NERVA_UINT8); break;
-            case NERVA_FLOAT32: TRANSPOSE(NERVA_FLOAT32); break;
-            default: TRANSPOSE(NERVA_FLOAT64); break;
-            }
+#define TRANSPOSE(TYPE) \
+    transpose(BYTES, TYPE, source, stride, rows + n, count, rest, scale, shift, element_at(BYTES, out, 0, n), out.ld)
+            NERVA_WITH_SOURCE(BYTES ? NERVA_UINT8 : source_type, TRANSPOSE)
 #undef TRANSPOSE
         }
     }
@@ -154,13 +85,13 @@ INLINE int64_t column(const nerva_move *move, int64_t x, int64_t width) {
 }
 
 /* Some columns of one row of `count` moved images, element by element; the row begins at source[from[i]]. */
-INLINE void transpose_moved(const int TYPE, const void *source, const int64_t *from, const nerva_move *moves, int count,
-                            nerva_range columns, int64_t width, const float *scale, const float *shift, R *out,
-                            int64_t ld) {
+INLINE void transpose_moved(const int BYTES, const int TYPE, const void *source, const int64_t *from,
+                            const nerva_move *moves, int count, nerva_range columns, int64_t width, const float *scale,
+                            const float *shift, void *out, int64_t ld) {
     for (int64_t x = columns.first; x < columns.last; x++) {
         const R factor = scale ? scale[x] : 1, offset = shift ? shift[x] : 0;
         for (int i = 0; i < count; i++)
-            out[x * ld + i] = element(TYPE, source, from[i] + column(&moves[i], x, width)) * factor + offset;
+            put(BYTES, out, x * ld + i, element(TYPE, source, from[i] + column(&moves[i], x, width)) * factor + offset);
     }
 }
 
@@ -195,7 +126,7 @@ static void plan_chunk(const nerva_move *moves, int count, int64_t x, int64_t wi
 #endif
 
 /* The rows of pixels `own`, counted over all channels, in some columns of at most BLOCK samples. */
-static void gather_tile(int source_type, const void *source, int64_t stride, const int64_t *rows,
+INLINE void gather_tile(const int BYTES, int source_type, const void *source, int64_t stride, const int64_t *rows,
                         const nerva_move *moves, int64_t N, int64_t height, int64_t width, nerva_range columns,
                         nerva_range own, const float *scale, const float *shift, nerva_matrix out) {
     const int64_t size = source_type == NERVA_UINT8 ? 1 : source_type == NERVA_FLOAT32 ? 4 : 8;
@@ -213,7 +144,6 @@ static void gather_tile(int source_type, const void *source, int64_t stride, con
         const float *factors = scale ? scale + row * width : 0, *offsets = shift ? shift + row * width : 0;
         for (int64_t n = 0; n < N; n += GROUP) {
             const int count = N - n < GROUP ? (int)(N - n) : GROUP;
-            R *to = (R *)out.data + row * width * out.ld + n;
             int64_t from[GROUP];
             for (int i = 0; i < GROUP; i++) {
                 const int64_t j = n + (i < count ? i : 0);
@@ -232,45 +162,69 @@ static void gather_tile(int source_type, const void *source, int64_t stride, con
                     const uint8_t *pixels = (const uint8_t *)source + from[i] + chunk->first[i];
                     a[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)pixels), chunk->order[i]);
                 }
-                transpose_bytes(a, count, factors ? factors + x : 0, offsets ? offsets + x : 0, to + x * out.ld,
-                                out.ld);
+                transpose_bytes(BYTES, a, count, factors ? factors + x : 0, offsets ? offsets + x : 0,
+                                element_at(BYTES, out, row * width + x, n), out.ld);
             }
             if (in_chunks) continue;
 #endif
 #define TRANSPOSE(TYPE) \
-    transpose_moved(TYPE, source, from, moves + n, count, columns, width, factors, offsets, to, out.ld)
-            switch (source_type) {
-            case NERVA_UINT8: TRANSPOSE(NERVA_UINT8); break;
-            case NERVA_FLOAT32: TRANSPOSE(NERVA_FLOAT32); break;
-            default: TRANSPOSE(NERVA_FLOAT64); break;
-            }
+    transpose_moved(BYTES, TYPE, source, from, moves + n, count, columns, width, factors, offsets, \
+                    element_at(BYTES, out, row * width, n), out.ld)
+            NERVA_WITH_SOURCE(BYTES ? NERVA_UINT8 : source_type, TRANSPOSE)
 #undef TRANSPOSE
         }
     }
 }
 
 /* One thread's share: all samples of the rows of pixels `own`, counted over all channels. */
-static __attribute__((noinline)) void gather_moved(int source_type, const void *source, int64_t stride,
-                                                   const int64_t *rows, const nerva_images *images, int64_t N,
-                                                   nerva_range own, const float *scale, const float *shift,
-                                                   nerva_matrix out) {
+INLINE void gather_moved(const int BYTES, int source_type, const void *source, int64_t stride, const int64_t *rows,
+                         const nerva_images *images, int64_t N, nerva_range own, const float *scale,
+                         const float *shift, nerva_matrix out) {
     for (int64_t n = 0; n < N; n += BLOCK)
         for (int64_t x = 0; x < images->width; x += SPAN) {
             const nerva_range columns = {x, x + SPAN < images->width ? x + SPAN : images->width};
-            const nerva_matrix to = {(R *)out.data + n, out.ld};
-            gather_tile(source_type, source, stride, rows + n, images->moves + n, N - n < BLOCK ? N - n : BLOCK,
+            const nerva_matrix to = {element_at(BYTES, out, 0, n), out.ld};
+            gather_tile(BYTES, source_type, source, stride, rows + n, images->moves + n, N - n < BLOCK ? N - n : BLOCK,
                         images->height, images->width, columns, own, scale, shift, to);
         }
+}
+
+/* Not inlined into one function, in which gcc would allocate fewer registers to each. */
+static __attribute__((noinline)) void plain(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                                            int64_t N, nerva_range own, const float *scale, const float *shift,
+                                            nerva_matrix out) {
+    gather_plain(0, source_type, source, stride, rows, N, own, scale, shift, out);
+}
+
+static __attribute__((noinline)) void moved(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                                            const nerva_images *images, int64_t N, nerva_range own, const float *scale,
+                                            const float *shift, nerva_matrix out) {
+    gather_moved(0, source_type, source, stride, rows, images, N, own, scale, shift, out);
 }
 
 void NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                         const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
                         nerva_matrix out, int thread, int team) {
     if (images)
-        gather_moved(source_type, source, stride, rows, images, N, share(D / images->width, 1, thread, team), scale,
-                     shift, out);
-    else gather_plain(source_type, source, stride, rows, N, share(D, LINE, thread, team), scale, shift, out);
+        moved(source_type, source, stride, rows, images, N, share(D / images->width, 1, thread, team), scale, shift,
+              out);
+    else plain(source_type, source, stride, rows, N, share(D, LINE, thread, team), scale, shift, out);
 }
+
+#if NERVA_BYTE_INPUTS
+static __attribute__((noinline)) void moved_bytes(const void *source, int64_t stride, const int64_t *rows,
+                                                  const nerva_images *images, int64_t N, int64_t D, nerva_matrix out) {
+    const nerva_range own = {0, D / images->width};
+    gather_moved(1, NERVA_UINT8, source, stride, rows, images, N, own, 0, 0, out);
+}
+
+void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows, const nerva_images *images, int64_t N,
+                        int64_t D, nerva_bytes X) {
+    const nerva_matrix out = {X.data, NERVA_BYTE_ROW};
+    if (images) moved_bytes(source, stride, rows, images, N, D, out);
+    else gather_plain(1, NERVA_UINT8, source, stride, rows, N, (nerva_range){0, D}, 0, 0, out);
+}
+#endif
 
 void NAME(gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                   const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift, int threads,

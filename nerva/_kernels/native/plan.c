@@ -5,11 +5,9 @@
  * weights. Slices and groups depend on the batch alone, and so do the bits of the result. */
 #include <time.h>
 
-#include "parallel.h"
-#include "shares.h"
-#include "update_rules.h"
+#include "plan.h"
 
-enum { WIDEST_SLICE = 64, MOST_GROUPS = 8, LINE = 64 / sizeof(R) };
+enum { MOST_GROUPS = 8 };
 
 /* Whether the kernels take a slice in one part: then g + (sum of a slice) is rounded as a sum that begins with g. */
 #ifdef NERVA_AVX512
@@ -18,13 +16,7 @@ enum { ONE_PART = 1 };
 enum { ONE_PART = 0 };
 #endif
 
-/* The phases of `nanoseconds`: one for gathering, one for each layer forward, and so on. */
-INLINE int64_t forward_phase(int64_t l) { return 1 + l; }
-INLINE int64_t loss_phase(const nerva_plan *plan) { return 1 + plan->layer_count; }
-INLINE int64_t backward_phase(const nerva_plan *plan, int64_t l) { return 2 + plan->layer_count + l; }
-INLINE int64_t update_phase(const nerva_plan *plan) { return 2 + 2 * plan->layer_count; }
-
-/* The time since the last phase ended, added to this one; `clock` is NULL where nothing is timed. */
+/* The time since the last phase ended, added to this one; `nanoseconds` is NULL where nothing is timed. */
 typedef struct {
     int64_t *nanoseconds, since;
 } stopwatch;
@@ -42,109 +34,22 @@ INLINE void lap(stopwatch *watch, int64_t phase) {
     watch->since = time;
 }
 
-INLINE nerva_matrix at(R *arena, int64_t offset, int64_t ld) { return (nerva_matrix){arena + offset, ld}; }
+/* The stages of a step: operations 0 to count - 1 forward, the loss, and operations backward from the last one to
+ * `first_trained`. Their phases in `nanoseconds` follow that of gathering. */
+INLINE int64_t stage_count(const nerva_plan *plan) { return 2 * plan->count + 1 - plan->first_trained; }
+INLINE int64_t update_phase(const nerva_plan *plan) { return 2 * plan->count + 2; }
 
-/* Numbers from row to row in an arena, for n samples: whole vectors. */
-INLINE int64_t row_size(int64_t n) { return (n + L - 1) / L * L; }
-
-static nerva_matrix gather_slice(const nerva_plan *plan, int64_t first, int64_t n, R *arena) {
-    const nerva_matrix X = at(arena, 0, row_size(n));
-    nerva_images images;
-    if (plan->images) images = *plan->images, images.moves += first;
-    NAME(gather_share)(plan->source_type, plan->source, plan->stride, plan->rows + first, plan->images ? &images : 0, n,
-                       plan->features, plan->scale, plan->shift, X, 0, 1);
-    return X;
-}
-
-INLINE nerva_matrix forward(const nerva_plan_layer *layer, nerva_matrix X, int64_t n, nerva_matrix Y) {
-    const nerva_epilogue epilogue = {.activation = layer->activation, .alpha = layer->alpha, .bias = layer->bias};
-    NAME(spmm_share)(layer->W, X, n, &epilogue, Y, 0, 0, 1);
-    return Y;
-}
-
-/* The gradient of the loss by Z of the last layer, whose outputs are Y, and that of its bias. */
-static nerva_matrix loss_gradient(const nerva_plan *plan, int64_t s, nerva_matrix Y, R *arena, R *G, int add) {
-    const nerva_plan_layer *last = &plan->layers[plan->layer_count - 1];
-    const int64_t first = plan->columns[s], n = plan->columns[s + 1] - first;
-    const nerva_matrix D = at(arena, plan->deltas[0], row_size(n));
-    int64_t labels[WIDEST_SLICE];
-    for (int64_t i = 0; i < n; i++) labels[i] = plan->labels[plan->rows[first + i]];
-    plan->correct[s] =
-        NAME(softmax_cross_entropy)(last->W->rows, n, Y, labels, 1.0 / plan->N, D, plan->per_sample + first);
-    NAME(activation_backward_share)(last->W->rows, n, D, Y, last->activation, last->alpha, D,
-                                    last->bias ? G + last->bias_gradient : 0, add, 0, 1);
-    return D;
-}
-
-/* All of slice s; its gradients are set, or with `add` added to those in G. */
-static void train_slice(const nerva_plan *plan, int64_t s, R *arena, R *G, int add, stopwatch *watch) {
-    const int64_t first = plan->columns[s], n = plan->columns[s + 1] - first, ld = row_size(n);
-    const int64_t top = plan->layer_count - 1;
-    nerva_matrix X = gather_slice(plan, first, n, arena);
+static void train_slice(const nerva_slice *slice, stopwatch *watch) {
+    const nerva_plan *plan = slice->plan;
+    NAME(plan_gather)(slice);
     lap(watch, 0);
-    for (int64_t l = 0; l <= top; l++) {
-        X = forward(&plan->layers[l], X, n, at(arena, plan->outputs[l], ld));
-        lap(watch, forward_phase(l));
-    }
-    nerva_matrix D = loss_gradient(plan, s, X, arena, G, add);
-    lap(watch, loss_phase(plan));
-    for (int64_t l = top; l >= 0; l--) {
-        const nerva_plan_layer *layer = &plan->layers[l], *below = layer - 1;
-        const nerva_matrix inputs = at(arena, l ? plan->outputs[l - 1] : 0, ld);
-        NAME(sddmm_share)(layer->W, D, inputs, n, G + layer->gradient, 0, 0, 0, 0, add, 0, 1);
-        if (l > 0) {
-            const nerva_epilogue epilogue = {.activation = below->activation, .alpha = below->alpha, .outputs = inputs,
-                                             .row_sums = below->bias ? G + below->bias_gradient : 0, .add = add};
-            const nerva_matrix DX = at(arena, plan->deltas[(top - l + 1) % 2], ld);
-            NAME(spmm_share)(layer->transposed, D, n, &epilogue, DX, 0, 0, 1);
-            D = DX;
-        }
-        lap(watch, backward_phase(plan, l));
-    }
-}
-
-/* Streams to the mailbox what other threads will read: all but the range `kept`. */
-static void post(const R *from, R *to, int64_t count, nerva_range kept) {
-    for (int64_t i = 0; i < count; i += L) {
-        if (i == kept.first) i = kept.last;
-        if (i >= count) break;
-        OP(stream)(to + i, vload(from + i));
-    }
-}
-
-/* A vector of parameters, whose gradients begin at `start`. */
-typedef struct {
-    R *w, *v, *s;
-    int64_t start, size;
-    const nerva_update *update;
-} parameters;
-
-/* The update of those whose gradients, the sums of `count` sources, lie within `own`. */
-static void update_within(const parameters *p, nerva_range own, const R *const sources[], int64_t count, int stream) {
-    const int64_t first = own.first > p->start ? own.first : p->start;
-    const int64_t last = own.last < p->start + p->size ? own.last : p->start + p->size;
-    if (!p->w || first >= last) return;
-    const vector_update how = prepare_update(p->update);
-    for (int64_t i = first; i < last; i += L) {
-        const M lanes = vfirst(last - i < L ? last - i : L);
-        const int64_t j = i - p->start;
-        V sum = vload(sources[0] + i);
-        for (int64_t g = 1; g < count; g++) sum = vadd(sum, vload(sources[g] + i));
-        const V x = updated(&how, lanes, sum, vload_first(lanes, p->w + j), p->v ? p->v + j : 0, p->s ? p->s + j : 0);
-        if (stream && i + L <= last) OP(stream)(p->w + j, x);
-        else vstore_first(lanes, p->w + j, x);
-    }
-}
-
-static void update_share(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, int stream) {
-    for (int64_t l = 0; l < plan->layer_count; l++) {
-        const nerva_plan_layer *layer = &plan->layers[l];
-        const parameters weights = {layer->values, layer->velocity, layer->second, layer->gradient, layer->W->nnz,
-                                    layer->update};
-        const parameters bias = {layer->bias, layer->bias_velocity, layer->bias_second, layer->bias_gradient,
-                                 layer->W->rows, layer->bias_update};
-        update_within(&weights, own, sources, count, stream);
-        update_within(&bias, own, sources, count, stream);
+    for (int64_t stage = 0; stage < stage_count(plan); stage++) {
+        const nerva_operation *of = &plan->operations[stage];
+        if (stage < plan->count)
+            NAME(plan_forward_operation)(slice, of, inputs_of(slice, stage), at(slice, of->output));
+        else if (stage == plan->count) NAME(plan_loss)(slice);
+        else NAME(plan_backward_operation)(slice, 2 * plan->count - stage);
+        lap(watch, 1 + stage);
     }
 }
 
@@ -157,24 +62,35 @@ static void step_share(const nerva_plan *plan, int thread, int team) {
     const nerva_range none = {plan->gradient_size, plan->gradient_size};
     const R *sources[MOST_GROUPS];
     stopwatch watch = {thread ? 0 : plan->nanoseconds, plan->nanoseconds ? now() : 0};
+    if (plan->masks) {
+        NAME(plan_mask_weights)(plan, thread, team);
+#pragma omp barrier
+    }
     for (int64_t g = groups.first; g < groups.last; g++) {
         R *G = team > 1 ? plan->gradients[thread] : plan->mailboxes[onward ? 0 : g];
-        for (int64_t s = plan->groups[g]; s < plan->groups[g + 1]; s++)
-            train_slice(plan, s, plan->arenas[thread], G, (onward && g > 0) || s > plan->groups[g], &watch);
-        if (team > 1) post(G, plan->mailboxes[g], plan->gradient_size, g == groups.last - 1 ? own : none);
+        for (int64_t s = plan->groups[g]; s < plan->groups[g + 1]; s++) {
+            const int add = (onward && g > 0) || s > plan->groups[g];
+            const nerva_slice slice = slice_of(plan, s, plan->arenas[thread], G, add);
+            train_slice(&slice, &watch);
+        }
+        if (team > 1)
+            NAME(plan_post)(G, plan->mailboxes[g], plan->gradient_size, g == groups.last - 1 ? own : none);
     }
     _mm_sfence(); /* streamed stores are not ordered by the barrier */
 #pragma omp barrier
     for (int64_t g = 0; g < plan->group_count; g++)
         sources[g] = team > 1 && g == groups.last - 1 ? plan->gradients[thread] : plan->mailboxes[g];
-    update_share(plan, own, sources, onward ? 1 : plan->group_count, team > 1);
+    NAME(plan_update)(plan, own, sources, onward ? 1 : plan->group_count, team > 1);
     _mm_sfence();
     lap(&watch, update_phase(plan));
 }
 
 static int64_t work_of(const nerva_plan *plan) {
     int64_t work = 0;
-    for (int64_t l = 0; l < plan->layer_count; l++) work += plan->layers[l].W->nnz + plan->layers[l].W->rows;
+    for (int64_t i = 0; i < plan->count; i++) {
+        const nerva_operation *of = &plan->operations[i];
+        work += of->rows + (of->kind == NERVA_PRODUCT ? of->W->nnz : 0);
+    }
     return work * plan->N;
 }
 
@@ -190,21 +106,30 @@ void NAME(plan_step)(const nerva_plan *plan, int threads) {
     nerva_team_end(team);
 }
 
+/* Nothing is dropped when a network is evaluated. */
+INLINE int is_evaluated(const nerva_operation *of) { return of->kind != NERVA_DROPOUT; }
+
 void NAME(plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) {
     const int most = threads < plan->slice_count ? threads : (int)plan->slice_count;
     const nerva_team team = nerva_team_begin(most, work_of(plan));
+    int64_t last = plan->count - 1;
+    while (!is_evaluated(&plan->operations[last])) last--;
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
         const int thread = omp_get_thread_num();
         const nerva_range slices = share(plan->slice_count, 1, thread, omp_get_num_threads());
-        R *arena = plan->arenas[thread];
         for (int64_t s = slices.first; s < slices.last; s++) {
-            const int64_t first = plan->columns[s], n = plan->columns[s + 1] - first, top = plan->layer_count - 1;
-            nerva_matrix X = gather_slice(plan, first, n, arena);
-            for (int64_t l = 0; l < top; l++)
-                X = forward(&plan->layers[l], X, n, at(arena, plan->outputs[l], row_size(n)));
-            forward(&plan->layers[top], X, n, at((R *)Y.data, first, Y.ld));
+            const nerva_slice slice = slice_of(plan, s, plan->arenas[thread], 0, 0);
+            const nerva_matrix outputs = {(R *)Y.data + slice.first, Y.ld};
+            nerva_matrix X = NAME(plan_gather)(&slice);
+            for (int64_t i = 0; i <= last; i++) {
+                const nerva_operation *of = &plan->operations[i];
+                if (!is_evaluated(of)) continue;
+                const nerva_matrix to = i < last ? at(&slice, of->output) : outputs;
+                NAME(plan_forward_operation)(&slice, of, X, to);
+                X = to;
+            }
         }
         _mm_setcsr(mode);
     }

@@ -16,6 +16,21 @@ typedef struct {
     int add; /* to the row sums that are there */
 } nerva_epilogue;
 
+/* Whether a compiled network keeps inputs of uint8 as bytes: where byte_products.c is part of the build. */
+#if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
+#define NERVA_BYTE_INPUTS 1
+#else
+#define NERVA_BYTE_INPUTS 0
+#endif
+
+/* Inputs (features, batch) that stay the bytes x of their source, and stand for scale x + shift, float32 (features,):
+ * a row of at most NERVA_BYTE_ROW samples, all of which can be read, is a cache line. */
+enum { NERVA_BYTE_ROW = 64 };
+typedef struct {
+    uint8_t *data;
+    const float *scale, *shift;
+} nerva_bytes;
+
 void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y,
                       int by_batch, int thread, int team);
 int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads);
@@ -24,12 +39,39 @@ void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int6
                        const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
                        int team);
 
+/* By one thread; the former without the epilogue's `outputs`. */
+void NAME(spmm_bytes)(const nerva_csr *W, nerva_bytes X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y);
+void NAME(sddmm_bytes)(const nerva_csr *W, nerva_matrix DY, nerva_bytes X, int64_t N, void *G, int add);
+
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
                                      double alpha, nerva_matrix DZ, void *Db, int add, int thread, int team);
+
+void NAME(activation_share)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, nerva_matrix Y,
+                            int thread, int team);
+
+void NAME(srelu_share)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, nerva_matrix Y,
+                       int thread, int team);
+
+/* `by_row` is (4, K): the gradients of the parameters by row, which srelu_sum_rows adds up where all rows share them. */
+void NAME(srelu_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters,
+                                int64_t count, nerva_matrix DZ, void *Db, void *by_row, int add, int thread, int team);
+void NAME(srelu_sum_rows)(int64_t K, const void *by_row, void *gradient, int add);
+
+/* Of a part of the batch, which begins at `first_column`. With `dropped`, Y is what dropout made of f(Z), not f(Z): so
+ * it may be for the identity and the ReLU family, whose derivative depends on the sign alone. */
+void NAME(dropout_share)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, int64_t first_column,
+                         double rate, nerva_matrix Y, int thread, int team);
+void NAME(dropout_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key,
+                                  int64_t first_column, double rate, int activation, double alpha, int dropped,
+                                  nerva_matrix DZ, void *Db, int add, int thread, int team);
 
 void NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                         const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
                         nerva_matrix out, int thread, int team);
+
+/* The bytes alone. */
+void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows, const nerva_images *images, int64_t N,
+                        int64_t D, nerva_bytes X);
 
 int64_t NAME(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                     nerva_matrix DZ, double *per_sample);

@@ -99,26 +99,53 @@ typedef struct {
     void *values, *velocity, *second, *bias, *bias_velocity, *bias_second;
 } nerva_backward;
 
-/* A layer Y = f(W X + b) of a compiled network. `transposed` is NULL for the first layer, whose input gradient is not
- * needed. `gradient` and `bias_gradient` are where its gradients begin in a vector of those of all layers. */
+/* DropConnect masks a vector of weights as a matrix with rows of this length. */
+enum { NERVA_MASKED_ROW = 1024 };
+
+/* A vector of parameters of a compiled network. Its gradients begin at `gradient` in a vector of those of all. With a
+ * `rate`, its values are dropped into `masked` by the mask of a key before the step, and so are their gradients. */
 typedef struct {
-    const nerva_csr *W, *transposed;
-    int activation;
+    void *values, *velocity, *second, *masked;
+    int64_t size, gradient;
+    const nerva_update *update;
+    uint64_t key;
+    double rate;
+} nerva_plan_parameter;
+
+enum nerva_operation_kind {
+    NERVA_PRODUCT = 0,     /* Y = f(W X + b) */
+    NERVA_ELEMENTWISE = 1, /* Y = f(X), for every activation */
+    NERVA_TRAINED = 2,     /* Y = f(X), an SReLU */
+    NERVA_DROPOUT = 3,
+};
+
+/* An operation of a compiled network on a slice of the batch. In the arena of a slice, Y (rows, batch) begins at
+ * `output`, and the gradient by Y at `delta`. */
+typedef struct {
+    int kind, activation; /* f */
+    /* The operation above also differentiates f, and adds up the bias gradient: it leaves the gradient by f's input. */
+    int settled;
     double alpha;
-    void *values, *velocity, *second, *bias, *bias_velocity, *bias_second; /* `bias` may be NULL */
-    const nerva_update *update, *bias_update;
-    int64_t gradient, bias_gradient;
-} nerva_plan_layer;
+    int64_t rows, output, delta;
+    const nerva_csr *W, *transposed;                /* of a product; `transposed` may be NULL, as in nerva_backward */
+    const nerva_plan_parameter *weight, *bias;      /* of a product; of an SReLU, `weight` are its four; or NULL */
+    uint64_t key;                                   /* of dropout in this step */
+    double rate;
+} nerva_operation;
 
 /* A network and a mini-batch of N samples, in slices of the batch: slice s has the samples columns[s] to
  * columns[s + 1] - 1. Slices are in groups, whose gradients go to one buffer: group g has the slices groups[g] to
- * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, in which the output of layer l begins
- * at outputs[l], the gradients of outputs, by turns, at deltas[0] and deltas[1], and the inputs at 0. */
+ * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, in which the inputs begin at 0:
+ * numbers, or with AVX-512 and float32 the bytes of a source of uint8, where the first operation is a product; it applies
+ * `scale` and `shift` then, which must be given with uint8. No
+ * operation before `first_trained` has parameters, so that none of them needs a gradient. */
 typedef struct {
-    int64_t N, layer_count, slice_count, group_count, gradient_size;
-    const nerva_plan_layer *layers;
-    const int64_t *columns, *groups, *outputs;
-    int64_t deltas[2];
+    int64_t N, count, first_trained, parameter_count, slice_count, group_count, gradient_size;
+    const nerva_operation *operations;
+    const nerva_plan_parameter *parameters;
+    int masks;              /* whether weights are dropped in this step */
+    int64_t scratch;        /* where an arena has memory for five values of each row */
+    const int64_t *columns, *groups;
     void *const *arenas, *const *gradients; /* one of each for each thread */
     void *const *mailboxes;                 /* a vector of gradients for each group, read by all threads */
     int source_type;                        /* the samples: source[rows[n]], scaled and moved as by `gather` */
@@ -130,7 +157,9 @@ typedef struct {
     const int64_t *labels; /* of all samples of the source */
     double *per_sample;    /* (N,), the loss of each sample */
     int64_t *correct;      /* how many predictions of each slice are correct */
-    int64_t *nanoseconds;  /* of the first thread: gather, forward by layer, loss, backward by layer, update; or NULL */
+    /* Of the first thread: gather, forward by operation, loss, backward by operation from the last on, update; or
+     * NULL. */
+    int64_t *nanoseconds;
 } nerva_plan;
 
 typedef struct {

@@ -19,7 +19,7 @@ def test_the_exit_code_tells_a_fall(fall, code, tmp_path, monkeypatch, capsys):
 
     paths = [tmp_path / "old.json", tmp_path / "new.json"]
     for path, ratio in zip(paths, (4.0, 3.0), strict=True):
-        rows = [{"name": "0.99", "ratios": {"MKL": ratio}}]
+        rows = [{"name": "0.99", "threads": 2, "cores": "near", "ratios": {"MKL": ratio}}]
         path.write_text(json.dumps({"tables": [{"label": "sparsity", "rows": rows}]}))
     monkeypatch.setattr(sys, "argv", ["ratios.py", *map(str, paths), "--fall", fall])
     assert main() == code

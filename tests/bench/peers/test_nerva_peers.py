@@ -17,22 +17,39 @@ def run(peer, work):
     return made, getattr(made, peer.timed)()
 
 
-@pytest.mark.parametrize("name", ["plain", "batch norm", "dropout", "DropConnect", "SReLU", "Adam"])
-def test_steps_with_a_feature(name):
-    from harness.workloads import training_step
-    from peers import FEATURES
+def use(sparsity=0.8, batch=16, samples=60, sizes=SIZES):
+    """A small network, and noise to train on."""
+    from harness.use import Data, Use
+    from harness.workloads import network
 
-    (peer,) = [peer for peer in FEATURES if peer.name == name]
-    made, loss = run(peer, training_step(0.8, 16, sizes=SIZES, rate=0.1))
+    return Use(network(sparsity, sizes=sizes), Data(sizes[0], sizes[-1], samples), batch)
+
+
+def test_hot_steps_train():
+    from harness.workloads import hot_step
+    from peers import NervaStep
+
+    made, loss = run(NervaStep, hot_step(0.8, 16, sizes=SIZES, rate=0.1))
     assert 0 < made.step() != loss > 0
 
 
-def test_the_profiled_step_is_profiled():
-    from harness.workloads import training_step
+@pytest.mark.parametrize("name", ["plain", "batch norm", "dropout", "DropConnect", "SReLU", "Adam"])
+def test_epochs_with_a_feature(name):
+    from peers import FEATURES
+
+    (peer,) = [peer for peer in FEATURES if peer.name == name]
+    made = peer(use(), 1)
+    before = [parameter.values.copy() for parameter in made.model.parameters()]
+    made.epoch()
+    after = [parameter.values for parameter in made.model.parameters()]
+    assert all((old != new).any() for old, new in zip(before, after, strict=True))
+
+
+def test_the_profiled_epoch_is_profiled():
     from peers import FEATURES
 
     (peer,) = [peer for peer in FEATURES if peer.name == "profiled"]
-    made, _ = run(peer, training_step(0.8, 16, sizes=SIZES))
+    made, _ = run(peer, use())
     opened = recorder()
     assert {row.phase for row in opened.rows} >= {"forward", "backward"}
     del made
@@ -50,30 +67,46 @@ def test_products(kind):
 
 
 def test_an_epoch_trains():
-    from harness.workloads import Epoch, network
     from peers import EPOCHS
 
-    work = Epoch(network(0.5, sizes=SIZES), samples=60, batch=16)
-    made = EPOCHS[0](work, 1)
+    made = EPOCHS[0](use(0.5), 1)
     before = made.values()
     made.epoch()
     assert any((W != V).any() for W, V in zip(before, made.values(), strict=True))
 
 
+def test_a_training_step_takes_the_next_rows():
+    from peers import TRAIN_STEPS
+
+    made = TRAIN_STEPS[0](use(0.5, samples=40), 1)
+    seen = []
+    made.model.train_step = lambda X, y, optimizer, rate: seen.append((X, y))
+    for _ in range(3):
+        made.train_step()
+    floats, labels = use(0.5, samples=40).data.floats()
+    for (X, y), rows in zip(seen, [slice(0, 16), slice(16, 32), slice(0, 16)], strict=True):
+        assert (floats[rows] == X).all()
+        assert (y == labels[rows]).all()
+
+
 def test_a_mini_batch_is_gathered():
-    from harness.workloads import Epoch, network
     from peers import GATHERS
 
-    work = Epoch(network(0.5, sizes=SIZES), samples=60, batch=16)
-    made, _ = run(GATHERS[0], work)
+    made, _ = run(GATHERS[0], use(0.5))
     assert made._X.shape == (40, 16)
     assert np.abs(made._X).max() == pytest.approx(2.0)  # of bytes between 0 and 255, standardized by 0.5 and 0.25
 
 
 def test_classes_are_predicted():
-    from harness.workloads import Inference, network
     from peers import PREDICTIONS
 
-    samples = np.random.default_rng(0).standard_normal((5, 40), dtype=np.float32)
-    _, classes = run(PREDICTIONS[0], Inference(network(0.5, sizes=SIZES), samples))
+    _, classes = run(PREDICTIONS[0], use(0.5, batch=5))
     assert classes.shape == (5,)
+
+
+def test_a_network_is_evaluated():
+    from peers import EVALUATIONS
+
+    _, (loss, accuracy) = run(EVALUATIONS[0], use(0.5, batch=60))
+    assert loss > 0
+    assert 0 <= accuracy <= 1

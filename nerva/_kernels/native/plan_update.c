@@ -1,0 +1,61 @@
+/* The parameters of a compiled network: masks before a step, gradients between the threads, and updates. */
+#include "masks.h"
+#include "plan.h"
+#include "update_rules.h"
+
+/* Set the masked values of weights with DropConnect. */
+void NAME(plan_mask_weights)(const nerva_plan *plan, int thread, int team) {
+    for (int64_t p = 0; p < plan->parameter_count; p++) {
+        const nerva_plan_parameter *of = &plan->parameters[p];
+        if (!of->masked) continue;
+        const int64_t rows = of->size / NERVA_MASKED_ROW, rest = of->size % NERVA_MASKED_ROW;
+        const nerva_matrix from = {of->values, NERVA_MASKED_ROW}, to = {of->masked, NERVA_MASKED_ROW};
+        NAME(dropout_share)(rows, NERVA_MASKED_ROW, from, of->key, 0, 0, of->rate, to, thread, team);
+        if (rest && thread == team - 1) {
+            const int64_t done = rows * NERVA_MASKED_ROW;
+            NAME(dropout_share)(1, rest, (nerva_matrix){(R *)of->values + done, rest}, of->key, rows, 0, of->rate,
+                                (nerva_matrix){(R *)of->masked + done, rest}, 0, 1);
+        }
+    }
+}
+
+/* Stream to the mailbox what other threads will read: all but the range `kept`. */
+void NAME(plan_post)(const void *from, void *to, int64_t count, nerva_range kept) {
+    for (int64_t i = 0; i < count; i += L) {
+        if (i == kept.first) i = kept.last;
+        if (i >= count) break;
+        OP(stream)((R *)to + i, vload((const R *)from + i));
+    }
+}
+
+/* The update of those whose gradients, the sums of `count` sources, lie within `own`. */
+static void update_within(const nerva_plan_parameter *of, nerva_range own, const R *const sources[], int64_t count,
+                          int stream) {
+    const int64_t first = own.first > of->gradient ? own.first : of->gradient, end = of->gradient + of->size;
+    const int64_t last = own.last < end ? own.last : end;
+    if (first >= last) return;
+    R *const w = of->values, *const v = of->velocity, *const s = of->second;
+    if ((uintptr_t)w % 64) stream = 0; /* streamed stores are aligned; an array that was unpickled may not be */
+    const vector_update how = prepare_update(of->update);
+    generator mask;
+    for (int64_t i = first; i < last; i += L) {
+        const M lanes = vfirst(last - i < L ? last - i : L);
+        const int64_t j = i - of->gradient;
+        V sum = vload(sources[0] + i);
+        for (int64_t g = 1; g < count; g++) sum = vadd(sum, vload(sources[g] + i));
+        if (of->masked) {
+            /* j is a multiple of L, so that no vector has parts of two rows. */
+            if (i == first || j % NERVA_MASKED_ROW == 0)
+                mask = generator_of(of->key, j / NERVA_MASKED_ROW, of->rate);
+            sum = masked(&mask, (uint32_t)(j % NERVA_MASKED_ROW), sum);
+        }
+        const V x = updated(&how, lanes, sum, vload_first(lanes, w + j), v ? v + j : 0, s ? s + j : 0);
+        if (stream && i + L <= last) OP(stream)(w + j, x);
+        else vstore_first(lanes, w + j, x);
+    }
+}
+
+void NAME(plan_update)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, int stream) {
+    for (int64_t p = 0; p < plan->parameter_count; p++)
+        update_within(&plan->parameters[p], own, sources, count, stream);
+}

@@ -1,0 +1,24 @@
+"""The operations of a compiled network as C structs."""
+
+from .isa cimport nerva_csr, nerva_operation, nerva_plan_parameter
+
+
+cdef class Program:
+    cdef nerva_operation *operations
+    cdef nerva_plan_parameter *parameters
+    cdef nerva_csr *full  # of each product with a dense W: the pattern of all positions, and its transpose
+    cdef int typenum
+    cdef bint masks  # whether weights are dropped in the present step
+    cdef readonly object dtype
+    cdef readonly list descriptions
+    cdef readonly Py_ssize_t features, outputs
+    cdef list held, weights
+    cdef Py_ssize_t count, first_trained, parameter_count, gradient_size, scratch, arena_size
+
+    cdef int add(self, Py_ssize_t i, object description, Py_ssize_t rows) except -1
+    cdef nerva_plan_parameter *add_parameter(self) noexcept
+    cdef int fill(self, Py_ssize_t i, Py_ssize_t K, Py_ssize_t D) except -1
+    cdef int place(self) except -1
+    cdef int take_weights(self, bint training) except -1
+    cdef int take_weight(self, Py_ssize_t i, object description, bint training) except -1
+    cdef int take_updates(self, object updates) except -1

@@ -1,0 +1,232 @@
+"""The operations of a compiled network as C structs: where each reads and writes, and the parameters they train."""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free
+
+from .arrays cimport check_activation, matrix, vector
+from .csr cimport CSR
+from .isa cimport (
+    NERVA_DROPOUT, NERVA_ELEMENTWISE, NERVA_IDENTITY, NERVA_PRODUCT, NERVA_SIGMOID, NERVA_TANH, NERVA_TRAINED,
+    NERVA_TRELU, nerva_csr, nerva_operation, nerva_plan_parameter,
+)
+from .updates cimport Update
+
+cnp.import_array()
+
+KINDS = {"product": NERVA_PRODUCT, "elementwise": NERVA_ELEMENTWISE, "trained": NERVA_TRAINED,
+         "dropout": NERVA_DROPOUT}
+
+cdef enum:
+    WIDEST = 64  # samples of a slice, as plan.h has it
+    LINE = 16  # entries of two cache lines of float64, and one of float32
+
+
+cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
+    """n rounded up to whole cache lines."""
+    return (n + LINE - 1) // LINE * LINE
+
+
+cdef class Program:
+    """The operations of a network, for softmax cross-entropy.
+
+    Parameters
+    ----------
+    operations : of nerva._kernels.operations, in order; one must be a Product
+    dtype : float32 or float64
+
+    Raises TypeError or ValueError where an operation does not fit.
+    """
+
+    def __cinit__(self, operations, dtype):
+        self.operations = <nerva_operation *> calloc(len(operations), sizeof(nerva_operation))
+        self.parameters = <nerva_plan_parameter *> calloc(2 * len(operations), sizeof(nerva_plan_parameter))
+        self.full = <nerva_csr *> calloc(2 * len(operations), sizeof(nerva_csr))
+        if self.operations == NULL or self.parameters == NULL or self.full == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.operations)
+        free(self.parameters)
+        free(self.full)
+
+    def __init__(self, operations, dtype):
+        cdef Py_ssize_t i, rows
+        self.dtype, self.held, self.descriptions = np.dtype(dtype), [], list(operations)
+        self.typenum, self.count = self.dtype.num, len(self.descriptions)
+        self.weights = [None] * self.count
+        products = [operation.weight for operation in self.descriptions if operation.kind == "product"]
+        if not products:
+            raise ValueError("operations has no product; a network needs one")
+        for weight in products:
+            check_weight(weight, self.dtype)
+        _, rows = products[0].shape
+        self.features = rows
+        self.first_trained = -1
+        for i, description in enumerate(self.descriptions):
+            self.add(i, description, rows)
+            rows = self.operations[i].rows
+        self.outputs = rows
+        self.place()
+
+    cdef int add(self, Py_ssize_t i, object description, Py_ssize_t rows) except -1:
+        """Set what is known of operation i, whose inputs have so many rows, before the weights and the batch are."""
+        cdef nerva_operation *of = self.operations + i
+        of.kind, of.rows = KINDS[description.kind], rows
+        if of.kind == NERVA_PRODUCT or of.kind == NERVA_ELEMENTWISE:
+            of.activation, of.alpha = description.activation
+            if not 0 <= of.activation <= <int> NERVA_TRELU:
+                raise ValueError(f"operations[{i}] has no activation of code {of.activation}")
+        if of.kind == NERVA_PRODUCT:
+            check_activation(of.activation)
+            of.rows, columns = description.weight.shape
+            if columns != rows:
+                raise ValueError(f"operations[{i}] has shape {description.weight.shape}; it must take {rows} features")
+            if not isinstance(description.weight, CSR):
+                self.fill(i, of.rows, rows)
+            of.weight = self.add_parameter()
+            of.bias = NULL if description.bias is None else self.add_parameter()
+        if of.kind == NERVA_TRAINED:
+            if description.parameters.size != 4 and description.parameters.size != 4 * rows:
+                raise ValueError(f"operations[{i}] has {description.parameters.size} parameters for {rows} features")
+            of.weight = self.add_parameter()
+        if of.weight != NULL and self.first_trained < 0:
+            self.first_trained = i
+        return 0
+
+    cdef nerva_plan_parameter *add_parameter(self) noexcept:
+        """The next vector of parameters."""
+        self.parameter_count += 1
+        return self.parameters + self.parameter_count - 1
+
+    cdef int fill(self, Py_ssize_t i, Py_ssize_t K, Py_ssize_t D) except -1:
+        """Set the pattern of a dense W and its transpose, whose values are found by the permutation."""
+        columns, rows = np.tile(np.arange(D, dtype=np.int32), K), np.tile(np.arange(K, dtype=np.int32), D)
+        indptr, transposed_indptr = np.arange(K + 1, dtype=np.int32) * D, np.arange(D + 1, dtype=np.int32) * K
+        permutation = np.ascontiguousarray(np.arange(K * D, dtype=np.int32).reshape(K, D).T).reshape(-1)
+        cdef nerva_csr *direct = self.full + 2 * i
+        cdef nerva_csr *transposed = direct + 1
+        direct.rows, direct.cols, direct.nnz = K, D, K * D
+        transposed.rows, transposed.cols, transposed.nnz = D, K, K * D
+        direct.indptr, direct.indices = <int32_t *> cnp.PyArray_DATA(indptr), <int32_t *> cnp.PyArray_DATA(columns)
+        transposed.indptr = <int32_t *> cnp.PyArray_DATA(transposed_indptr)
+        transposed.indices = <int32_t *> cnp.PyArray_DATA(rows)
+        transposed.permutation = <int32_t *> cnp.PyArray_DATA(permutation)
+        self.held += [columns, rows, indptr, transposed_indptr, permutation]
+        return 0
+
+    cdef int place(self) except -1:
+        """Set where in an arena each operation writes its outputs and the gradient by them."""
+        cdef Py_ssize_t i, begin = self.features, widest = self.features, turn = 0
+        cdef int64_t deltas[2]
+        cdef nerva_operation *of
+        cdef nerva_operation *below
+        for i in range(self.count):
+            of, below = self.operations + i, NULL if i == 0 else self.operations + i - 1
+            # In place, unless the operation below is differentiated from outputs that must be whole.
+            if of.kind == NERVA_DROPOUT and (below == NULL or below.activation not in (NERVA_TANH, NERVA_SIGMOID)):
+                of.output = 0 if below == NULL else below.output
+            else:
+                of.output = begin * WIDEST
+                begin += of.rows
+            widest = max(widest, of.rows)
+            if below != NULL and below.kind == NERVA_PRODUCT:
+                below.settled = of.kind in (NERVA_PRODUCT, NERVA_DROPOUT) or below.activation == <int> NERVA_IDENTITY
+        deltas[0], deltas[1] = begin * WIDEST, (begin + widest) * WIDEST
+        for i in range(self.count - 1, -1, -1):
+            self.operations[i].delta = deltas[turn]
+            if self.operations[i].kind == NERVA_PRODUCT:
+                turn = 1 - turn
+        self.scratch = (begin + 2 * widest) * WIDEST
+        self.arena_size = self.scratch + 5 * padded(widest)
+        return 0
+
+    # ---- for each step
+
+    cdef int take_weights(self, bint training) except -1:
+        """Set the pointers to parameters, and where their gradients begin, and draw the masks of a training step."""
+        cdef Py_ssize_t i, end = 0
+        cdef nerva_operation *of
+        cdef nerva_plan_parameter *parameter
+        self.masks = False
+        for i, description in enumerate(self.descriptions):
+            of = self.operations + i
+            if of.kind == NERVA_PRODUCT:
+                self.take_weight(i, description, training)
+            elif of.kind == NERVA_TRAINED:
+                parameter = <nerva_plan_parameter *> of.weight
+                parameter.size = description.parameters.size
+                parameter.values = vector(description.parameters, "parameters", self.typenum, parameter.size, True)
+            elif of.kind == NERVA_DROPOUT and training:
+                of.key, of.rate = description.draw()
+        for i in range(self.parameter_count):
+            self.parameters[i].gradient = end
+            end += padded(self.parameters[i].size)
+        self.gradient_size = end
+        return 0
+
+    cdef int take_weight(self, Py_ssize_t i, object description, bint training) except -1:
+        """Set the pointers of a product to its weights and its bias; in training, to the masked weights if it drops."""
+        cdef nerva_operation *of = self.operations + i
+        cdef nerva_plan_parameter *weight = <nerva_plan_parameter *> of.weight
+        cdef nerva_plan_parameter *bias = <nerva_plan_parameter *> of.bias
+        cdef CSR W
+        values = description.weight
+        weight.masked, weight.rate = NULL, 0
+        if training and description.drop is not None:
+            (weight.key, weight.rate), values = description.drop()
+            self.masks = True
+        self.weights[i] = values  # held, as pointers to it are
+        if isinstance(values, CSR):
+            W = values
+            of.W, of.transposed = &W.direct, W.companion() if training and i > self.first_trained else NULL
+            weight.size = W.nnz
+            if description.drop is not None and training:
+                weight.masked = cnp.PyArray_DATA(W._values)
+            W = description.weight
+            weight.values = cnp.PyArray_DATA(W._values)
+        else:
+            of.W, of.transposed = self.full + 2 * i, self.full + 2 * i + 1
+            weight.size = of.W.nnz
+            weight.values = matrix(description.weight, "weight", self.typenum, of.W.rows, of.W.cols, True).data
+            self.full[2 * i].values = self.full[2 * i + 1].values = weight.values
+            if description.drop is not None and training:
+                weight.masked = matrix(values, "weight", self.typenum, of.W.rows, of.W.cols, True).data
+                self.full[2 * i].values = self.full[2 * i + 1].values = weight.masked
+        if bias != NULL:
+            bias.size, bias.values = of.rows, vector(description.bias, "bias", self.typenum, of.rows, True)
+        return 0
+
+    cdef int take_updates(self, object updates) except -1:
+        """Set the rules of the updates, and the moments that they keep, of each vector of parameters."""
+        cdef Update update
+        cdef nerva_plan_parameter *of = self.parameters
+        if len(updates) != self.parameter_count:
+            raise ValueError(f"updates has {len(updates)} entries; there are {self.parameter_count} parameters")
+        for rule, velocity, second in updates:
+            if not isinstance(rule, Update):
+                raise TypeError(f"updates holds {rule!r}; it must be an Update")
+            update = rule
+            of.update = &update.how
+            of.velocity = moments(velocity, update.has_velocity, self.typenum, of.size)
+            of.second = moments(second, update.has_second, self.typenum, of.size)
+            of += 1
+        return 0
+
+
+cdef int check_weight(object weight, object dtype) except -1:
+    """Raise TypeError or ValueError where a weight is no matrix of this dtype."""
+    if not isinstance(weight, CSR):
+        matrix(weight, "weight", dtype.num, -1, -1)
+        if not weight.flags.c_contiguous:  # its pattern is that of values side by side
+            raise ValueError(f"weight has strides {weight.strides}; it must be contiguous")
+    elif weight.dtype != dtype:
+        raise TypeError(f"weight has dtype {weight.dtype}; it must be {dtype}")
+    return 0
+
+
+cdef void *moments(object array, bint needed, int typenum, Py_ssize_t n) except? NULL:
+    """The data of what a rule keeps for each parameter, NULL where it keeps nothing."""
+    return vector(array, "moments", typenum, n, True) if needed else NULL
