@@ -7,6 +7,7 @@ themselves.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,9 +95,11 @@ class CompiledNetwork:
 
     def outputs(self, batches: Batches, draw: Draw) -> Array:
         """Return the outputs (outputs, batch) for some samples, in a buffer that the next call overwrites."""
-        Y = self._outputs.take(len(draw.rows))
-        samples = batches.samples
+        Y, samples, profile = self._outputs.take(len(draw.rows)), batches.samples, recorder()
+        started = 0 if profile is None else perf_counter_ns()
         self._plan.forward(samples.array, draw.rows, Y, scale=samples.scale, shift=samples.shift)
+        if profile is not None:
+            profile.add("forward", started)
         return Y
 
     def _record(self, profile: Profile, times: Array, batch: int) -> None:
