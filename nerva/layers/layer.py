@@ -103,6 +103,10 @@ class Layer(ABC):
         # Parameters of a subclass's own, too, would be left out.
         return all(getattr(own, name) is getattr(layer, name) for name in ("forward", "backward", "parameters"))
 
+    def forget_batch(self) -> None:
+        """Forget inputs and outputs of the last forward pass: what `backward` would read is of an older batch."""
+        self._X = self._Y = None
+
     # ---- parameters and size
 
     def parameters(self) -> list[Parameter]:

@@ -89,6 +89,8 @@ class CompiledNetwork:
             moves=draw.moves,
             nanoseconds=times,
         )
+        for layer in self._layers:
+            layer.forget_batch()
         if profile is not None and times is not None:
             self._record(profile, times, len(draw.rows))
         return loss, correct

@@ -8,6 +8,7 @@ import numpy as np
 
 from nerva._kernels.csr import CSR
 from nerva.system.signals import deferred
+from nerva.topology.grow import by_momentum, uniformly
 from nerva.topology.layer_state import LayerState
 from nerva.topology.records import TopologyRecord, record
 from nerva.topology.schedules import Update
@@ -81,6 +82,13 @@ class TopologyUpdater:
         ahead = -step % self.method.when.period(self.steps_per_epoch)
         updates = self.method.when.updates(self.steps, self.steps_per_epoch)
         return ahead < self.method.accumulate and step + ahead in updates
+
+    def reads_factors(self, step: int) -> bool:
+        """Return whether the gradient factors of this batch may be read, so that it must be computed layer by layer."""
+        updates = self.method.when.updates(self.steps, self.steps_per_epoch)
+        next_is_due = self.method.moment == "before" and step + 1 in updates
+        own = self.method.grow in (uniformly, by_momentum)  # which read none
+        return self.accumulates(step) or (not own and (self._now is not None or next_is_due))
 
     def after(self, step: int, rate: float) -> None:
         """Move weights where an update is due, after the backward pass of the batch, at this learning rate."""

@@ -143,7 +143,7 @@ class Run:
         draw, step = self.batches.draw(self._done), self.global_step
         rate = check_not_negative(self.schedule(self.current_epoch + self._done / batches), "the schedule's rate")
         learn = self.updater is None or self.updater.before(step)
-        by_layer = self.updater is not None and self.updater.accumulates(step)
+        by_layer = self.updater is not None and self.updater.reads_factors(step)
         result = train_draw(self.model, self.batches, draw, self.optimizer, rate, self.loss, learn, by_layer)
         if self.updater is not None:
             self.updater.after(step, rate)

@@ -112,3 +112,24 @@ def test_runs_that_are_saved_and_restored_between_compiled_epochs(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-10)
     for mine, right in zip(fresh.parameters(), other.parameters(), strict=True):
         np.testing.assert_allclose(mine.values, right.values, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_growth_by_gradients_at_any_moment(moment):
+    """The batch whose gradients are read runs layer by layer."""
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((300, 40), dtype=np.float32), rng.integers(5, size=300)
+    topology = nerva.topology.Topology(nerva.When(every=2), drop.smallest, grow.by_gradient, moment=moment)
+    model = nerva.MLP([40, 60, 5], density=0.2, seed=1)
+    history = model.fit(X, y, epochs=2, batch_size=100, topology=topology)
+    assert sum(record.grown for record in history.topology) > 0
+
+
+def test_a_compiled_step_leaves_no_older_factors():
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((100, 40), dtype=np.float32), rng.integers(5, size=100)
+    model = nerva.MLP([40, 60, 5], density=0.2, seed=1)
+    model.backward(model.forward(np.ascontiguousarray(X.T))[:] * 0)
+    model.train_step(X, y, nerva.SGD(), 0.1)
+    with pytest.raises(RuntimeError, match="factors"):
+        _ = model.layers[0].dense_gradient_factors
