@@ -1,16 +1,15 @@
 """Profile training and prediction: the time of every phase of every layer."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from time import perf_counter_ns
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from nerva.tables import table
 
 PHASES = ("data", "forward", "loss", "backward", "update")  # in the order of a step
-T = TypeVar("T")
 _local = threading.local()
 
 
@@ -156,20 +155,6 @@ def profile() -> Iterator[Profile]:
         yield opened
     finally:
         _local.profile = outer
-
-
-def timed(batches: Iterable[T]) -> Iterator[T]:
-    """Yield the batches, and record in an open profile how long each took to be made."""
-    iterator = iter(batches)
-    while True:
-        profile, started = recorder(), perf_counter_ns()
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            return
-        if profile is not None:
-            profile.add("data", started)
-        yield batch
 
 
 def _work(layer: Layer, phase: str, batch: int, first: bool) -> tuple[float, float]:
