@@ -60,7 +60,10 @@ cdef class Program:
         products = [operation.weight for operation in self.descriptions if operation.kind == "product"]
         if not products:
             raise ValueError("operations has no product; a network needs one")
-        self.features = rows = products[0].shape[1]
+        for weight in products:
+            check_weight(weight, self.dtype)
+        _, rows = products[0].shape
+        self.features = rows
         self.first_trained = -1
         for i, description in enumerate(self.descriptions):
             self.add(i, description, rows)
@@ -84,7 +87,6 @@ cdef class Program:
             if columns != rows:
                 raise ValueError(f"operations[{i}] has shape {description.weight.shape}; it must take {rows} features")
             if not isinstance(description.weight, CSR):
-                matrix(description.weight, "weight", self.typenum, -1, -1)
                 self.fill(i, of.rows, rows)
             of.weight = self.add_parameter()
             of.bias = NULL if description.bias is None else self.add_parameter()
@@ -231,12 +233,26 @@ cdef class Program:
         cdef nerva_plan_parameter *of = self.parameters
         if len(updates) != self.parameter_count:
             raise ValueError(f"updates has {len(updates)} entries; there are {self.parameter_count} parameters")
-        for update, velocity, second in updates:
+        for rule, velocity, second in updates:
+            if not isinstance(rule, Update):
+                raise TypeError(f"updates holds {rule!r}; it must be an Update")
+            update = rule
             of.update = &update.how
             of.velocity = moments(velocity, update.has_velocity, self.typenum, of.size)
             of.second = moments(second, update.has_second, self.typenum, of.size)
             of += 1
         return 0
+
+
+cdef int check_weight(object weight, object dtype) except -1:
+    """Raise TypeError or ValueError where a weight is no matrix of this dtype."""
+    if not isinstance(weight, CSR):
+        matrix(weight, "weight", dtype.num, -1, -1)
+        if not weight.flags.c_contiguous:  # its pattern is that of values side by side
+            raise ValueError(f"weight has strides {weight.strides}; it must be contiguous")
+    elif weight.dtype != dtype:
+        raise TypeError(f"weight has dtype {weight.dtype}; it must be {dtype}")
+    return 0
 
 
 cdef void *moments(object array, bint needed, int typenum, Py_ssize_t n) except? NULL:

@@ -22,6 +22,7 @@ from nerva.training.batches import Batches, Draw
 from nerva.training.profiling import Profile, recorder
 
 SMALLEST_BATCH = 65  # a batch of one slice is computed with the same bits by kernels that share its rows
+MOST_WEIGHTS = 1 << 18  # every slice reads all weights: more than fit a cache cost more than the barriers
 
 
 class Owned(NamedTuple):
@@ -44,7 +45,7 @@ class CompiledNetwork:
     def __init__(self, layers: Sequence[Layer], operations: Iterable[Owned], dtype: np.dtype[Any]) -> None:
         self._layers, self._operations = layers, fuse(operations)
         self._plan = Plan([operation for operation, _ in self._operations], dtype)
-        self._accepted: dict[tuple[int, int], bool] = {}
+        self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
         self._nnz = [layer.nnz for layer in layers]
         self._outputs = Buffer(layers[-1].out_features or 0, dtype)
 
@@ -62,10 +63,12 @@ class CompiledNetwork:
         nnz = [layer.nnz for layer in self._layers]
         if nnz != self._nnz:
             self._nnz, self._accepted = nnz, {}
-        key = batch, get_num_threads()
+        # The backend of a layer is a setting that may change at any time.
+        key = batch, get_num_threads(), tuple(getattr(layer, "backend", "") for layer in self._layers)
         found = self._accepted.get(key)
         if found is None:
-            found = self._accepted[key] = all(layer.compiled(batch) is not None for layer in self._layers)
+            few = sum(nnz) <= MOST_WEIGHTS
+            found = self._accepted[key] = few and all(layer.compiled(batch) is not None for layer in self._layers)
         return found
 
     def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]:

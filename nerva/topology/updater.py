@@ -71,19 +71,25 @@ class TopologyUpdater:
             self._update(0.0)
         return self._now is None or self.method.moment != "instead"
 
+    def accumulates(self, step: int) -> bool:
+        """Return whether the gradient of this batch is added to that of an update to come.
+
+        `after` reads its factors from the layers then, so that the batch must be computed layer by layer.
+        """
+        if self.method.accumulate == 1:
+            return False
+        ahead = -step % self.method.when.period(self.steps_per_epoch)
+        updates = self.method.when.updates(self.steps, self.steps_per_epoch)
+        return ahead < self.method.accumulate and step + ahead in updates
+
     def after(self, step: int, rate: float) -> None:
         """Move weights where an update is due, after the backward pass of the batch, at this learning rate."""
         self.method.each(self.layers, rate)
         if self._now is not None:
             self._update(rate)
-        elif self.method.accumulate > 1:
-            period = self.method.when.period(self.steps_per_epoch)
-            ahead = -step % period
-            if ahead < self.method.accumulate and step + ahead in self.method.when.updates(
-                self.steps, self.steps_per_epoch
-            ):
-                for layer in self.layers:
-                    layer.add_factors()
+        elif self.accumulates(step):
+            for layer in self.layers:
+                layer.add_factors()
 
     def finish(self) -> None:
         """Leave the network as it is to be used: to be called however the training run ends."""

@@ -143,7 +143,8 @@ class Run:
         draw, step = self.batches.draw(self._done), self.global_step
         rate = check_not_negative(self.schedule(self.current_epoch + self._done / batches), "the schedule's rate")
         learn = self.updater is None or self.updater.before(step)
-        result = train_draw(self.model, self.batches, draw, self.optimizer, rate, self.loss, learn)
+        by_layer = self.updater is not None and self.updater.accumulates(step)
+        result = train_draw(self.model, self.batches, draw, self.optimizer, rate, self.loss, learn, by_layer)
         if self.updater is not None:
             self.updater.after(step, rate)
         self._done += 1

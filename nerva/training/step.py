@@ -29,10 +29,21 @@ class StepResult(NamedTuple):
 
 
 def train_draw(
-    model: Trainable, batches: Batches, draw: Draw, optimizer: Optimizer, rate: float, loss: Loss, learn: bool = True
+    model: Trainable,
+    batches: Batches,
+    draw: Draw,
+    optimizer: Optimizer,
+    rate: float,
+    loss: Loss,
+    learn: bool = True,
+    by_layer: bool = False,
 ) -> StepResult:
-    """Take one step on some samples, compiled where the network can be, else layer by layer; as `train_batch`."""
-    compiled = compiled_for(model, batches, draw) if learn and getattr(optimizer, "fused", False) else None
+    """Take one step on some samples, compiled where the network can be, else layer by layer; as `train_batch`.
+
+    Layer by layer with `by_layer`, too: layers keep the factors of their gradients then.
+    """
+    can_be = learn and not by_layer and getattr(optimizer, "fused", False)
+    compiled = compiled_for(model, batches, draw) if can_be else None
     if compiled is not None and loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1:
         value, correct = compiled.train(batches, draw, optimizer.at(rate))
         return StepResult(value, correct, float(len(draw.rows)))
