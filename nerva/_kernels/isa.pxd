@@ -73,7 +73,7 @@ cdef extern from "table.h" nogil:
         double rate
 
     enum nerva_operation_kind:
-        NERVA_PRODUCT, NERVA_ELEMENTWISE, NERVA_TRAINED, NERVA_DROPOUT
+        NERVA_PRODUCT, NERVA_ELEMENTWISE, NERVA_TRAINED, NERVA_DROPOUT, NERVA_STATISTICS, NERVA_NORMALIZATION
 
     ctypedef struct nerva_operation:
         int kind, activation, settled
@@ -85,17 +85,23 @@ cdef extern from "table.h" nogil:
         const nerva_plan_parameter *bias
         uint64_t key
         double rate
+        int64_t statistics
+        double epsilon, momentum
+        void *running_mean
+        void *running_variance
 
     ctypedef struct nerva_plan:
         int64_t N, count, first_trained, parameter_count, slice_count, group_count, gradient_size
         const nerva_operation *operations
         const nerva_plan_parameter *parameters
-        bint masks
+        bint masks, waits
         int64_t scratch
         const int64_t *columns
         const int64_t *groups
         void **arenas
         void **gradients
+        void **partials
+        void **totals
         void **mailboxes
         int source_type
         const void *source

@@ -49,7 +49,7 @@ cdef class Plan:
     cdef nerva_plan plan
     cdef Program program
     cdef int typenum
-    cdef list arenas, gradients, mailboxes
+    cdef list arenas, gradients, mailboxes, partials, totals
     cdef dict slices
     cdef object per_sample, correct, pointers
     cdef object ones, zeros  # scale and shift of bytes that have none; None before the first of them
@@ -59,10 +59,12 @@ cdef class Plan:
         cdef Program program = Program(operations, dtype)
         self.program, self.slices = program, {}
         self.typenum = program.typenum
-        self.arenas, self.gradients, self.mailboxes, self.gradient_size = [], [], [], 0
+        self.arenas, self.partials, self.totals = [], [], []
+        self.gradients, self.mailboxes, self.gradient_size = [], [], 0
         self.per_sample, self.correct = np.zeros(0), np.zeros(0, np.int64)
         self.plan.operations, self.plan.count = program.operations, program.count
         self.plan.parameters, self.plan.parameter_count = program.parameters, program.parameter_count
+        self.plan.waits = program.statistics_size > 0
         self.plan.first_trained, self.plan.scratch = program.first_trained, program.scratch
 
     cdef int _take_weights(self, bint training) except -1:
@@ -107,22 +109,30 @@ cdef class Plan:
 
     cdef int _take_memory(self, int team, bint training) except -1:
         """Allocate, the first time, what a team of threads works in."""
-        cdef Py_ssize_t size = self.plan.gradient_size + LINE
-        cdef Py_ssize_t groups = self.plan.group_count if training else 0
-        cdef Py_ssize_t gradients = team if training and team > 1 else 0  # one thread adds up in the mailboxes
-        if len(self.arenas) >= team and len(self.gradients) >= gradients and len(self.mailboxes) >= groups:
+        cdef Py_ssize_t slices = self.plan.slice_count if training and self.plan.waits else 0
+        cdef Py_ssize_t size = self.plan.gradient_size + LINE, statistics = self.program.statistics_size
+        needed = (
+            (self.arenas, max(team, slices), self.program.arena_size),
+            (self.gradients, team if training and team > 1 else 0, size),  # one thread adds up in the mailboxes
+            (self.mailboxes, self.plan.group_count if training else 0, size),
+            (self.partials, slices, statistics),
+            (self.totals, team if self.plan.waits else 0, statistics),
+        )
+        for vectors, count, _ in needed:
+            if len(vectors) < count:
+                break
+        else:
             return 0
-        while len(self.arenas) < team:
-            self.arenas.append(zeros(self.program.arena_size, self.program.dtype))
-        while len(self.gradients) < gradients:
-            self.gradients.append(zeros(size, self.program.dtype))
-        while len(self.mailboxes) < groups:
-            self.mailboxes.append(zeros(size, self.program.dtype))
-        self.pointers = [np.array([array.ctypes.data for array in arrays] + [0], np.uintp)
-                         for arrays in (self.arenas, self.gradients, self.mailboxes)]
+        for vectors, count, length in needed:
+            while len(vectors) < count:
+                vectors.append(zeros(length, self.program.dtype))
+        self.pointers = [np.array([vector.ctypes.data for vector in vectors] + [0], np.uintp)
+                         for vectors, _, _ in needed]
         self.plan.arenas = <void **> cnp.PyArray_DATA(self.pointers[0])
         self.plan.gradients = <void **> cnp.PyArray_DATA(self.pointers[1])
         self.plan.mailboxes = <void **> cnp.PyArray_DATA(self.pointers[2])
+        self.plan.partials = <void **> cnp.PyArray_DATA(self.pointers[3])
+        self.plan.totals = <void **> cnp.PyArray_DATA(self.pointers[4])
         return 0
 
     def step(self, updates, source, rows, labels, *, scale=None, shift=None, image_shape=None, moves=None,

@@ -14,6 +14,7 @@ cdef class Program:
     cdef readonly Py_ssize_t features, outputs
     cdef list held, weights
     cdef Py_ssize_t count, first_trained, parameter_count, gradient_size, scratch, arena_size
+    cdef Py_ssize_t statistics_size  # of batch normalization, if there is any
 
     cdef int add(self, Py_ssize_t i, object description, Py_ssize_t rows) except -1
     cdef nerva_plan_parameter *add_parameter(self) noexcept
@@ -21,4 +22,5 @@ cdef class Program:
     cdef int place(self) except -1
     cdef int take_weights(self, bint training) except -1
     cdef int take_weight(self, Py_ssize_t i, object description, bint training) except -1
+    cdef int take_normalization(self, nerva_operation *of, object description) except -1
     cdef int take_updates(self, object updates) except -1

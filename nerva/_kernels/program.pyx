@@ -9,15 +9,15 @@ from libc.stdlib cimport calloc, free
 from .arrays cimport check_activation, matrix, vector
 from .csr cimport CSR
 from .isa cimport (
-    NERVA_DROPOUT, NERVA_ELEMENTWISE, NERVA_IDENTITY, NERVA_PRODUCT, NERVA_SIGMOID, NERVA_TANH, NERVA_TRAINED,
-    NERVA_TRELU, nerva_csr, nerva_operation, nerva_plan_parameter,
+    NERVA_DROPOUT, NERVA_ELEMENTWISE, NERVA_IDENTITY, NERVA_NORMALIZATION, NERVA_PRODUCT, NERVA_SIGMOID,
+    NERVA_STATISTICS, NERVA_TANH, NERVA_TRAINED, NERVA_TRELU, nerva_csr, nerva_operation, nerva_plan_parameter,
 )
 from .updates cimport Update
 
 cnp.import_array()
 
 KINDS = {"product": NERVA_PRODUCT, "elementwise": NERVA_ELEMENTWISE, "trained": NERVA_TRAINED,
-         "dropout": NERVA_DROPOUT}
+         "dropout": NERVA_DROPOUT, "statistics": NERVA_STATISTICS, "normalization": NERVA_NORMALIZATION}
 
 cdef enum:
     WIDEST = 64  # samples of a slice, as plan.h has it
@@ -68,6 +68,8 @@ cdef class Program:
         for i, description in enumerate(self.descriptions):
             self.add(i, description, rows)
             rows = self.operations[i].rows
+        if self.operations[self.count - 1].kind == NERVA_STATISTICS:
+            raise ValueError("the last operation is statistics; statistics and a normalization go together")
         self.outputs = rows
         self.place()
 
@@ -75,7 +77,7 @@ cdef class Program:
         """Set what is known of operation i, whose inputs have so many rows, before the weights and the batch are."""
         cdef nerva_operation *of = self.operations + i
         of.kind, of.rows = KINDS[description.kind], rows
-        if of.kind == NERVA_PRODUCT or of.kind == NERVA_ELEMENTWISE:
+        if of.kind in (NERVA_PRODUCT, NERVA_ELEMENTWISE, NERVA_NORMALIZATION):
             of.activation, of.alpha = description.activation
             if not 0 <= of.activation <= <int> NERVA_TRELU:
                 raise ValueError(f"operations[{i}] has no activation of code {of.activation}")
@@ -92,6 +94,13 @@ cdef class Program:
             if description.parameters.size != 4 and description.parameters.size != 4 * rows:
                 raise ValueError(f"operations[{i}] has {description.parameters.size} parameters for {rows} features")
             of.weight = self.add_parameter()
+        if (of.kind == NERVA_NORMALIZATION) != (i > 0 and self.operations[i - 1].kind == NERVA_STATISTICS):
+            raise ValueError(f"operations[{i}] is {description.kind}; statistics and a normalization go together")
+        if of.kind == NERVA_NORMALIZATION:
+            check_activation(of.activation)
+            of.weight, of.bias = self.add_parameter(), self.add_parameter()
+            of.statistics = self.statistics_size
+            self.statistics_size += 4 * padded(rows)
         if of.weight != NULL and self.first_trained < 0:
             self.first_trained = i
         return 0
@@ -126,14 +135,19 @@ cdef class Program:
         for i in range(self.count):
             of, below = self.operations + i, NULL if i == 0 else self.operations + i - 1
             # In place, unless the operation below is differentiated from outputs that must be whole.
-            if of.kind == NERVA_DROPOUT and (below == NULL or below.activation not in (NERVA_TANH, NERVA_SIGMOID)):
+            whole = below != NULL and below.activation in (NERVA_TANH, NERVA_SIGMOID)
+            if of.kind == NERVA_STATISTICS or (of.kind == NERVA_DROPOUT and not whole):
                 of.output = 0 if below == NULL else below.output
             else:
                 of.output = begin * WIDEST
                 begin += of.rows
             widest = max(widest, of.rows)
-            if below != NULL and below.kind == NERVA_PRODUCT:
-                below.settled = of.kind in (NERVA_PRODUCT, NERVA_DROPOUT) or below.activation == <int> NERVA_IDENTITY
+            if below == NULL:
+                continue
+            if below.kind == NERVA_PRODUCT or below.kind == NERVA_NORMALIZATION:
+                adds_up = of.kind == NERVA_ELEMENTWISE or of.kind == NERVA_TRAINED
+                below.settled = (of.kind in (NERVA_PRODUCT, NERVA_DROPOUT)
+                                 or (adds_up and below.activation == <int> NERVA_IDENTITY))
         deltas[0], deltas[1] = begin * WIDEST, (begin + widest) * WIDEST
         for i in range(self.count - 1, -1, -1):
             self.operations[i].delta = deltas[turn]
@@ -159,6 +173,8 @@ cdef class Program:
                 parameter = <nerva_plan_parameter *> of.weight
                 parameter.size = description.parameters.size
                 parameter.values = vector(description.parameters, "parameters", self.typenum, parameter.size, True)
+            elif of.kind == NERVA_NORMALIZATION:
+                self.take_normalization(of, description)
             elif of.kind == NERVA_DROPOUT and training:
                 of.key, of.rate = description.draw()
         for i in range(self.parameter_count):
@@ -197,6 +213,18 @@ cdef class Program:
                 self.full[2 * i].values = self.full[2 * i + 1].values = weight.masked
         if bias != NULL:
             bias.size, bias.values = of.rows, vector(description.bias, "bias", self.typenum, of.rows, True)
+        return 0
+
+    cdef int take_normalization(self, nerva_operation *of, object description) except -1:
+        """Set the pointers of a normalization, and its settings."""
+        cdef nerva_plan_parameter *gamma = <nerva_plan_parameter *> of.weight
+        cdef nerva_plan_parameter *beta = <nerva_plan_parameter *> of.bias
+        gamma.size = beta.size = of.rows
+        gamma.values = vector(description.gamma, "gamma", self.typenum, of.rows, True)
+        beta.values = vector(description.beta, "beta", self.typenum, of.rows, True)
+        of.running_mean = vector(description.running_mean, "running_mean", self.typenum, of.rows, True)
+        of.running_variance = vector(description.running_variance, "running_variance", self.typenum, of.rows, True)
+        of.epsilon, of.momentum = description.settings()
         return 0
 
     cdef int take_updates(self, object updates) except -1:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from nerva._kernels.memory import Array, Buffer, zeros
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
-from nerva._kernels.operations import IDENTITY
+from nerva._kernels.operations import IDENTITY, Normalization, Operation, Statistics
 from nerva.activations import Activation as Function
 from nerva.activations import check_activation, from_config, to_config
 from nerva.layers.activation import EVERY, Activation, fused_code
@@ -177,6 +177,17 @@ class BatchNorm(Layer):
             step(gamma)
             step(beta)
         return DX
+
+    def compiled(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the statistics of the batch, the normalization by them, and an activation that is not fused."""
+        behind = () if self._unfused is None else self._unfused.compiled(batch)
+        if behind is None or not self._has_passes_of(BatchNorm):
+            return None
+        arrays = self.gamma, self.beta, self.running_mean, self.running_variance
+        return Statistics(), Normalization(*arrays, self._settings, self._code), *behind
+
+    def _settings(self) -> tuple[float, float]:
+        return self.epsilon, self.momentum
 
     # ---- config, arrays and copies
 

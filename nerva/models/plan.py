@@ -14,7 +14,7 @@ import numpy as np
 
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
-from nerva._kernels.operations import IDENTITY, Elementwise, Operation, Product
+from nerva._kernels.operations import IDENTITY, Elementwise, Normalization, Operation, Product
 from nerva._kernels.plan import Plan
 from nerva.layers.activation import FUSED
 from nerva.layers.layer import Layer
@@ -120,14 +120,14 @@ class CompiledNetwork:
 
 
 def fuse(operations: Iterable[Owned]) -> list[Owned]:
-    """Return the operations with functions that a product can compute in its epilogue joined to it."""
+    """Return the operations with functions that a product or a normalization can compute too joined to it."""
     fused: list[Owned] = []
     for operation, layer in operations:
         match fused[-1].operation if fused else None, operation:
-            case Product(activation=before) as product, Elementwise(function) if (
-                before == IDENTITY and function[0] in FUSED
+            case (Product() | Normalization()) as below, Elementwise(function) if (
+                below.activation == IDENTITY and function[0] in FUSED
             ):
-                fused[-1] = Owned(replace(product, activation=function), fused[-1].layer)
+                fused[-1] = Owned(replace(below, activation=function), fused[-1].layer)
             case _:
                 fused.append(Owned(operation, layer))
     return fused

@@ -1,6 +1,7 @@
 /* Batch normalization (Ioffe & Szegedy 2015): a row is a feature, normalized while it is in the cache. */
 #include "activations.h"
 #include "parallel.h"
+#include "shares.h"
 
 /* Rows are processed in groups of L, so that the lanes of their sums are added together (see vsums) and statistics are
  * vectors. The results of a row do not depend on the other rows of its group. */
@@ -73,6 +74,31 @@ INLINE void move(R *running, M lanes, V now, V momentum) {
     vstore_first(lanes, running, vfma(momentum, vsub(now, before), before));
 }
 
+/* `count` rows of Y from those of X: f(gamma (x - center) scale + beta). With `ahead`, the rows after them are next. */
+INLINE void normalize(int64_t count, int64_t N, const R *x, int64_t ldx, const statistics *own, const R *gamma,
+                      const R *beta, int activation, V slope, int64_t ahead, R *to, int64_t ldy) {
+    for (int64_t i = 0; i < count; i++) {
+        R *y = to + i * ldy;
+        if (i < ahead)
+            for (int64_t n = 0; n < N; n += 64 / (int64_t)sizeof(R)) __builtin_prefetch(y + L * ldy + n, 1);
+        const V from = vset(own->center[i]), factor = vset(own->scale[i] * gamma[i]);
+        const V shift = vset(beta[i]);
+#define BODY(whole, part) \
+    { \
+        const V z = vfma(factor, vsub(take(whole, part, x + i * ldx + n), from), shift); \
+        put(whole, part, y + n, activate(function, z, slope)); \
+    }
+#define ROW(ACTIVATION) \
+    { \
+        enum { function = ACTIVATION }; \
+        EACH(BODY); \
+    }
+        NERVA_WITH_FUSED_ACTIVATION(activation, ROW)
+#undef ROW
+#undef BODY
+    }
+}
+
 void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, double epsilon,
                       double momentum, int activation, double alpha, int threads, nerva_matrix Y, void *mean,
                       void *inverse, void *running_mean, void *running_variance) {
@@ -98,26 +124,8 @@ void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, c
                 vstore(own.center, vload_first(lanes, (R *)running_mean + k));
                 vstore(own.scale, vdiv(vset(1), vsqrt(vadd(vload_first(lanes, (R *)running_variance + k), least))));
             }
-            for (int64_t i = 0; i < count; i++) {
-                R *y = (R *)Y.data + (k + i) * Y.ld;
-                if (k + i + L < rows.last)
-                    for (int64_t n = 0; n < N; n += 64 / (int64_t)sizeof(R)) __builtin_prefetch(y + L * Y.ld + n, 1);
-                const V from = vset(own.center[i]), factor = vset(own.scale[i] * ((const R *)gamma)[k + i]);
-                const V shift = vset(((const R *)beta)[k + i]);
-#define BODY(whole, part) \
-    { \
-        const V z = vfma(factor, vsub(take(whole, part, x + i * X.ld + n), from), shift); \
-        put(whole, part, y + n, activate(function, z, slope)); \
-    }
-#define ROW(ACTIVATION) \
-    { \
-        enum { function = ACTIVATION }; \
-        EACH(BODY); \
-    }
-                NERVA_WITH_FUSED_ACTIVATION(activation, ROW)
-#undef ROW
-#undef BODY
-            }
+            normalize(count, N, x, X.ld, &own, (const R *)gamma + k, (const R *)beta + k, activation, slope,
+                      rows.last - k - L, (R *)Y.data + k * Y.ld, Y.ld);
         }
         _mm_setcsr(mode);
     }
@@ -212,4 +220,56 @@ void NAME(batch_norm_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matr
         _mm_setcsr(mode);
     }
     nerva_team_end(team);
+}
+
+/* ---- of a slice of the batch, whose statistics are those of the whole batch */
+
+void NAME(slice_moments)(int64_t K, int64_t N, nerva_matrix X, void *mean, void *squares) {
+    for (int64_t k = 0; k < K; k += L) {
+        const int64_t count = K - k < L ? K - k : L;
+        const M lanes = vfirst(count);
+        V middle, variance;
+        of_batch(count, N, (const R *)X.data + k * X.ld, X.ld, vset(1), &middle, &variance);
+        vstore_first(lanes, (R *)mean + k, middle);
+        vstore_first(lanes, (R *)squares + k, vmul(variance, vset((R)N)));
+    }
+}
+
+void NAME(slice_normalize)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, const void *mean,
+                           const void *inverse, int activation, double alpha, nerva_matrix Y) {
+    for (int64_t k = 0; k < K; k += L) {
+        const int64_t count = K - k < L ? K - k : L;
+        const M lanes = vfirst(count);
+        statistics own;
+        vstore(own.center, vload_first(lanes, (const R *)mean + k));
+        vstore(own.scale, vload_first(lanes, (const R *)inverse + k));
+        normalize(count, N, (const R *)X.data + k * X.ld, X.ld, &own, (const R *)gamma + k, (const R *)beta + k,
+                  activation, vset((R)alpha), 0, (R *)Y.data + k * Y.ld, Y.ld);
+    }
+}
+
+void NAME(slice_gradient_sums)(int64_t K, int64_t N, nerva_matrix D, nerva_matrix Y, nerva_matrix X, const void *mean,
+                               const void *inverse, int activation, double alpha, void *sums, void *dots) {
+    const backward_arguments of = {N, D, Y, X, D, 0, mean, inverse, activation, vset((R)alpha)};
+    for (int64_t k = 0; k < K; k += L) {
+        const int64_t count = K - k < L ? K - k : L;
+        const M lanes = vfirst(count);
+        V sum_lanes[L], dot_lanes[L];
+        for (int i = 0; i < L; i++) sum_lanes[i] = dot_lanes[i] = vzero();
+        sum_gradients(&of, k, count, sum_lanes, dot_lanes);
+        vstore_first(lanes, (R *)sums + k, vsums(sum_lanes));
+        vstore_first(lanes, (R *)dots + k, vsums(dot_lanes));
+    }
+}
+
+void NAME(slice_input_gradients)(int64_t K, int64_t N, nerva_matrix D, nerva_matrix X, const void *gamma,
+                                 const void *mean, const void *inverse, const void *d_mean, const void *dot_mean) {
+    const backward_arguments of = {N, D, D, X, D, gamma, mean, inverse, NERVA_IDENTITY, vzero()};
+    for (int64_t k = 0; k < K; k += L) {
+        const int64_t count = K - k < L ? K - k : L;
+        R level[L], slope[L];
+        vstore(level, vload_first(vfirst(count), (const R *)d_mean + k));
+        vstore(slope, vload_first(vfirst(count), (const R *)dot_mean + k));
+        input_gradients(&of, k, count, level, slope);
+    }
 }

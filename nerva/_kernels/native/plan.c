@@ -39,48 +39,86 @@ INLINE void lap(stopwatch *watch, int64_t phase) {
 INLINE int64_t stage_count(const nerva_plan *plan) { return 2 * plan->count + 1 - plan->first_trained; }
 INLINE int64_t update_phase(const nerva_plan *plan) { return 2 * plan->count + 2; }
 
-static void train_slice(const nerva_slice *slice, stopwatch *watch) {
+/* The operation of a stage; that of the loss is none. */
+INLINE int64_t operation_of(const nerva_plan *plan, int64_t stage) {
+    return stage < plan->count ? stage : 2 * plan->count - stage;
+}
+
+/* Whether a stage reads statistics of the whole batch, so that all slices must have passed the stages before it. */
+INLINE int waits(const nerva_plan *plan, int64_t stage) {
+    if (!plan->waits || stage == plan->count) return 0;
+    return plan->operations[operation_of(plan, stage)].kind
+           == (stage < plan->count ? NERVA_NORMALIZATION : NERVA_STATISTICS);
+}
+
+/* The stages [from, to) of a slice. */
+static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopwatch *watch) {
     const nerva_plan *plan = slice->plan;
-    NAME(plan_gather)(slice);
-    lap(watch, 0);
-    for (int64_t stage = 0; stage < stage_count(plan); stage++) {
-        const nerva_operation *of = &plan->operations[stage];
+    if (from == 0) {
+        NAME(plan_gather)(slice);
+        lap(watch, 0);
+    }
+    for (int64_t stage = from; stage < to; stage++) {
+        const int64_t i = operation_of(plan, stage);
         if (stage < plan->count)
-            NAME(plan_forward_operation)(slice, of, inputs_of(slice, stage), at(slice, of->output));
+            NAME(plan_forward_operation)(slice, &plan->operations[i], inputs_of(slice, i),
+                                         at(slice, plan->operations[i].output));
         else if (stage == plan->count) NAME(plan_loss)(slice);
-        else NAME(plan_backward_operation)(slice, 2 * plan->count - stage);
+        else NAME(plan_backward_operation)(slice, i);
         lap(watch, 1 + stage);
     }
 }
 
-/* What a thread does of a step. */
-static void step_share(const nerva_plan *plan, int thread, int team) {
+/* What a thread does of a step: its groups of slices, and where it adds up their gradients. */
+typedef struct {
+    const nerva_plan *plan;
+    int thread, team;
     /* Where groups are single slices, one thread adds them all in one buffer: the order of additions is the same. */
-    const int onward = ONE_PART && team == 1 && plan->slice_count == plan->group_count;
-    const nerva_range groups = share(plan->group_count, 1, thread, team);
-    const nerva_range own = share(plan->gradient_size, LINE, thread, team);
+    int onward;
+    int posts; /* whether gradients are added up in a buffer of the thread, then posted to the mailbox of the group */
+    nerva_range groups, own; /* `own` are the gradients of the parameters that it updates */
+} nerva_part;
+
+static void train_groups(const nerva_part *part, int64_t from, int64_t to, stopwatch *watch) {
+    const nerva_plan *plan = part->plan;
     const nerva_range none = {plan->gradient_size, plan->gradient_size};
+    for (int64_t g = part->groups.first; g < part->groups.last; g++) {
+        R *G = part->posts ? plan->gradients[part->thread] : plan->mailboxes[part->onward ? 0 : g];
+        for (int64_t s = plan->groups[g]; s < plan->groups[g + 1]; s++) {
+            const int add = (part->onward && g > 0) || s > plan->groups[g];
+            const nerva_slice slice = slice_of(plan, s, plan->waits ? s : part->thread, part->thread, G, add);
+            run_stages(&slice, from, to, watch);
+        }
+        if (part->posts && to == stage_count(plan))
+            NAME(plan_post)(G, plan->mailboxes[g], plan->gradient_size, g == part->groups.last - 1 ? part->own : none);
+    }
+}
+
+static void step_share(const nerva_plan *plan, int thread, int team) {
+    nerva_part part = {plan, thread, team, ONE_PART && team == 1 && plan->slice_count == plan->group_count, team > 1,
+                       share(plan->group_count, 1, thread, team), share(plan->gradient_size, LINE, thread, team)};
+    /* Between waits, a thread has the gradients of all its groups at once. */
+    if (plan->waits && part.groups.last - part.groups.first > 1) part.posts = 0;
     const R *sources[MOST_GROUPS];
     stopwatch watch = {thread ? 0 : plan->nanoseconds, plan->nanoseconds ? now() : 0};
     if (plan->masks) {
         NAME(plan_mask_weights)(plan, thread, team);
 #pragma omp barrier
     }
-    for (int64_t g = groups.first; g < groups.last; g++) {
-        R *G = team > 1 ? plan->gradients[thread] : plan->mailboxes[onward ? 0 : g];
-        for (int64_t s = plan->groups[g]; s < plan->groups[g + 1]; s++) {
-            const int add = (onward && g > 0) || s > plan->groups[g];
-            const nerva_slice slice = slice_of(plan, s, plan->arenas[thread], G, add);
-            train_slice(&slice, &watch);
+    for (int64_t from = 0, to; from < stage_count(plan); from = to) {
+        for (to = from + 1; to < stage_count(plan) && !waits(plan, to);) to++;
+        if (from > 0) {
+            const nerva_operation *of = &plan->operations[operation_of(plan, from)];
+#pragma omp barrier
+            NAME(plan_combine)(plan, of + (of->kind == NERVA_STATISTICS), from < plan->count, thread);
         }
-        if (team > 1)
-            NAME(plan_post)(G, plan->mailboxes[g], plan->gradient_size, g == groups.last - 1 ? own : none);
+        train_groups(&part, from, to, &watch);
     }
     _mm_sfence(); /* streamed stores are not ordered by the barrier */
 #pragma omp barrier
     for (int64_t g = 0; g < plan->group_count; g++)
-        sources[g] = team > 1 && g == groups.last - 1 ? plan->gradients[thread] : plan->mailboxes[g];
-    NAME(plan_update)(plan, own, sources, onward ? 1 : plan->group_count, team > 1);
+        sources[g] = part.posts && g == part.groups.last - 1 ? plan->gradients[thread] : plan->mailboxes[g];
+    NAME(plan_update)(plan, part.own, sources, part.onward ? 1 : plan->group_count, team > 1);
     _mm_sfence();
     lap(&watch, update_phase(plan));
 }
@@ -106,8 +144,10 @@ void NAME(plan_step)(const nerva_plan *plan, int threads) {
     nerva_team_end(team);
 }
 
-/* Nothing is dropped when a network is evaluated. */
-INLINE int is_evaluated(const nerva_operation *of) { return of->kind != NERVA_DROPOUT; }
+/* In evaluation nothing is dropped, and the statistics are known. */
+INLINE int is_evaluated(const nerva_operation *of) {
+    return of->kind != NERVA_DROPOUT && of->kind != NERVA_STATISTICS;
+}
 
 void NAME(plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) {
     const int most = threads < plan->slice_count ? threads : (int)plan->slice_count;
@@ -119,8 +159,9 @@ void NAME(plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) {
         const unsigned mode = flush_subnormals();
         const int thread = omp_get_thread_num();
         const nerva_range slices = share(plan->slice_count, 1, thread, omp_get_num_threads());
+        if (plan->waits) NAME(plan_use_running)(plan, thread);
         for (int64_t s = slices.first; s < slices.last; s++) {
-            const nerva_slice slice = slice_of(plan, s, plan->arenas[thread], 0, 0);
+            const nerva_slice slice = slice_of(plan, s, thread, thread, 0, 0);
             const nerva_matrix outputs = {(R *)Y.data + slice.first, Y.ld};
             nerva_matrix X = NAME(plan_gather)(&slice);
             for (int64_t i = 0; i <= last; i++) {

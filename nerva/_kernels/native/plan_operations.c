@@ -63,6 +63,16 @@ void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operatio
         if (of->rate > 0 || X.data != Y.data)
             NAME(dropout_share)(K, n, X, of->key, 0, slice->first, of->rate, Y, 0, 1);
         break;
+    case NERVA_STATISTICS: {
+        const nerva_operation *above = of + 1;
+        void *const own = slice->plan->partials[slice->number];
+        NAME(slice_moments)(K, n, X, statistic(above, own, 0), statistic(above, own, 1));
+        break;
+    }
+    case NERVA_NORMALIZATION:
+        NAME(slice_normalize)(K, n, X, of->weight->values, of->bias->values, statistic(of, slice->totals, 0),
+                              statistic(of, slice->totals, 1), of->activation, of->alpha, Y);
+        break;
     }
 }
 
@@ -111,6 +121,27 @@ static void srelu_backward(const nerva_slice *slice, const nerva_operation *of, 
     if (shared) NAME(srelu_sum_rows)(K, scratch, gradient, slice->add);
 }
 
+static void normalization_backward(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X) {
+    void *const own = slice->plan->partials[slice->number];
+    const R *const sums = statistic(of, own, 2), *const dots = statistic(of, own, 3);
+    NAME(slice_gradient_sums)(of->rows, slice->n, at(slice, of->delta), at(slice, of->output), X,
+                              statistic(of, slice->totals, 0), statistic(of, slice->totals, 1),
+                              of->settled ? NERVA_IDENTITY : of->activation, of->alpha, (R *)sums, (R *)dots);
+    R *const gamma = slice->gradients + of->weight->gradient, *const beta = slice->gradients + of->bias->gradient;
+    for (int64_t k = 0; k < of->rows; k++) {
+        gamma[k] = (slice->add ? gamma[k] : 0) + dots[k];
+        beta[k] = (slice->add ? beta[k] : 0) + sums[k];
+    }
+}
+
+static void statistics_backward(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X) {
+    const nerva_operation *above = of + 1;
+    R *const totals = slice->totals;
+    NAME(slice_input_gradients)(of->rows, slice->n, at(slice, of->delta), X, above->weight->values,
+                                statistic(above, totals, 0), statistic(above, totals, 1), statistic(above, totals, 2),
+                                statistic(above, totals, 3));
+}
+
 void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
     const nerva_operation *of = &slice->plan->operations[i];
     const nerva_operation *below = i > slice->plan->first_trained ? of - 1 : 0;
@@ -130,5 +161,7 @@ void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
                                          of->output == below->output, D, below_bias, slice->add, 0, 1);
         else if (of->rate > 0) NAME(dropout_share)(K, n, D, of->key, 0, slice->first, of->rate, D, 0, 1);
         break;
+    case NERVA_STATISTICS: statistics_backward(slice, of, X); break;
+    case NERVA_NORMALIZATION: normalization_backward(slice, of, X); break;
     }
 }

@@ -65,6 +65,17 @@ void NAME(dropout_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_m
                                   int64_t first_column, double rate, int activation, double alpha, int dropped,
                                   nerva_matrix DZ, void *Db, int add, int thread, int team);
 
+/* Batch normalization of a slice: the mean of each row and its sum of squares about it; Y by the statistics of the
+ * batch; in the backward pass, d = dy f'(y) in place of D and its row sums, also those of d x^; then DX in place of d, by
+ * the means of both over the batch. */
+void NAME(slice_moments)(int64_t K, int64_t N, nerva_matrix X, void *mean, void *squares);
+void NAME(slice_normalize)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, const void *mean,
+                           const void *inverse, int activation, double alpha, nerva_matrix Y);
+void NAME(slice_gradient_sums)(int64_t K, int64_t N, nerva_matrix D, nerva_matrix Y, nerva_matrix X, const void *mean,
+                               const void *inverse, int activation, double alpha, void *sums, void *dots);
+void NAME(slice_input_gradients)(int64_t K, int64_t N, nerva_matrix D, nerva_matrix X, const void *gamma,
+                                 const void *mean, const void *inverse, const void *d_mean, const void *dot_mean);
+
 void NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                         const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
                         nerva_matrix out, int thread, int team);

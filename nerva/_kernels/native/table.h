@@ -117,6 +117,10 @@ enum nerva_operation_kind {
     NERVA_ELEMENTWISE = 1, /* Y = f(X), for every activation */
     NERVA_TRAINED = 2,     /* Y = f(X), an SReLU */
     NERVA_DROPOUT = 3,
+    /* Batch normalization is two operations, with a barrier between them, forward and backward: NERVA_STATISTICS, whose
+     * Y is X in place, and NERVA_NORMALIZATION right above it, Y = f(gamma (X - mean) inverse + beta). */
+    NERVA_STATISTICS = 4,
+    NERVA_NORMALIZATION = 5,
 };
 
 /* An operation of a compiled network on a slice of the batch. In the arena of a slice, Y (rows, batch) begins at
@@ -128,25 +132,29 @@ typedef struct {
     double alpha;
     int64_t rows, output, delta;
     const nerva_csr *W, *transposed;                /* of a product; `transposed` may be NULL, as in nerva_backward */
-    const nerva_plan_parameter *weight, *bias;      /* of a product; of an SReLU, `weight` are its four; or NULL */
+    const nerva_plan_parameter *weight, *bias;      /* of a product; gamma, beta; `weight` of an SReLU; or NULL */
     uint64_t key;                                   /* of dropout in this step */
     double rate;
+    int64_t statistics; /* of a normalization: where its four vectors begin in the memory for statistics */
+    double epsilon, momentum;
+    void *running_mean, *running_variance;
 } nerva_operation;
 
 /* A network and a mini-batch of N samples, in slices of the batch: slice s has the samples columns[s] to
  * columns[s + 1] - 1. Slices are in groups, whose gradients go to one buffer: group g has the slices groups[g] to
- * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, in which the inputs begin at 0:
- * numbers, or with AVX-512 and float32 the bytes of a source of uint8, where the first operation is a product; it applies
- * `scale` and `shift` then, which must be given with uint8. No
- * operation before `first_trained` has parameters, so that none of them needs a gradient. */
+ * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, or if the network `waits` for
+ * statistics of the whole batch, each slice has. In it the inputs begin at 0: numbers, or with AVX-512 and float32 the
+ * bytes of a source of uint8, where the first operation is a product; it applies `scale` and `shift` then, which must be
+ * given with uint8. No operation before `first_trained` has parameters, so that none of them needs a gradient. */
 typedef struct {
     int64_t N, count, first_trained, parameter_count, slice_count, group_count, gradient_size;
     const nerva_operation *operations;
     const nerva_plan_parameter *parameters;
-    int masks;              /* whether weights are dropped in this step */
+    int masks, waits;       /* whether weights are dropped in this step; whether there is batch normalization */
     int64_t scratch;        /* where an arena has memory for five values of each row */
     const int64_t *columns, *groups;
     void *const *arenas, *const *gradients; /* one of each for each thread */
+    void *const *partials, *const *totals;  /* statistics of each slice, and of the batch for each thread */
     void *const *mailboxes;                 /* a vector of gradients for each group, read by all threads */
     int source_type;                        /* the samples: source[rows[n]], scaled and moved as by `gather` */
     const void *source;
