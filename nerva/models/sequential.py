@@ -16,7 +16,7 @@ from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.models import compaction
 from nerva.models.plan import SMALLEST_BATCH, CompiledNetwork, compile_network
-from nerva.parameters import Parameter, Step
+from nerva.parameters import Parameter
 from nerva.tables import table
 from nerva.training import evaluation, step
 from nerva.training import fit as training
@@ -181,27 +181,19 @@ class Sequential:
                 profile.add("forward", started, i, X.shape[1], layer)
         return X
 
-    def backward(self, DY: Array, *, step: Step | None = None) -> None:
+    def backward(self, DY: Array) -> None:
         """Backpropagate DY (outputs, batch), the gradient of the loss by the outputs of the last `forward`.
 
-        Sets the gradient of every parameter. With a `step` (see Optimizer.at), every parameter takes it at once
-        instead, and its gradient may be left unset. Raises RuntimeError without a forward pass in training before.
+        Sets the gradient of every parameter. Raises RuntimeError without a forward pass in training before.
         """
-        given, delta, profile = DY, False, recorder()
-        for i in range(len(self.layers) - 1, self._first - 1, -1):
-            layer, below = self.layers[i], None
-            if i > self._first and layer.fuses_below and self.layers[i - 1].fused is not None:
-                below = self.layers[i - 1]
-            # The loss owns DY and must find it unchanged; between layers, DX may overwrite DY in place.
-            overwrite = DY is not given
+        profile = recorder()
+        for i in reversed(range(self._first, len(self.layers))):
             started = 0 if profile is None else perf_counter_ns()
-            DX = layer.backward(
-                DY, input_gradient=i > self._first, step=step, below=below, delta=delta, overwrite=overwrite
-            )
+            DX = self.layers[i].backward(DY, input_gradient=i > self._first)
             if profile is not None:
-                profile.add("backward", started, i, DY.shape[1], layer)
+                profile.add("backward", started, i, DY.shape[1], self.layers[i])
             if DX is not None:
-                DY, delta = DX, below is not None
+                DY = DX
 
     def compiled(self, batch: int) -> CompiledNetwork | None:
         """Return the network as one program for batches of this size, None where it is computed layer by layer."""

@@ -42,7 +42,7 @@ def train_draw(
 
     Layer by layer with `by_layer`, too: layers keep the factors of their gradients then.
     """
-    can_be = learn and not by_layer and getattr(optimizer, "fused", False)
+    can_be = learn and not by_layer and getattr(optimizer, "compiled", False)
     compiled = compiled_for(model, batches, draw) if can_be else None
     if compiled is not None and loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1:
         value, correct = compiled.train(batches, draw, optimizer.at(rate))
@@ -69,12 +69,8 @@ def train_batch(
     result = loss(Z, y)
     if profile is not None:
         profile.add("loss", started)
-    if not learn:
-        model.backward(result.gradient)
-    elif getattr(optimizer, "fused", False):
-        model.backward(result.gradient, step=optimizer.at(rate))
-    else:
-        model.backward(result.gradient)
+    model.backward(result.gradient)
+    if learn:
         started = 0 if profile is None else time.perf_counter_ns()
         optimizer.step(model.parameters(), rate)
         if profile is not None:
