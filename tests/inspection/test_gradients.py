@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva.layers import Layer
 
 
 def data(rng, n=7, features=12, classes=4):
