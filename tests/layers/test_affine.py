@@ -91,6 +91,17 @@ def test_x_and_dy_may_be_read_only_and_part_of_larger_arrays(kind, activation, d
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_outputs_themselves_may_be_the_gradient(kind):
+    """Of half their squares; with the identity they are DZ too."""
+    layer, other = make(kind), make(kind)
+    X, _ = batch(layer, 7)
+    DX = layer.backward(layer.forward(X))
+    assert_same_bits(DX, other.backward(other.forward(X).copy()))
+    for one, two in zip(layer.parameters(), other.parameters(), strict=True):
+        assert_same_bits(one.gradient, two.gradient, one.name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_backward_needs_a_forward_in_training(kind):
     layer = make(kind)
     X, DY = batch(layer, 3)
