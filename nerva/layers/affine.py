@@ -73,6 +73,12 @@ class Affine(Weighted):
         drop = None if self._keys is None else self._draw_mask
         return Product(self.weight, self.bias, self._code, drop), *behind
 
+    def obstacle(self, batch: int) -> str:
+        """Say why `compiled` returns None for batches of this size, after the name of the layer."""
+        if self._has_passes_of(Affine) and self._unfused is not None and self._unfused.compiled(batch) is None:
+            return "whose activation a compiled step does not compute"
+        return super().obstacle(batch)
+
     def _draw_mask(self) -> tuple[Mask, Any]:
         """Go on to the mask of the next step; return it, and the memory for the masked weights."""
         assert self._keys is not None

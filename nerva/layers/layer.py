@@ -89,6 +89,10 @@ class Layer(ABC):
         """
         return None
 
+    def obstacle(self, batch: int) -> str:
+        """Say why `compiled` returns None for batches of this size, after the name of the layer."""
+        return "which a compiled step does not compute"
+
     def _has_passes_of(self, layer: Any) -> bool:
         """Whether the passes are those of this class: a subclass's own must not be bypassed."""
         own = type(self)

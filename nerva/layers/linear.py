@@ -93,6 +93,12 @@ class Linear(Affine):
         """Return the operations of a layer that is too small for gemm to pay off beside a barrier."""
         return self._operations(batch) if self.weight.size <= LARGEST_COMPILED else None
 
+    def obstacle(self, batch: int) -> str:
+        """Say why `compiled` returns None for batches of this size, after the name of the layer."""
+        if self.weight.size > LARGEST_COMPILED:
+            return f"whose {self.weight.size:,} weights gemm multiplies faster"
+        return super().obstacle(batch)
+
     def _set_outputs(self, W: Array, X: Array, Y: Array) -> None:
         products.gemm(W, X, Y)
         bias_activation(self.bias, *self._code, Y)

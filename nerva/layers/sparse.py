@@ -156,6 +156,11 @@ class SparseLinear(Affine):
         """Return the operations of a layer all of whose products are computed by kernels of our own."""
         return self._operations(batch) if self._choice(batch) == FIXED["native"] else None
 
+    def obstacle(self, batch: int) -> str:
+        """Say why `compiled` returns None for batches of this size, after the name of the layer."""
+        others = set(self._choice(batch)) - {"native"}
+        return f"whose backend is {' and '.join(sorted(others))}" if others else super().obstacle(batch)
+
     def _choice(self, N: int) -> BackendChoice:
         """Return the backend of each product for a batch of N."""
         return self._choices.get(self.backend, self.out_features, self.in_features, self.nnz, N, self.dtype)

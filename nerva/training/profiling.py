@@ -52,9 +52,15 @@ class ProfileRow:
 
 
 class Profile:
-    """The times that `nerva.profile` collects; `print(profile)` shows them as a table."""
+    """The times that `nerva.profile` collects; `print(profile)` shows them as a table.
+
+    Attributes
+    ----------
+    steps : how many training steps were compiled, by "", and how many were layer by layer, by the reason
+    """
 
     def __init__(self) -> None:
+        self.steps: dict[str, int] = {}
         self._times: dict[tuple[int, str, int], list[int]] = {}  # by layer, phase and batch: calls and nanoseconds
         self._layers: dict[int, Layer] = {}
 
@@ -76,6 +82,10 @@ class Profile:
                 self._layers[layer] = what
         times[0] += 1
         times[1] += nanoseconds
+
+    def add_step(self, reason: str = "") -> None:
+        """Count a training step that was compiled or, for a reason, layer by layer."""
+        self.steps[reason] = self.steps.get(reason, 0) + 1
 
     @property
     def rows(self) -> list[ProfileRow]:
@@ -125,7 +135,13 @@ class Profile:
             times = f"{1e3 * row.seconds:.1f}", f"{row.seconds / whole:.1%}", f"{1e6 * row.seconds / row.calls:.1f}"
             lines.append((row.layer, row.phase, str(row.calls), *times, speed, rate))
         lines.append(("total", "", "", f"{1e3 * whole:.1f}", "", "", "", ""))
-        return table(lines, left=(0, 1))
+        ways = [f"{count} step{'s' * (count > 1)} {_way(reason)}" for reason, count in self.steps.items()]
+        return "\n".join([table(lines, left=(0, 1)), *ways])
+
+
+def _way(reason: str) -> str:
+    """Return how steps were computed, in words."""
+    return f"layer by layer, since {reason}" if reason else "compiled"
 
 
 def recorder() -> Profile | None:

@@ -67,7 +67,7 @@ def test_the_summary_counts_what_is_there(dtype):
             model.backward(loss(model.forward(X.T.astype(dtype, order="C")), y).gradient)
             optimizer.step(model.parameters(), 0.1)
         text = model.summary()
-        title, rule, *rows, _, total, closing = text.splitlines()
+        title, rule, *rows, _, total, closing, _ = text.splitlines()
         assert title.split() == ["layer", "in", "out", "activation", "density", "weights", "bytes", "a", "weight"]
         assert set(rule) == {"-"}
         held = []
