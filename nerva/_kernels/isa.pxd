@@ -36,29 +36,6 @@ cdef extern from "table.h" nogil:
         int rule
         double rate, momentum, decay, second, epsilon, root, shrink, clip
 
-    ctypedef struct nerva_backward:
-        const nerva_csr *W
-        const nerva_csr *transposed
-        int64_t N
-        nerva_matrix X, Y, DY
-        int activation
-        double alpha
-        nerva_matrix DZ, DX
-        bint delta, through
-        int below_activation
-        double below_alpha
-        void *below_bias_gradient
-        void *gradient
-        void *bias_gradient
-        const nerva_update *update
-        const nerva_update *bias_update
-        void *values
-        void *velocity
-        void *second
-        void *bias
-        void *bias_velocity
-        void *bias_second
-
     enum:
         NERVA_MASKED_ROW
 
@@ -117,7 +94,6 @@ cdef extern from "table.h" nogil:
 
     ctypedef struct nerva_table:
         const char *isa
-        int64_t widest_batch
         void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
                      int threads, nerva_matrix Y) noexcept nogil
         void (*sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads,
@@ -131,7 +107,7 @@ cdef extern from "table.h" nogil:
         void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, int threads,
                       nerva_matrix Y) noexcept nogil
         void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters,
-                               int64_t count, int threads, nerva_matrix DZ, void *Db, void *gradient,
+                               int64_t count, int threads, nerva_matrix DZ, void *gradient,
                                void *rows_gradient) noexcept nogil
         void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads,
                         nerva_matrix Y) noexcept nogil
@@ -146,11 +122,8 @@ cdef extern from "table.h" nogil:
                                     void *Dbeta) noexcept nogil
         void (*dropout)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate,
                         int threads, nerva_matrix Y) noexcept nogil
-        void (*dropout_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
-                                 int activation, double alpha, int threads, nerva_matrix DZ, void *Db) noexcept nogil
         int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                          nerva_matrix DZ, double *per_sample) noexcept nogil
-        void (*backward)(const nerva_backward *layer, int threads) noexcept nogil
         void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
                        void *second, void *weights) noexcept nogil
         void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,

@@ -1,8 +1,7 @@
 """Compile a network: its layers, softmax cross-entropy and the optimizer's update as one program for a whole step.
 
 What the program cannot express runs layer by layer, by `forward` and `backward` of the layers, which are its reference
-in the tests. Which it is, is decided here, by `CompiledNetwork.accepts`, and by what loss and optimizer say of
-themselves.
+in the tests. Which it is, is decided here, by `obstacle`, and by what loss and optimizer say of themselves.
 """
 
 from collections.abc import Iterable, Sequence
@@ -68,8 +67,7 @@ class CompiledNetwork:
         key = batch, get_num_threads(), tuple(getattr(layer, "backend", "") for layer in self._layers)
         found = self._accepted.get(key)
         if found is None:
-            few = sum(nnz) <= MOST_WEIGHTS
-            found = self._accepted[key] = few and all(layer.compiled(batch) is not None for layer in self._layers)
+            found = self._accepted[key] = obstacle(self._layers, batch) is None
         return found
 
     def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]:
@@ -107,6 +105,7 @@ class CompiledNetwork:
     def _record(self, profile: Profile, times: Array, batch: int) -> None:
         """Add the times of a step to an open profile: those of each operation to its layer."""
         count = len(self._operations)
+        profile.add_step()
         profile.add_time("data", int(times[0]))
         profile.add_time("loss", int(times[1 + count]))
         profile.add_time("update", int(times[-1]))
@@ -133,15 +132,26 @@ def fuse(operations: Iterable[Owned]) -> list[Owned]:
     return fused
 
 
-def compile_network(layers: Sequence[Layer], batch: int) -> CompiledNetwork | None:
-    """Return the program of a network for batches of this size, None where a layer cannot be part of one."""
-    found: list[Owned] = []
+def obstacle(layers: Sequence[Layer], batch: int) -> str | None:
+    """Return why a network has no program for batches of this size, such as a layer's name; None where it has one."""
+    if batch < SMALLEST_BATCH:
+        return f"a batch of {batch} is smaller than {SMALLEST_BATCH}"
+    count = sum(layer.nnz for layer in layers)
+    if count > MOST_WEIGHTS:
+        return f"{count:,} weights are more than {MOST_WEIGHTS:,}"
+    linear = False
     for i, layer in enumerate(layers):
         operations = layer.compiled(batch)
         if operations is None:
-            return None
-        found += (Owned(operation, i) for operation in operations)
-    if not any(isinstance(operation, Product) for operation, _ in found):
+            return f"layers[{i}] is {layer!r}, {layer.obstacle(batch)}"
+        linear = linear or any(isinstance(operation, Product) for operation in operations)
+    return None if linear else "no layer is linear"
+
+
+def compile_network(layers: Sequence[Layer], batch: int) -> CompiledNetwork | None:
+    """Return the program of a network for batches of this size, None where there is an `obstacle`."""
+    if obstacle(layers, batch) is not None:
         return None
+    found = [Owned(operation, i) for i, layer in enumerate(layers) for operation in layer.compiled(batch) or ()]
     assert layers[0].dtype is not None
     return CompiledNetwork(layers, found, layers[0].dtype)

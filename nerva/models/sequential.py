@@ -15,8 +15,8 @@ from nerva._kernels.memory import Array, Buffer
 from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.models import compaction
-from nerva.models.plan import SMALLEST_BATCH, CompiledNetwork, compile_network
-from nerva.parameters import Parameter, Step
+from nerva.models.plan import CompiledNetwork, compile_network, obstacle
+from nerva.parameters import Parameter
 from nerva.tables import table
 from nerva.training import evaluation, step
 from nerva.training import fit as training
@@ -135,11 +135,12 @@ class Sequential:
         """The bytes of weights, patterns, gradients and optimizer state; the buffers of a batch are not counted."""
         return sum(layer.nbytes for layer in self.layers)
 
-    def summary(self) -> str:
+    def summary(self, batch_size: int = 100) -> str:
         """Return a table of the layers: shape, density, weights, bytes, bytes per weight, and the totals.
 
         Bytes are those of values and pattern, and of gradients, optimizer state and the transposed pattern as soon as
-        training needs them: a model holds more after its first step than before.
+        training needs them: a model holds more after its first step than before. The last line says whether steps on
+        mini-batches of `batch_size` are compiled or run layer by layer, and why (see nerva.profile, which counts both).
         """
         rows = [("layer", "in", "out", "activation", "density", "weights", "bytes", "a weight")]
         for layer in self.layers:
@@ -159,7 +160,9 @@ class Sequential:
         rows.append(("total", "", "", "", f"{self.density:.4%}", f"{self.nnz:,}", f"{self.nbytes:,}", each))
         dense = self.dense_size * self.dtype.itemsize
         closing = f"{self.dtype.name}; dense it would have {self.dense_size:,} weights, {dense:,} bytes for them alone"
-        return f"{table(rows, left=(0, 3), rules=(0, len(rows) - 2))}\n{closing}"
+        obstacle = self.obstacle(batch_size)
+        way = "compiled" if obstacle is None else f"layer by layer, since {obstacle}"
+        return f"{table(rows, left=(0, 3), rules=(0, len(rows) - 2))}\n{closing}\nsteps on {batch_size} samples: {way}"
 
     def __repr__(self) -> str:
         inner = "".join(f"    {layer!r},\n" for layer in self.layers)
@@ -181,36 +184,38 @@ class Sequential:
                 profile.add("forward", started, i, X.shape[1], layer)
         return X
 
-    def backward(self, DY: Array, *, step: Step | None = None) -> None:
+    def backward(self, DY: Array) -> None:
         """Backpropagate DY (outputs, batch), the gradient of the loss by the outputs of the last `forward`.
 
-        Sets the gradient of every parameter. With a `step` (see Optimizer.at), every parameter takes it at once
-        instead, and its gradient may be left unset. Raises RuntimeError without a forward pass in training before.
+        Sets the gradient of every parameter. Raises RuntimeError without a forward pass in training before.
         """
-        given, delta, profile = DY, False, recorder()
-        for i in range(len(self.layers) - 1, self._first - 1, -1):
-            layer, below = self.layers[i], None
-            if i > self._first and layer.fuses_below and self.layers[i - 1].fused is not None:
-                below = self.layers[i - 1]
-            # The loss owns DY and must find it unchanged; between layers, DX may overwrite DY in place.
-            overwrite = DY is not given
+        profile = recorder()
+        for i in reversed(range(self._first, len(self.layers))):
             started = 0 if profile is None else perf_counter_ns()
-            DX = layer.backward(
-                DY, input_gradient=i > self._first, step=step, below=below, delta=delta, overwrite=overwrite
-            )
+            DX = self.layers[i].backward(DY, input_gradient=i > self._first)
             if profile is not None:
-                profile.add("backward", started, i, DY.shape[1], layer)
+                profile.add("backward", started, i, DY.shape[1], self.layers[i])
             if DX is not None:
-                DY, delta = DX, below is not None
+                DY = DX
 
     def compiled(self, batch: int) -> CompiledNetwork | None:
         """Return the network as one program for batches of this size, None where it is computed layer by layer."""
-        own = type(self).forward is Sequential.forward and type(self).backward is Sequential.backward
-        if batch < SMALLEST_BATCH or not own:  # a subclass with passes of its own must not be bypassed
+        if self._has_own_passes:
             return None
         if self._compiled is None or not self._compiled.fits():
             self._compiled = compile_network(self.layers, batch)
         return self._compiled if self._compiled is not None and self._compiled.accepts(batch) else None
+
+    def obstacle(self, batch: int) -> str | None:
+        """Return why `compiled` returns None for batches of this size, None where it does not."""
+        if self._has_own_passes:
+            return f"{type(self).__name__} has passes of its own"
+        return obstacle(self.layers, batch)
+
+    @property
+    def _has_own_passes(self) -> bool:
+        """Whether this is a subclass with passes of its own, which must not be bypassed."""
+        return type(self).forward is not Sequential.forward or type(self).backward is not Sequential.backward
 
     def astype(self, dtype: npt.DTypeLike) -> "Sequential":
         """Return a copy of another dtype, float32 or float64; optimizer state is not copied."""

@@ -2,7 +2,11 @@
 
 from typing import Protocol
 
+import numpy as np
+
 from nerva._kernels.memory import Array
+from nerva.losses import Loss
+from nerva.optimizers import Optimizer
 from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
 from nerva.training.trainable import Trainable
@@ -19,3 +23,21 @@ def compiled_for(model: Trainable, batches: Batches, draw: Draw) -> Compiled | N
     """Return the compiled network for a batch of dense samples, None where there is none."""
     compiled = getattr(model, "compiled", None)
     return None if compiled is None or batches.samples.sparse is not None else compiled(len(draw.rows))
+
+
+def computes(loss: Loss, batches: Batches) -> bool:
+    """Whether a compiled network computes this loss of these targets."""
+    return loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1
+
+
+def obstacle(model: Trainable, batches: Batches, draw: Draw, optimizer: Optimizer, loss: Loss) -> str:
+    """Return why a step on some samples is not compiled, for a profile."""
+    if not getattr(optimizer, "compiled", False):
+        return f"the optimizer is {optimizer!r}"
+    if batches.samples.sparse is not None:
+        return "samples are sparse"
+    own = getattr(model, "obstacle", None)
+    found = f"{type(model).__name__} is not compiled" if own is None else own(len(draw.rows))
+    if found is None and not computes(loss, batches):
+        found = f"{loss!r} has settings or targets that a compiled step does not compute"
+    return found or "the method of dynamic sparse training reads gradients"

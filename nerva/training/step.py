@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
 from nerva.training.batches import Batches, Draw
-from nerva.training.compiled import compiled_for
+from nerva.training.compiled import compiled_for, computes, obstacle
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
 from nerva.training.samples import labelled_samples
@@ -42,9 +41,9 @@ def train_draw(
 
     Layer by layer with `by_layer`, too: layers keep the factors of their gradients then.
     """
-    can_be = learn and not by_layer and getattr(optimizer, "fused", False)
+    can_be = learn and not by_layer and getattr(optimizer, "compiled", False)
     compiled = compiled_for(model, batches, draw) if can_be else None
-    if compiled is not None and loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1:
+    if compiled is not None and computes(loss, batches):
         value, correct = compiled.train(batches, draw, optimizer.at(rate))
         return StepResult(value, correct, float(len(draw.rows)))
     profile = recorder()
@@ -52,6 +51,7 @@ def train_draw(
     X, y = batches.gather(draw)
     if profile is not None:
         profile.add("data", started)
+        profile.add_step(obstacle(model, batches, draw, optimizer, loss))
     assert y is not None
     result = train_batch(model, X, y, optimizer, rate, loss, learn)
     return StepResult(result.value, result.correct, result.weight)
@@ -69,12 +69,8 @@ def train_batch(
     result = loss(Z, y)
     if profile is not None:
         profile.add("loss", started)
-    if not learn:
-        model.backward(result.gradient)
-    elif getattr(optimizer, "fused", False):
-        model.backward(result.gradient, step=optimizer.at(rate))
-    else:
-        model.backward(result.gradient)
+    model.backward(result.gradient)
+    if learn:
         started = 0 if profile is None else time.perf_counter_ns()
         optimizer.step(model.parameters(), rate)
         if profile is not None:

@@ -123,8 +123,7 @@ def test_a_profile_of_both_ways_has_both_in_its_rows():
         model.fit(X, y, epochs=1)
     assert steps.train == 3
     calls = {(row.layer[:1], row.phase): row.calls for row in p.rows}
-    assert calls["0", "forward"] == calls["2", "backward"] == calls["", "data"] == calls["", "loss"] == 4
-    assert calls["", "update"] == 3
+    assert set(calls.values()) == {4}
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -50,7 +50,7 @@ static void weight_gradient(const nerva_slice *slice, const nerva_operation *of,
         return;
     }
 #endif
-    NAME(sddmm_share)(of->W, D, X, slice->n, G, 0, 0, 0, 0, slice->add, 0, 1);
+    NAME(sddmm_share)(of->W, D, X, slice->n, G, slice->add, 0, 1);
 }
 
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {

@@ -35,8 +35,7 @@ void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva
                       int by_batch, int thread, int team);
 int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads);
 
-void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
+void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G, int add, int thread,
                        int team);
 
 /* By one thread; the former without the epilogue's `outputs`. */
@@ -86,8 +85,5 @@ void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows,
 
 int64_t NAME(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                     nerva_matrix DZ, double *per_sample);
-
-void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
-                  void *second, void *weights);
 
 #endif

@@ -9,7 +9,7 @@ void NAME(activation_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, int
 void NAME(activation)(int64_t, int64_t, nerva_matrix, int, double, int, nerva_matrix);
 void NAME(srelu)(int64_t, int64_t, nerva_matrix, const void *, int64_t, int, nerva_matrix);
 void NAME(srelu_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, const void *, int64_t, int, nerva_matrix,
-                          void *, void *, void *);
+                          void *, void *);
 void NAME(softmax)(int64_t, int64_t, nerva_matrix, int, int, nerva_matrix);
 void NAME(softmax_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, int, int, nerva_matrix);
 void NAME(batch_norm)(int64_t, int64_t, nerva_matrix, const void *, const void *, double, double, int, double, int,
@@ -17,10 +17,7 @@ void NAME(batch_norm)(int64_t, int64_t, nerva_matrix, const void *, const void *
 void NAME(batch_norm_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, nerva_matrix, const void *, const void *,
                                const void *, int, double, int, nerva_matrix, void *, void *);
 void NAME(dropout)(int64_t, int64_t, nerva_matrix, uint64_t, int64_t, double, int, nerva_matrix);
-void NAME(dropout_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, uint64_t, double, int, double, int,
-                            nerva_matrix, void *);
 int64_t NAME(softmax_cross_entropy)(int64_t, int64_t, nerva_matrix, const int64_t *, double, nerva_matrix, double *);
-void NAME(backward)(const nerva_backward *, int);
 void NAME(update)(int64_t, const void *, const nerva_update *, int, void *, void *, void *);
 void NAME(gather)(int, const void *, int64_t, const int64_t *, const nerva_images *, int64_t, int64_t, const float *,
                   const float *, int, nerva_matrix);
@@ -39,10 +36,8 @@ const nerva_table NAME(table) = {
     .plan_forward = NAME(plan_forward),
 #ifdef NERVA_AVX512
     .isa = "avx512",
-    .widest_batch = 8 * L,
 #else
     .isa = "avx2",
-    .widest_batch = 4 * L,
 #endif
     .spmm = NAME(spmm),
     .sddmm = NAME(sddmm),
@@ -56,9 +51,7 @@ const nerva_table NAME(table) = {
     .batch_norm = NAME(batch_norm),
     .batch_norm_backward = NAME(batch_norm_backward),
     .dropout = NAME(dropout),
-    .dropout_backward = NAME(dropout_backward),
     .softmax_cross_entropy = NAME(softmax_cross_entropy),
-    .backward = NAME(backward),
     .update = NAME(update),
     .gather = NAME(gather),
     .sparse_input_spmm = NAME(sparse_input_spmm),

@@ -78,27 +78,6 @@ typedef struct {
     double rate, momentum, decay, second, epsilon, root, shrink, clip;
 } nerva_update;
 
-/* The arguments of the backward pass of a sparse layer. */
-typedef struct {
-    const nerva_csr *W, *transposed; /* `transposed` may be NULL where DX is not needed */
-    int64_t N;
-    nerva_matrix X, Y, DY;
-    int activation;
-    double alpha;
-    nerva_matrix DZ, DX; /* DZ may be DY where the activation is the identity; DX.data may be NULL */
-    /* Whether DY is DZ already, and `bias_gradient` its row sums: the layer above has set them. */
-    int delta;
-    /* Whether this layer sets them for the layer below, whose outputs are X: DX = (W' DZ) f'(.), and its row sums. */
-    int through, below_activation;
-    double below_alpha;
-    void *below_bias_gradient;
-    void *gradient, *bias_gradient; /* (nnz,) and (K,); the latter may be NULL */
-    /* With an update, the weights are updated in the same pass, and `gradient` is scratch: it may be NULL for a batch
-     * of at most `nerva_table.widest_batch`. */
-    const nerva_update *update, *bias_update;
-    void *values, *velocity, *second, *bias, *bias_velocity, *bias_second;
-} nerva_backward;
-
 /* DropConnect masks a vector of weights as a matrix with rows of this length. */
 enum { NERVA_MASKED_ROW = 1024 };
 
@@ -131,7 +110,7 @@ typedef struct {
     int settled;
     double alpha;
     int64_t rows, output, delta;
-    const nerva_csr *W, *transposed;                /* of a product; `transposed` may be NULL, as in nerva_backward */
+    const nerva_csr *W, *transposed;                /* of a product; `transposed` may be NULL where DX is not needed */
     const nerva_plan_parameter *weight, *bias;      /* of a product; gamma, beta; `weight` of an SReLU; or NULL */
     uint64_t key;                                   /* of dropout in this step */
     double rate;
@@ -172,7 +151,6 @@ typedef struct {
 
 typedef struct {
     const char *isa;
-    int64_t widest_batch;
 
     /* Y = f(W X + b), (K, N). `bias` may be NULL. */
     void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
@@ -193,10 +171,10 @@ typedef struct {
     void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, int threads,
                   nerva_matrix Y);
 
-    /* DZ, its row sums Db, which may be NULL, and the gradient of the parameters, (4, count). `rows_gradient` is
-     * scratch of (4, K), needed where count is 1. DZ may be DY. */
+    /* DZ and the gradient of the parameters, (4, count). `rows_gradient` is scratch of (4, K), needed where count is 1.
+     * DZ may be DY. */
     void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters, int64_t count,
-                           int threads, nerva_matrix DZ, void *Db, void *gradient, void *rows_gradient);
+                           int threads, nerva_matrix DZ, void *gradient, void *rows_gradient);
 
     /* Softmax, or its logarithm, of each column, and the backward pass from Y. Y may be Z, DZ may be DY. */
     void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads, nerva_matrix Y);
@@ -220,11 +198,6 @@ typedef struct {
     void (*dropout)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate, int threads,
                     nerva_matrix Y);
 
-    /* The backward pass of `dropout` and of the activation before it, Y = f(Z), whose derivative is computed from Y:
-     * DZ = DY / (1 - rate) f'(Z) or 0, and its row sums Db, which may be NULL. DZ may be DY. */
-    void (*dropout_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
-                             int activation, double alpha, int threads, nerva_matrix DZ, void *Db);
-
     /* DZ = DY f'(Y) and Db[k] = sum_n DZ[k, n], where Y = f(Z); from NERVA_GELU on, Y is Z. DZ may be DY; Db may be
      * NULL. */
     void (*activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation, double alpha,
@@ -235,10 +208,6 @@ typedef struct {
      * maximum of a column. */
     int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                      nerva_matrix DZ, double *per_sample);
-
-    /* The backward pass of a sparse layer: DZ = DY f'(Z) and its row sums; DX = W' DZ; the gradient on the pattern, or
-     * the update by it. */
-    void (*backward)(const nerva_backward *layer, int threads);
 
     /* One step on n weights; `velocity` and `second` may be NULL where the rule does not use them. */
     void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
