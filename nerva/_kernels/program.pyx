@@ -14,13 +14,14 @@ from .isa cimport (
 )
 from .updates cimport Update
 
+from .arena import Room, arrange
+
 cnp.import_array()
 
 KINDS = {"product": NERVA_PRODUCT, "elementwise": NERVA_ELEMENTWISE, "trained": NERVA_TRAINED,
          "dropout": NERVA_DROPOUT, "statistics": NERVA_STATISTICS, "normalization": NERVA_NORMALIZATION}
 
 cdef enum:
-    WIDEST = 64  # samples of a slice, as plan.h has it
     LINE = 16  # entries of two cache lines of float64, and one of float32
 
 
@@ -128,40 +129,87 @@ cdef class Program:
 
     cdef int place(self) except -1:
         """Set where in an arena each operation writes its outputs and the gradient by them."""
-        cdef Py_ssize_t i, begin = self.features, widest = self.features, turn = 0
-        cdef int64_t deltas[2]
+        cdef Py_ssize_t i, widest = self.features
         cdef nerva_operation *of
         cdef nerva_operation *below
         for i in range(self.count):
             of, below = self.operations + i, NULL if i == 0 else self.operations + i - 1
-            # In place, unless the operation below is differentiated from outputs that must be whole.
-            whole = below != NULL and below.activation in (NERVA_TANH, NERVA_SIGMOID)
-            if of.kind == NERVA_STATISTICS or (of.kind == NERVA_DROPOUT and not whole):
-                of.output = 0 if below == NULL else below.output
-            else:
-                of.output = begin * WIDEST
-                begin += of.rows
             widest = max(widest, of.rows)
-            if below == NULL:
-                continue
-            if below.kind == NERVA_PRODUCT or below.kind == NERVA_NORMALIZATION:
+            if below != NULL and (below.kind == NERVA_PRODUCT or below.kind == NERVA_NORMALIZATION):
                 adds_up = of.kind == NERVA_ELEMENTWISE or of.kind == NERVA_TRAINED
                 below.settled = (of.kind in (NERVA_PRODUCT, NERVA_DROPOUT)
                                  or (adds_up and below.activation == <int> NERVA_IDENTITY))
-        deltas[0], deltas[1] = begin * WIDEST, (begin + widest) * WIDEST
-        for i in range(self.count - 1, -1, -1):
-            self.operations[i].delta = deltas[turn]
-            if self.operations[i].kind == NERVA_PRODUCT:
-                turn = 1 - turn
-        self.scratch = (begin + 2 * widest) * WIDEST
-        self.arena_size = self.scratch + 5 * padded(widest)
+        rooms = [Room(self.features, 0, 1)]
+        outputs = self.output_rooms(rooms)
+        deltas = self.delta_rooms(rooms, outputs)
+        starts, self.arena_rows = arrange(rooms)
+        for i in range(self.count):
+            self.operations[i].output, self.operations[i].delta = starts[outputs[i]], starts[deltas[i]]
+        self.scratch = 5 * padded(widest)
         return 0
+
+    cdef list output_rooms(self, list rooms):
+        """Add a room for each matrix of activations; return the number of that of each operation."""
+        cdef Py_ssize_t i, inputs = 0, own
+        cdef nerva_operation *of
+        found = []
+        for i in range(self.count):
+            of = self.operations + i
+            # In place, unless the operation below is differentiated from outputs that must be whole.
+            whole = i > 0 and self.operations[i - 1].activation in (NERVA_TANH, NERVA_SIGMOID)
+            own = inputs
+            if of.kind != NERVA_STATISTICS and (of.kind != NERVA_DROPOUT or whole):
+                rooms.append(Room(of.rows, 1 + i, 1 + i))
+                own = len(rooms) - 1
+            for number in (inputs, own):
+                rooms[number].last = max(rooms[number].last, 1 + i)
+            if i >= self.first_trained:
+                rooms[inputs].last = max(rooms[inputs].last, self.backward_stage(i))
+                if of.kind != NERVA_PRODUCT or not (of.settled or of.activation == <int> NERVA_IDENTITY):
+                    rooms[own].last = max(rooms[own].last, self.backward_stage(i))
+            found.append(own)
+            inputs = own
+        rooms[inputs].last = max(rooms[inputs].last, 1 + self.count)
+        return found
+
+    cdef list delta_rooms(self, list rooms, list outputs):
+        """Add a room for each gradient by activations; return the number of that of each operation."""
+        cdef Py_ssize_t i, last = self.count - 1, own
+        cdef nerva_operation *of = self.operations + last
+        found = [0] * self.count
+        if of.kind == NERVA_PRODUCT and of.activation == <int> NERVA_IDENTITY:
+            own = outputs[last]  # softmax is computed in place, and its inputs are not read again
+        else:
+            rooms.append(Room(of.rows, 1 + self.count, 1 + self.count))
+            own = len(rooms) - 1
+        for i in range(last, self.first_trained - 1, -1):
+            of, found[i] = self.operations + i, own
+            rooms[own].last = max(rooms[own].last, self.backward_stage(i))
+            if of.kind == NERVA_PRODUCT and i > self.first_trained:
+                rooms.append(Room(self.operations[i - 1].rows, self.backward_stage(i), self.backward_stage(i)))
+                own = len(rooms) - 1
+        return found
+
+    cdef Py_ssize_t backward_stage(self, Py_ssize_t i) noexcept:
+        """The number of the stage of operation i in the backward pass; gathering is stage 0, operation 0 stage 1."""
+        return 2 * self.count + 1 - i
 
     # ---- for each step
 
-    cdef int take_weights(self, bint training) except -1:
-        """Set the pointers to parameters, and where their gradients begin, and draw the masks of a training step."""
-        cdef Py_ssize_t i, end = 0
+    cdef Py_ssize_t weight_count(self) except -1:
+        """The weights of all products, as they are now."""
+        cdef Py_ssize_t count = 0
+        for description in self.descriptions:
+            if description.kind == "product":
+                count += description.weight.nnz if isinstance(description.weight, CSR) else description.weight.size
+        return count
+
+    cdef int take_weights(self, bint training, bint fuse) except -1:
+        """Set the pointers to parameters, and where their gradients begin, and draw the masks of a training step.
+
+        With `fuse`, weights take their step where their gradient is complete.
+        """
+        cdef Py_ssize_t i
         cdef nerva_operation *of
         cdef nerva_plan_parameter *parameter
         self.masks = False
@@ -177,9 +225,26 @@ cdef class Program:
                 self.take_normalization(of, description)
             elif of.kind == NERVA_DROPOUT and training:
                 of.key, of.rate = description.draw()
+        self.place_gradients(fuse)
+        return 0
+
+    cdef int place_gradients(self, bint fuse) except -1:
+        """Set where the gradients of the parameters begin in a vector, those of fused ones behind all others."""
+        cdef Py_ssize_t i, end = 0
+        cdef nerva_plan_parameter *parameter
         for i in range(self.parameter_count):
-            self.parameters[i].gradient = end
-            end += padded(self.parameters[i].size)
+            self.parameters[i].fused = False
+        for i in range(self.count):
+            if self.operations[i].kind == NERVA_PRODUCT:
+                parameter = <nerva_plan_parameter *> self.operations[i].weight
+                parameter.fused = fuse and parameter.masked == NULL  # the gradient of masked weights is masked first
+        for fused in (False, True):
+            for i in range(self.parameter_count):
+                if self.parameters[i].fused == fused:
+                    self.parameters[i].gradient = end
+                    end += padded(self.parameters[i].size)
+            if not fused:
+                self.updated_size = end
         self.gradient_size = end
         return 0
 

@@ -22,9 +22,6 @@ from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
 from nerva.training.profiling import Profile, recorder
 
-SMALLEST_BATCH = 65  # a batch of one slice is computed with the same bits by kernels that share its rows
-MOST_WEIGHTS = 1 << 18  # every slice reads all weights: more than fit a cache cost more than the barriers
-
 
 class Owned(NamedTuple):
     """An operation, and the number of the layer that it belongs to."""
@@ -68,8 +65,7 @@ class CompiledNetwork:
         key = batch, get_num_threads(), tuple(getattr(layer, "backend", "") for layer in self._layers)
         found = self._accepted.get(key)
         if found is None:
-            few = sum(nnz) <= MOST_WEIGHTS
-            found = self._accepted[key] = few and all(layer.compiled(batch) is not None for layer in self._layers)
+            found = self._accepted[key] = all(layer.compiled(batch) is not None for layer in self._layers)
         return found
 
     def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]:

@@ -15,7 +15,7 @@ from nerva._kernels.memory import Array, Buffer
 from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.models import compaction
-from nerva.models.plan import SMALLEST_BATCH, CompiledNetwork, compile_network
+from nerva.models.plan import CompiledNetwork, compile_network
 from nerva.parameters import Parameter, Step
 from nerva.tables import table
 from nerva.training import evaluation, step
@@ -206,7 +206,7 @@ class Sequential:
     def compiled(self, batch: int) -> CompiledNetwork | None:
         """Return the network as one program for batches of this size, None where it is computed layer by layer."""
         own = type(self).forward is Sequential.forward and type(self).backward is Sequential.backward
-        if batch < SMALLEST_BATCH or not own:  # a subclass with passes of its own must not be bypassed
+        if not own:  # a subclass with passes of its own must not be bypassed
             return None
         if self._compiled is None or not self._compiled.fits():
             self._compiled = compile_network(self.layers, batch)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS
-from nerva._kernels.plan import slices_of
+from nerva._kernels.slices import slices_of
 
 from ..plan_reference import ARRAY, SOURCES, Case, Oracle, gradients_of, plain_case
 from ..reference import PATTERNS, Frame, assert_same_bits, assert_within, subnormals_are_live
