@@ -21,9 +21,7 @@ cdef class Program:
     cdef nerva_plan_parameter *add_parameter(self) noexcept
     cdef int fill(self, Py_ssize_t i, Py_ssize_t K, Py_ssize_t D) except -1
     cdef int place(self) except -1
-    cdef list output_rooms(self, list rooms)
-    cdef list delta_rooms(self, list rooms, list outputs)
-    cdef Py_ssize_t backward_stage(self, Py_ssize_t i) noexcept
+    cdef object matrices_of(self, Py_ssize_t i)
     cdef Py_ssize_t weight_count(self) except -1
     cdef int take_weights(self, bint training, bint fuse) except -1
     cdef int place_gradients(self, bint fuse) except -1

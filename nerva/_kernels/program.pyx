@@ -14,7 +14,7 @@ from .isa cimport (
 )
 from .updates cimport Update
 
-from .arena import Room, arrange
+from .arena import Matrices, place
 
 cnp.import_array()
 
@@ -139,60 +139,22 @@ cdef class Program:
                 adds_up = of.kind == NERVA_ELEMENTWISE or of.kind == NERVA_TRAINED
                 below.settled = (of.kind in (NERVA_PRODUCT, NERVA_DROPOUT)
                                  or (adds_up and below.activation == <int> NERVA_IDENTITY))
-        rooms = [Room(self.features, 0, 1)]
-        outputs = self.output_rooms(rooms)
-        deltas = self.delta_rooms(rooms, outputs)
-        starts, self.arena_rows = arrange(rooms)
+        matrices = [self.matrices_of(i) for i in range(self.count)]
+        outputs, deltas, self.arena_rows = place(self.features, matrices, self.first_trained)
         for i in range(self.count):
-            self.operations[i].output, self.operations[i].delta = starts[outputs[i]], starts[deltas[i]]
+            self.operations[i].output, self.operations[i].delta = outputs[i], deltas[i]
         self.scratch = 5 * padded(widest)
         return 0
 
-    cdef list output_rooms(self, list rooms):
-        """Add a room for each matrix of activations; return the number of that of each operation."""
-        cdef Py_ssize_t i, inputs = 0, own
-        cdef nerva_operation *of
-        found = []
-        for i in range(self.count):
-            of = self.operations + i
-            # In place, unless the operation below is differentiated from outputs that must be whole.
-            whole = i > 0 and self.operations[i - 1].activation in (NERVA_TANH, NERVA_SIGMOID)
-            own = inputs
-            if of.kind != NERVA_STATISTICS and (of.kind != NERVA_DROPOUT or whole):
-                rooms.append(Room(of.rows, 1 + i, 1 + i))
-                own = len(rooms) - 1
-            for number in (inputs, own):
-                rooms[number].last = max(rooms[number].last, 1 + i)
-            if i >= self.first_trained:
-                rooms[inputs].last = max(rooms[inputs].last, self.backward_stage(i))
-                if of.kind != NERVA_PRODUCT or not (of.settled or of.activation == <int> NERVA_IDENTITY):
-                    rooms[own].last = max(rooms[own].last, self.backward_stage(i))
-            found.append(own)
-            inputs = own
-        rooms[inputs].last = max(rooms[inputs].last, 1 + self.count)
-        return found
-
-    cdef list delta_rooms(self, list rooms, list outputs):
-        """Add a room for each gradient by activations; return the number of that of each operation."""
-        cdef Py_ssize_t i, last = self.count - 1, own
-        cdef nerva_operation *of = self.operations + last
-        found = [0] * self.count
-        if of.kind == NERVA_PRODUCT and of.activation == <int> NERVA_IDENTITY:
-            own = outputs[last]  # softmax is computed in place, and its inputs are not read again
-        else:
-            rooms.append(Room(of.rows, 1 + self.count, 1 + self.count))
-            own = len(rooms) - 1
-        for i in range(last, self.first_trained - 1, -1):
-            of, found[i] = self.operations + i, own
-            rooms[own].last = max(rooms[own].last, self.backward_stage(i))
-            if of.kind == NERVA_PRODUCT and i > self.first_trained:
-                rooms.append(Room(self.operations[i - 1].rows, self.backward_stage(i), self.backward_stage(i)))
-                own = len(rooms) - 1
-        return found
-
-    cdef Py_ssize_t backward_stage(self, Py_ssize_t i) noexcept:
-        """The number of the stage of operation i in the backward pass; gathering is stage 0, operation 0 stage 1."""
-        return 2 * self.count + 1 - i
+    cdef object matrices_of(self, Py_ssize_t i):
+        """What an arena needs to know of operation i."""
+        cdef nerva_operation *of = self.operations + i
+        cdef bint is_product = of.kind == NERVA_PRODUCT
+        # In place, unless the operation below is differentiated from outputs that must be whole.
+        whole = i > 0 and self.operations[i - 1].activation in (NERVA_TANH, NERVA_SIGMOID)
+        in_place = of.kind == NERVA_STATISTICS or (of.kind == NERVA_DROPOUT and not whole)
+        unread = is_product and (of.settled or of.activation == <int> NERVA_IDENTITY)
+        return Matrices(of.rows, is_product, in_place, not unread)
 
     # ---- for each step
 

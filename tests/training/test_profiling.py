@@ -28,6 +28,7 @@ def test_every_phase_of_every_layer_is_there():
     assert set(rows) == {
         ("", "data"),
         ("", "loss"),
+        ("", "update"),
         *((layer, phase) for layer in layers for phase in ("forward", "backward")),
     }
     assert {row.calls for row in rows.values()} == {6}
