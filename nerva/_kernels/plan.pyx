@@ -56,8 +56,8 @@ cdef class Plan:
     @property
     def nbytes(self):
         """The bytes that a step works in: activations of slices, and gradients."""
-        return sum(vector.nbytes for vectors in (self.arenas, self.gradients, self.mailboxes, self.partials, self.totals)
-                   for vector in vectors)
+        held = self.arenas, self.gradients, self.mailboxes, self.partials, self.totals
+        return sum(vector.nbytes for vectors in held for vector in vectors)
 
     cdef int _take_weights(self, bint training) except -1:
         """Set what depends on the weights, as they are now."""

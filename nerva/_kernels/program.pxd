@@ -20,7 +20,7 @@ cdef class Program:
     cdef int add(self, Py_ssize_t i, object description, Py_ssize_t rows) except -1
     cdef nerva_plan_parameter *add_parameter(self) noexcept
     cdef int fill(self, Py_ssize_t i, Py_ssize_t K, Py_ssize_t D) except -1
-    cdef int place(self) except -1
+    cdef int place_matrices(self) except -1
     cdef object matrices_of(self, Py_ssize_t i)
     cdef Py_ssize_t weight_count(self) except -1
     cdef int take_weights(self, bint training, bint fuse) except -1

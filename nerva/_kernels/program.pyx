@@ -3,7 +3,7 @@
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 
 from .arrays cimport check_activation, matrix, vector
@@ -72,7 +72,7 @@ cdef class Program:
         if self.operations[self.count - 1].kind == NERVA_STATISTICS:
             raise ValueError("the last operation is statistics; statistics and a normalization go together")
         self.outputs = rows
-        self.place()
+        self.place_matrices()
 
     cdef int add(self, Py_ssize_t i, object description, Py_ssize_t rows) except -1:
         """Set what is known of operation i, whose inputs have so many rows, before the weights and the batch are."""
@@ -127,7 +127,7 @@ cdef class Program:
         self.held += [columns, rows, indptr, transposed_indptr, permutation]
         return 0
 
-    cdef int place(self) except -1:
+    cdef int place_matrices(self) except -1:
         """Set where in an arena each operation writes its outputs and the gradient by them."""
         cdef Py_ssize_t i, widest = self.features
         cdef nerva_operation *of

@@ -1,7 +1,7 @@
 """How a compiled network spreads a mini-batch over threads: slices of the batch, and groups of slices.
 
-Threads that outnumber the groups share the rows of a slice. Slices and groups depend on the batch and the network, never
-on the number of threads, and so do the bits of the result.
+Threads that outnumber the groups share the rows of a slice. Slices and groups depend on the batch and the network,
+never on the number of threads, and so do the bits of the result.
 """
 
 UNIT = 8  # samples: slices begin at multiples of it

@@ -138,14 +138,13 @@ def recorder() -> Profile | None:
 def profile() -> Iterator[Profile]:
     """Profile what this thread trains and predicts while the context is open.
 
-    In a sparse layer one kernel computes input gradient and weight gradient and takes the optimizer's step, unless the
-    gradient's norm is clipped; so they are one row, "backward, update".
+    Weights may take the optimizer's step in the pass that computes their gradient; its time is in "backward" then.
 
     >>> model = nerva.MLP([4, 8, 3], density=0.5)
     >>> with nerva.profile() as profile:
     ...     history = model.fit(np.zeros((20, 4)), [0] * 20, epochs=1)
     >>> [row.phase for row in profile.rows]
-    ['data', 'forward', 'forward', 'loss', 'backward', 'backward']
+    ['data', 'forward', 'forward', 'loss', 'backward', 'backward', 'update']
     >>> profile.rows[1].layer
     '0 SparseLinear 4-8'
     """

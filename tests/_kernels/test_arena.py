@@ -20,7 +20,9 @@ def test_what_is_needed_at_once_lies_apart(rooms):
     starts, rows = arrange(rooms)
     assert starts[0] == 0
     assert min(starts) >= 0
-    assert max(start + room.rows for start, room in zip(starts, rooms, strict=True)) == rows <= sum(r.rows for r in rooms)
+    assert (
+        max(start + room.rows for start, room in zip(starts, rooms, strict=True)) == rows <= sum(r.rows for r in rooms)
+    )
     assert_apart(rooms, starts)
 
 

@@ -9,7 +9,6 @@ from ..compiled_reference import (
     CLOSE,
     arrays,
     assert_close,
-    assert_same,
     assert_same_history,
     counted,
     images,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import nerva
+from nerva._kernels import slices
 
 from ..compiled_reference import arrays, counted, images, network, samples
 from ..reference import assert_same_bits
@@ -20,9 +21,11 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+@pytest.mark.parametrize("most_weights", [0, slices.MOST_WEIGHTS], ids=["rows", "slices"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("make_optimizer", [nerva.Nesterov, nerva.Adam], ids=["nesterov", "adam"])
-def test_a_steady_step_allocates_nothing(make_optimizer, threads):
+def test_a_steady_step_allocates_nothing(make_optimizer, threads, most_weights, monkeypatch):
+    monkeypatch.setattr(slices, "MOST_WEIGHTS", most_weights)
     nerva.set_num_threads(threads)
     model, optimizer, (X, y) = network(), make_optimizer(), samples()
     steps, held = 200, []

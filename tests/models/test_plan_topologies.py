@@ -10,8 +10,8 @@ from ..compiled_reference import assert_close, assert_same_history, counted, lay
 
 STEPS = 16  # four epochs of three batches of 100 and one of 30
 
-# Of each method, how many of the steps run layer by layer, to have their gradients read; None where that is the method's
-# own affair.
+# Of each method, how many of the steps run layer by layer, to have their gradients read; None where that is the
+# method's own affair.
 METHODS = {
     "SET": (lambda: nerva.SET(every=3, unit="step"), 0),
     "SET after epochs": (lambda: nerva.SET(), 0),

@@ -1,6 +1,6 @@
-/* A whole network in one parallel region. The team of threads splits into crews, as many as there are groups of slices of
- * the batch, at most one for each thread. A crew takes its slices through the whole network, from gathering to gradients,
- * and its threads share the rows of each operation.
+/* A whole network in one parallel region. The team of threads splits into crews, as many as there are groups of slices
+ * of the batch, at most one for each thread. A crew takes its slices through the whole network, from gathering to
+ * gradients, and its threads share the rows of each operation.
  *
  * With many groups a crew is a single thread, whose activations never leave its core. Only gradients and weights cross
  * between cores, and are streamed past the caches: a store to a line that another core has read waits for that core.

@@ -14,7 +14,7 @@ typedef struct {
     int64_t number, first, n, ld; /* its number, its first sample, its samples, and elements from row to row */
     R *arena, *scratch, *gradients;
     int add;      /* to the gradients that are there */
-    int complete; /* whether the gradients of the whole batch are complete with this slice, so that weights take a step */
+    int complete; /* whether the gradients of the batch are complete with this slice, so that weights take a step */
     R *totals;    /* the statistics of the batch, this thread's copy */
     nerva_crew crew;
 } nerva_slice;
