@@ -45,6 +45,7 @@ cdef extern from "table.h" nogil:
         void *second
         void *masked
         int64_t size, gradient
+        bint fused
         const nerva_update *update
         uint64_t key
         double rate
@@ -68,13 +69,15 @@ cdef extern from "table.h" nogil:
         void *running_variance
 
     ctypedef struct nerva_plan:
-        int64_t N, count, first_trained, parameter_count, slice_count, group_count, gradient_size
+        int64_t N, count, first_trained, parameter_count, slice_count, group_count
+        int64_t gradient_size, updated_size
         const nerva_operation *operations
         const nerva_plan_parameter *parameters
         bint masks, waits
         int64_t scratch
         const int64_t *columns
         const int64_t *groups
+        const int64_t *strides
         void **arenas
         void **gradients
         void **partials
@@ -94,6 +97,7 @@ cdef extern from "table.h" nogil:
 
     ctypedef struct nerva_table:
         const char *isa
+        int64_t widest_batch
         void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,
                      int threads, nerva_matrix Y) noexcept nogil
         void (*sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, int threads,

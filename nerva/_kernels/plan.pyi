@@ -7,10 +7,10 @@ from nerva._kernels.memory import Array
 from nerva._kernels.operations import Operation
 from nerva._kernels.updates import Update
 
-def slices_of(N: int) -> tuple[list[int], list[int]]: ...
-
 class Plan:
-    def __init__(self, operations: Sequence[Operation], dtype: npt.DTypeLike) -> None: ...
+    def __init__(self, operations: Sequence[Operation], dtype: npt.DTypeLike, by_rows: bool | None = None) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
     def step(
         self,
         updates: Sequence[tuple[Update, Array | None, Array | None]],

@@ -3,7 +3,7 @@
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 
 from .arrays cimport check_activation, matrix, vector
@@ -14,13 +14,14 @@ from .isa cimport (
 )
 from .updates cimport Update
 
+from .arena import Matrices, place
+
 cnp.import_array()
 
 KINDS = {"product": NERVA_PRODUCT, "elementwise": NERVA_ELEMENTWISE, "trained": NERVA_TRAINED,
          "dropout": NERVA_DROPOUT, "statistics": NERVA_STATISTICS, "normalization": NERVA_NORMALIZATION}
 
 cdef enum:
-    WIDEST = 64  # samples of a slice, as plan.h has it
     LINE = 16  # entries of two cache lines of float64, and one of float32
 
 
@@ -71,7 +72,7 @@ cdef class Program:
         if self.operations[self.count - 1].kind == NERVA_STATISTICS:
             raise ValueError("the last operation is statistics; statistics and a normalization go together")
         self.outputs = rows
-        self.place()
+        self.place_matrices()
 
     cdef int add(self, Py_ssize_t i, object description, Py_ssize_t rows) except -1:
         """Set what is known of operation i, whose inputs have so many rows, before the weights and the batch are."""
@@ -126,42 +127,51 @@ cdef class Program:
         self.held += [columns, rows, indptr, transposed_indptr, permutation]
         return 0
 
-    cdef int place(self) except -1:
+    cdef int place_matrices(self) except -1:
         """Set where in an arena each operation writes its outputs and the gradient by them."""
-        cdef Py_ssize_t i, begin = self.features, widest = self.features, turn = 0
-        cdef int64_t deltas[2]
+        cdef Py_ssize_t i, widest = self.features
         cdef nerva_operation *of
         cdef nerva_operation *below
         for i in range(self.count):
             of, below = self.operations + i, NULL if i == 0 else self.operations + i - 1
-            # In place, unless the operation below is differentiated from outputs that must be whole.
-            whole = below != NULL and below.activation in (NERVA_TANH, NERVA_SIGMOID)
-            if of.kind == NERVA_STATISTICS or (of.kind == NERVA_DROPOUT and not whole):
-                of.output = 0 if below == NULL else below.output
-            else:
-                of.output = begin * WIDEST
-                begin += of.rows
             widest = max(widest, of.rows)
-            if below == NULL:
-                continue
-            if below.kind == NERVA_PRODUCT or below.kind == NERVA_NORMALIZATION:
+            if below != NULL and (below.kind == NERVA_PRODUCT or below.kind == NERVA_NORMALIZATION):
                 adds_up = of.kind == NERVA_ELEMENTWISE or of.kind == NERVA_TRAINED
                 below.settled = (of.kind in (NERVA_PRODUCT, NERVA_DROPOUT)
                                  or (adds_up and below.activation == <int> NERVA_IDENTITY))
-        deltas[0], deltas[1] = begin * WIDEST, (begin + widest) * WIDEST
-        for i in range(self.count - 1, -1, -1):
-            self.operations[i].delta = deltas[turn]
-            if self.operations[i].kind == NERVA_PRODUCT:
-                turn = 1 - turn
-        self.scratch = (begin + 2 * widest) * WIDEST
-        self.arena_size = self.scratch + 5 * padded(widest)
+        matrices = [self.matrices_of(i) for i in range(self.count)]
+        outputs, deltas, self.arena_rows = place(self.features, matrices, self.first_trained)
+        for i in range(self.count):
+            self.operations[i].output, self.operations[i].delta = outputs[i], deltas[i]
+        self.scratch = 5 * padded(widest)
         return 0
+
+    cdef object matrices_of(self, Py_ssize_t i):
+        """What an arena needs to know of operation i."""
+        cdef nerva_operation *of = self.operations + i
+        cdef bint is_product = of.kind == NERVA_PRODUCT
+        # In place, unless the operation below is differentiated from outputs that must be whole.
+        whole = i > 0 and self.operations[i - 1].activation in (NERVA_TANH, NERVA_SIGMOID)
+        in_place = of.kind == NERVA_STATISTICS or (of.kind == NERVA_DROPOUT and not whole)
+        unread = is_product and (of.settled or of.activation == <int> NERVA_IDENTITY)
+        return Matrices(of.rows, is_product, in_place, not unread)
 
     # ---- for each step
 
-    cdef int take_weights(self, bint training) except -1:
-        """Set the pointers to parameters, and where their gradients begin, and draw the masks of a training step."""
-        cdef Py_ssize_t i, end = 0
+    cdef Py_ssize_t weight_count(self) except -1:
+        """The weights of all products, as they are now."""
+        cdef Py_ssize_t count = 0
+        for description in self.descriptions:
+            if description.kind == "product":
+                count += description.weight.nnz if isinstance(description.weight, CSR) else description.weight.size
+        return count
+
+    cdef int take_weights(self, bint training, bint fuse) except -1:
+        """Set the pointers to parameters, and where their gradients begin, and draw the masks of a training step.
+
+        With `fuse`, weights take their step where their gradient is complete.
+        """
+        cdef Py_ssize_t i
         cdef nerva_operation *of
         cdef nerva_plan_parameter *parameter
         self.masks = False
@@ -177,9 +187,26 @@ cdef class Program:
                 self.take_normalization(of, description)
             elif of.kind == NERVA_DROPOUT and training:
                 of.key, of.rate = description.draw()
+        self.place_gradients(fuse)
+        return 0
+
+    cdef int place_gradients(self, bint fuse) except -1:
+        """Set where the gradients of the parameters begin in a vector, those of fused ones behind all others."""
+        cdef Py_ssize_t i, end = 0
+        cdef nerva_plan_parameter *parameter
         for i in range(self.parameter_count):
-            self.parameters[i].gradient = end
-            end += padded(self.parameters[i].size)
+            self.parameters[i].fused = False
+        for i in range(self.count):
+            if self.operations[i].kind == NERVA_PRODUCT:
+                parameter = <nerva_plan_parameter *> self.operations[i].weight
+                parameter.fused = fuse and parameter.masked == NULL  # the gradient of masked weights is masked first
+        for fused in (False, True):
+            for i in range(self.parameter_count):
+                if self.parameters[i].fused == fused:
+                    self.parameters[i].gradient = end
+                    end += padded(self.parameters[i].size)
+            if not fused:
+                self.updated_size = end
         self.gradient_size = end
         return 0
 

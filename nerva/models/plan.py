@@ -21,9 +21,6 @@ from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
 from nerva.training.profiling import Profile, recorder
 
-SMALLEST_BATCH = 65  # a batch of one slice is computed with the same bits by kernels that share its rows
-MOST_WEIGHTS = 1 << 18  # every slice reads all weights: more than fit a cache cost more than the barriers
-
 
 class Owned(NamedTuple):
     """An operation, and the number of the layer that it belongs to."""
@@ -134,11 +131,6 @@ def fuse(operations: Iterable[Owned]) -> list[Owned]:
 
 def obstacle(layers: Sequence[Layer], batch: int) -> str | None:
     """Return why a network has no program for batches of this size, such as a layer's name; None where it has one."""
-    if batch < SMALLEST_BATCH:
-        return f"a batch of {batch} is smaller than {SMALLEST_BATCH}"
-    count = sum(layer.nnz for layer in layers)
-    if count > MOST_WEIGHTS:
-        return f"{count:,} weights are more than {MOST_WEIGHTS:,}"
     linear = False
     for i, layer in enumerate(layers):
         operations = layer.compiled(batch)

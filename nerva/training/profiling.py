@@ -153,6 +153,8 @@ def recorder() -> Profile | None:
 def profile() -> Iterator[Profile]:
     """Profile what this thread trains and predicts while the context is open.
 
+    Weights may take the optimizer's step in the pass that computes their gradient; its time is in "backward" then.
+
     >>> model = nerva.MLP([4, 8, 3], density=0.5)
     >>> with nerva.profile() as profile:
     ...     history = model.fit(np.zeros((20, 4)), [0] * 20, epochs=1)

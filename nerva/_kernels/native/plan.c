@@ -1,13 +1,17 @@
-/* A whole network in one parallel region. Each thread takes slices of the batch, from gathering to gradients, so that
- * activations never leave the core that computed them. Only gradients and weights cross between cores, and are streamed
- * past the caches: a store to a line that another core has read waits for that core. Gradients go to a mailbox for each
- * group of slices; after a barrier they are added in the order of the groups, and each thread updates a share of the
- * weights. Slices and groups depend on the batch alone, and so do the bits of the result. */
+/* A whole network in one parallel region. The team of threads splits into crews, as many as there are groups of slices
+ * of the batch, at most one for each thread. A crew takes its slices through the whole network, from gathering to
+ * gradients, and its threads share the rows of each operation.
+ *
+ * With many groups a crew is a single thread, whose activations never leave its core. Only gradients and weights cross
+ * between cores, and are streamed past the caches: a store to a line that another core has read waits for that core.
+ * Gradients go to a mailbox for each group; after a barrier they are added in the order of the groups, and each thread
+ * updates a share of the weights. With one group there is one crew and one vector of gradients, and weights take their
+ * step where the last slice completes their gradient.
+ *
+ * Slices and groups depend on the batch and the network alone, and so do the bits of the result. */
 #include <time.h>
 
 #include "plan.h"
-
-enum { MOST_GROUPS = 8 };
 
 /* Whether the kernels take a slice in one part: then g + (sum of a slice) is rounded as a sum that begins with g. */
 #ifdef NERVA_AVX512
@@ -44,6 +48,10 @@ INLINE int64_t operation_of(const nerva_plan *plan, int64_t stage) {
     return stage < plan->count ? stage : 2 * plan->count - stage;
 }
 
+INLINE int crew_count(const nerva_plan *plan, int team) {
+    return team < plan->group_count ? team : (int)plan->group_count;
+}
+
 /* Whether a stage reads statistics of the whole batch, so that all slices must have passed the stages before it. */
 INLINE int waits(const nerva_plan *plan, int64_t stage) {
     if (!plan->waits || stage == plan->count) return 0;
@@ -56,6 +64,7 @@ static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopw
     const nerva_plan *plan = slice->plan;
     if (from == 0) {
         NAME(plan_gather)(slice);
+        crew_wait(&slice->crew);
         lap(watch, 0);
     }
     for (int64_t stage = from; stage < to; stage++) {
@@ -65,40 +74,61 @@ static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopw
                                          at(slice, plan->operations[i].output));
         else if (stage == plan->count) NAME(plan_loss)(slice);
         else NAME(plan_backward_operation)(slice, i);
+        crew_wait(&slice->crew);
         lap(watch, 1 + stage);
     }
 }
 
-/* What a thread does of a step: its groups of slices, and where it adds up their gradients. */
+/* What a thread does of a step: its crew and their groups of slices, and where they add up the gradients. */
 typedef struct {
     const nerva_plan *plan;
-    int thread, team;
+    int thread, team, crews;
+    nerva_crew crew;
     /* Where groups are single slices, one thread adds them all in one buffer: the order of additions is the same. */
     int onward;
-    int posts; /* whether gradients are added up in a buffer of the thread, then posted to the mailbox of the group */
-    nerva_range groups, own; /* `own` are the gradients of the parameters that it updates */
+    int posts; /* whether gradients are added up in a buffer of the crew, then posted to the mailbox of the group */
+    nerva_range groups, own; /* `own` are the gradients of the parameters that this thread updates */
 } nerva_part;
+
+static nerva_part part_of(const nerva_plan *plan, int thread, int team, nerva_barrier *barriers) {
+    const int crews = crew_count(plan, team);
+    const nerva_crew crew = crew_of(crews, thread, team, barriers);
+    nerva_part part = {.plan = plan, .thread = thread, .team = team, .crews = crews, .crew = crew, .posts = crews > 1,
+                       .onward = ONE_PART && team == 1 && plan->slice_count == plan->group_count,
+                       .groups = share(plan->group_count, 1, crew.number, crews),
+                       .own = share(plan->updated_size, LINE, thread, team)};
+    /* Between waits, a crew has the gradients of all its groups at once. */
+    if (plan->waits && part.groups.last - part.groups.first > 1) part.posts = 0;
+    return part;
+}
+
+/* Post the gradients of a group, but for those of its last group that the crew's own threads will read. */
+static void post(const nerva_part *part, int64_t group) {
+    const nerva_plan *plan = part->plan;
+    const nerva_crew *crew = &part->crew;
+    const int first = part->thread - crew->thread, last = group == part->groups.last - 1 ? first + crew->size : first;
+    const nerva_range kept = {share(plan->updated_size, LINE, first, part->team).first,
+                              share(plan->updated_size, LINE, last, part->team).first};
+    NAME(plan_post)(plan->gradients[crew->number], plan->mailboxes[group],
+                    share(plan->gradient_size, LINE, crew->thread, crew->size), kept);
+}
 
 static void train_groups(const nerva_part *part, int64_t from, int64_t to, stopwatch *watch) {
     const nerva_plan *plan = part->plan;
-    const nerva_range none = {plan->gradient_size, plan->gradient_size};
     for (int64_t g = part->groups.first; g < part->groups.last; g++) {
-        R *G = part->posts ? plan->gradients[part->thread] : plan->mailboxes[part->onward ? 0 : g];
+        R *G = part->posts ? plan->gradients[part->crew.number] : plan->mailboxes[part->onward ? 0 : g];
         for (int64_t s = plan->groups[g]; s < plan->groups[g + 1]; s++) {
             const int add = (part->onward && g > 0) || s > plan->groups[g];
-            const nerva_slice slice = slice_of(plan, s, plan->waits ? s : part->thread, part->thread, G, add);
+            const nerva_slice slice = slice_of(plan, s, plan->waits ? s : part->crew.number, part->thread, part->crew,
+                                               G, add);
             run_stages(&slice, from, to, watch);
         }
-        if (part->posts && to == stage_count(plan))
-            NAME(plan_post)(G, plan->mailboxes[g], plan->gradient_size, g == part->groups.last - 1 ? part->own : none);
+        if (part->posts && to == stage_count(plan)) post(part, g);
     }
 }
 
-static void step_share(const nerva_plan *plan, int thread, int team) {
-    nerva_part part = {plan, thread, team, ONE_PART && team == 1 && plan->slice_count == plan->group_count, team > 1,
-                       share(plan->group_count, 1, thread, team), share(plan->gradient_size, LINE, thread, team)};
-    /* Between waits, a thread has the gradients of all its groups at once. */
-    if (plan->waits && part.groups.last - part.groups.first > 1) part.posts = 0;
+static void step_share(const nerva_plan *plan, int thread, int team, nerva_barrier *barriers) {
+    const nerva_part part = part_of(plan, thread, team, barriers);
     const R *sources[MOST_GROUPS];
     stopwatch watch = {thread ? 0 : plan->nanoseconds, plan->nanoseconds ? now() : 0};
     if (plan->masks) {
@@ -114,11 +144,13 @@ static void step_share(const nerva_plan *plan, int thread, int team) {
         }
         train_groups(&part, from, to, &watch);
     }
-    _mm_sfence(); /* streamed stores are not ordered by the barrier */
+    if (part.crews > 1) {
+        _mm_sfence(); /* streamed stores are not ordered by the barrier */
 #pragma omp barrier
+    }
     for (int64_t g = 0; g < plan->group_count; g++)
-        sources[g] = part.posts && g == part.groups.last - 1 ? plan->gradients[thread] : plan->mailboxes[g];
-    NAME(plan_update)(plan, part.own, sources, part.onward ? 1 : plan->group_count, team > 1);
+        sources[g] = part.posts && g == part.groups.last - 1 ? plan->gradients[part.crew.number] : plan->mailboxes[g];
+    NAME(plan_update)(plan, part.own, sources, part.onward ? 1 : plan->group_count, part.crews > 1);
     _mm_sfence();
     lap(&watch, update_phase(plan));
 }
@@ -133,12 +165,12 @@ static int64_t work_of(const nerva_plan *plan) {
 }
 
 void NAME(plan_step)(const nerva_plan *plan, int threads) {
-    const int most = threads < plan->group_count ? threads : (int)plan->group_count;
-    const nerva_team team = nerva_team_begin(most, work_of(plan));
+    const nerva_team team = nerva_team_begin(threads, work_of(plan));
+    nerva_barrier barriers[MOST_GROUPS] = {{0}};
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        step_share(plan, omp_get_thread_num(), omp_get_num_threads());
+        step_share(plan, omp_get_thread_num(), omp_get_num_threads(), barriers);
         _mm_setcsr(mode);
     }
     nerva_team_end(team);
@@ -149,29 +181,36 @@ INLINE int is_evaluated(const nerva_operation *of) {
     return of->kind != NERVA_DROPOUT && of->kind != NERVA_STATISTICS;
 }
 
-void NAME(plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) {
-    const int most = threads < plan->slice_count ? threads : (int)plan->slice_count;
-    const nerva_team team = nerva_team_begin(most, work_of(plan));
+static void forward_share(const nerva_plan *plan, int thread, int team, nerva_barrier *barriers, nerva_matrix Y) {
+    const int crews = crew_count(plan, team);
+    const nerva_crew crew = crew_of(crews, thread, team, barriers);
+    const nerva_range slices = share(plan->slice_count, 1, crew.number, crews);
     int64_t last = plan->count - 1;
     while (!is_evaluated(&plan->operations[last])) last--;
+    if (plan->waits) NAME(plan_use_running)(plan, thread);
+    for (int64_t s = slices.first; s < slices.last; s++) {
+        const nerva_slice slice = slice_of(plan, s, crew.number, thread, crew, 0, 0);
+        const nerva_matrix outputs = {(R *)Y.data + slice.first, Y.ld};
+        nerva_matrix X = NAME(plan_gather)(&slice);
+        crew_wait(&crew);
+        for (int64_t i = 0; i <= last; i++) {
+            const nerva_operation *of = &plan->operations[i];
+            if (!is_evaluated(of)) continue;
+            const nerva_matrix to = i < last ? at(&slice, of->output) : outputs;
+            NAME(plan_forward_operation)(&slice, of, X, to);
+            crew_wait(&crew);
+            X = to;
+        }
+    }
+}
+
+void NAME(plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) {
+    const nerva_team team = nerva_team_begin(threads, work_of(plan));
+    nerva_barrier barriers[MOST_GROUPS] = {{0}};
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        const int thread = omp_get_thread_num();
-        const nerva_range slices = share(plan->slice_count, 1, thread, omp_get_num_threads());
-        if (plan->waits) NAME(plan_use_running)(plan, thread);
-        for (int64_t s = slices.first; s < slices.last; s++) {
-            const nerva_slice slice = slice_of(plan, s, thread, thread, 0, 0);
-            const nerva_matrix outputs = {(R *)Y.data + slice.first, Y.ld};
-            nerva_matrix X = NAME(plan_gather)(&slice);
-            for (int64_t i = 0; i <= last; i++) {
-                const nerva_operation *of = &plan->operations[i];
-                if (!is_evaluated(of)) continue;
-                const nerva_matrix to = i < last ? at(&slice, of->output) : outputs;
-                NAME(plan_forward_operation)(&slice, of, X, to);
-                X = to;
-            }
-        }
+        forward_share(plan, omp_get_thread_num(), omp_get_num_threads(), barriers, Y);
         _mm_setcsr(mode);
     }
     nerva_team_end(team);

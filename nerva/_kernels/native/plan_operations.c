@@ -2,9 +2,11 @@
 #include "plan.h"
 
 #if NERVA_BYTE_INPUTS
-/* Whether operation `of` is a product that reads the bytes of the source. */
+/* Whether operation `of` is a product that reads the bytes of the source. With one group of slices it reads numbers:
+ * the products of bytes are computed by one thread. */
 INLINE int reads_bytes(const nerva_plan *plan, const nerva_operation *of) {
-    return plan->source_type == NERVA_UINT8 && of == plan->operations && of->kind == NERVA_PRODUCT;
+    return plan->source_type == NERVA_UINT8 && plan->group_count > 1 && of == plan->operations
+           && of->kind == NERVA_PRODUCT;
 }
 INLINE nerva_bytes bytes_of(const nerva_plan *plan, nerva_matrix X) {
     return (nerva_bytes){X.data, plan->scale, plan->shift};
@@ -20,70 +22,76 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     if (images) moved = *plan->images, moved.moves += slice->first;
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(plan, plan->operations)) {
+        if (slice->crew.thread) return X;
         NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(plan, X));
         return X;
     }
 #endif
     NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
-                       plan->scale, plan->shift, X, 0, 1);
+                       plan->scale, plan->shift, X, slice->crew.thread, slice->crew.size);
     return X;
 }
 
 static void product(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const nerva_epilogue epilogue = {.activation = of->activation, .alpha = of->alpha,
                                      .bias = of->bias ? of->bias->values : 0};
+    const nerva_crew *crew = &slice->crew;
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
-        NAME(spmm_bytes)(of->W, bytes_of(slice->plan, X), slice->n, &epilogue, Y);
+        if (slice->crew.thread == 0) NAME(spmm_bytes)(of->W, bytes_of(slice->plan, X), slice->n, &epilogue, Y);
         return;
     }
 #endif
-    NAME(spmm_share)(of->W, X, slice->n, &epilogue, Y, 0, 0, 1);
+    NAME(spmm_share)(of->W, X, slice->n, &epilogue, Y, NAME(spmm_by_batch)(of->W, slice->n, crew->size), crew->thread,
+                     crew->size);
 }
 
-/* The gradient of the weights of a product, set, or added to what is there. */
+/* The gradient of the weights of a product, set, or added to what is there; or the step by it, once it is complete. */
 static void weight_gradient(const nerva_slice *slice, const nerva_operation *of, nerva_matrix D, nerva_matrix X) {
-    R *const G = slice->gradients + of->weight->gradient;
+    const nerva_plan_parameter *weight = of->weight;
+    R *const G = slice->gradients + weight->gradient;
+    const nerva_update *update = slice->complete && weight->fused ? weight->update : 0;
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
-        NAME(sddmm_bytes)(of->W, D, bytes_of(slice->plan, X), slice->n, G, slice->add);
+        if (slice->crew.thread == 0) NAME(sddmm_bytes)(of->W, D, bytes_of(slice->plan, X), slice->n, G, slice->add);
         return;
     }
 #endif
-    NAME(sddmm_share)(of->W, D, X, slice->n, G, slice->add, 0, 1);
+    NAME(sddmm_share)(of->W, D, X, slice->n, G, update, weight->values, weight->velocity, weight->second, slice->add,
+                      slice->crew.thread, slice->crew.size);
 }
 
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const int64_t K = of->rows, n = slice->n;
+    const int thread = slice->crew.thread, size = slice->crew.size;
     switch (of->kind) {
     case NERVA_PRODUCT: product(slice, of, X, Y); break;
-    case NERVA_ELEMENTWISE: NAME(activation_share)(K, n, X, of->activation, of->alpha, Y, 0, 1); break;
-    case NERVA_TRAINED: NAME(srelu_share)(K, n, X, of->weight->values, of->weight->size / 4, Y, 0, 1); break;
+    case NERVA_ELEMENTWISE: NAME(activation_share)(K, n, X, of->activation, of->alpha, Y, thread, size); break;
+    case NERVA_TRAINED:
+        NAME(srelu_share)(K, n, X, of->weight->values, of->weight->size / 4, Y, thread, size);
+        break;
     case NERVA_DROPOUT:
         if (of->rate > 0 || X.data != Y.data)
-            NAME(dropout_share)(K, n, X, of->key, 0, slice->first, of->rate, Y, 0, 1);
+            NAME(dropout_share)(K, n, X, of->key, 0, slice->first, of->rate, Y, thread, size);
         break;
-    case NERVA_STATISTICS: {
-        const nerva_operation *above = of + 1;
-        void *const own = slice->plan->partials[slice->number];
-        NAME(slice_moments)(K, n, X, statistic(above, own, 0), statistic(above, own, 1));
-        break;
-    }
-    case NERVA_NORMALIZATION:
-        NAME(slice_normalize)(K, n, X, of->weight->values, of->bias->values, statistic(of, slice->totals, 0),
-                              statistic(of, slice->totals, 1), of->activation, of->alpha, Y);
-        break;
+    case NERVA_STATISTICS: NAME(plan_slice_moments)(slice, of + 1, X); break;
+    case NERVA_NORMALIZATION: NAME(plan_normalize)(slice, of, X, Y); break;
     }
 }
 
+/* Each thread of the crew has some samples. */
 void NAME(plan_loss)(const nerva_slice *slice) {
     const nerva_plan *plan = slice->plan;
     const nerva_operation *last = &plan->operations[plan->count - 1];
+    const nerva_range own = own_rows(slice, slice->n);
+    const nerva_matrix Z = at(slice, last->output), D = at(slice, last->delta);
+    const int64_t first = slice->first + own.first, n = own.last - own.first;
     int64_t labels[WIDEST_SLICE];
-    for (int64_t i = 0; i < slice->n; i++) labels[i] = plan->labels[plan->rows[slice->first + i]];
-    plan->correct[slice->number] =
-        NAME(softmax_cross_entropy)(last->rows, slice->n, at(slice, last->output), labels, 1.0 / plan->N,
-                                    at(slice, last->delta), plan->per_sample + slice->first);
+    for (int64_t i = 0; i < n; i++) labels[i] = plan->labels[plan->rows[first + i]];
+    const int64_t correct = NAME(softmax_cross_entropy)(
+        last->rows, n, (nerva_matrix){(R *)Z.data + own.first, Z.ld}, labels, 1.0 / plan->N,
+        (nerva_matrix){(R *)D.data + own.first, D.ld}, plan->per_sample + first);
+    __atomic_fetch_add(&plan->correct[slice->number], correct, __ATOMIC_RELAXED);
 }
 
 /* Where the gradient of the bias of an operation is, NULL where it has none. */
@@ -91,77 +99,71 @@ INLINE R *bias_gradient(const nerva_slice *slice, const nerva_operation *of) {
     return of->kind == NERVA_PRODUCT && of->bias ? slice->gradients + of->bias->gradient : 0;
 }
 
+/* The input gradient comes first: it is that of the weights before their step. */
 static void product_backward(const nerva_slice *slice, const nerva_operation *of, const nerva_operation *below,
                              nerva_matrix X) {
     const nerva_matrix D = at(slice, of->delta);
-    nerva_epilogue epilogue = {.activation = NERVA_IDENTITY};
-    if (!of->settled)
+    const nerva_crew *crew = &slice->crew;
+    if (!of->settled) {
         NAME(activation_backward_share)(of->rows, slice->n, D, at(slice, of->output), of->activation, of->alpha, D,
-                                        bias_gradient(slice, of), slice->add, 0, 1);
+                                        bias_gradient(slice, of), slice->add, crew->thread, crew->size);
+        crew_wait(crew);
+    }
+    if (below) {
+        const nerva_matrix DX = at(slice, below->delta);
+        const int by_batch = NAME(spmm_by_batch)(of->transposed, slice->n, crew->size);
+        nerva_epilogue epilogue = {.activation = NERVA_IDENTITY};
+        if (below->settled && !by_batch)
+            epilogue = (nerva_epilogue){.activation = below->activation, .alpha = below->alpha, .outputs = X,
+                                        .row_sums = bias_gradient(slice, below), .add = slice->add};
+        NAME(spmm_share)(of->transposed, D, slice->n, &epilogue, DX, by_batch, crew->thread, crew->size);
+        crew_wait(crew);
+        if (below->settled && by_batch) /* which leaves no thread a whole row to add up */
+            NAME(activation_backward_share)(below->rows, slice->n, DX, X, below->activation, below->alpha, DX,
+                                            bias_gradient(slice, below), slice->add, crew->thread, crew->size);
+    }
     weight_gradient(slice, of, D, X);
-    if (!below) return;
-    if (below->settled)
-        epilogue = (nerva_epilogue){.activation = below->activation, .alpha = below->alpha, .outputs = X,
-                                    .row_sums = bias_gradient(slice, below), .add = slice->add};
-    NAME(spmm_share)(of->transposed, D, slice->n, &epilogue, at(slice, below->delta), 0, 0, 1);
 }
 
 static void srelu_backward(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, R *below_bias) {
     const nerva_matrix D = at(slice, of->delta);
+    const nerva_crew *crew = &slice->crew;
     const int64_t K = of->rows, count = of->weight->size / 4;
-    R *const gradient = slice->gradients + of->weight->gradient, *const scratch = slice->arena + slice->plan->scratch;
+    R *const gradient = slice->gradients + of->weight->gradient, *const by_row = slice->scratch;
     const int shared = count == 1 && K > 1;
-    if (shared && below_bias && slice->add) {
-        /* The sums by row are set, those of the bias are added to: apart. */
-        NAME(srelu_backward_share)(K, slice->n, D, X, of->weight->values, count, D, scratch + 4 * K, scratch, 0, 0, 1);
-        for (int64_t k = 0; k < K; k++) below_bias[k] += scratch[4 * K + k];
-    } else
-        NAME(srelu_backward_share)(K, slice->n, D, X, of->weight->values, count, D, below_bias,
-                                   shared ? scratch : gradient, shared ? 0 : slice->add, 0, 1);
-    if (shared) NAME(srelu_sum_rows)(K, scratch, gradient, slice->add);
-}
-
-static void normalization_backward(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X) {
-    void *const own = slice->plan->partials[slice->number];
-    const R *const sums = statistic(of, own, 2), *const dots = statistic(of, own, 3);
-    NAME(slice_gradient_sums)(of->rows, slice->n, at(slice, of->delta), at(slice, of->output), X,
-                              statistic(of, slice->totals, 0), statistic(of, slice->totals, 1),
-                              of->settled ? NERVA_IDENTITY : of->activation, of->alpha, (R *)sums, (R *)dots);
-    R *const gamma = slice->gradients + of->weight->gradient, *const beta = slice->gradients + of->bias->gradient;
-    for (int64_t k = 0; k < of->rows; k++) {
-        gamma[k] = (slice->add ? gamma[k] : 0) + dots[k];
-        beta[k] = (slice->add ? beta[k] : 0) + sums[k];
-    }
-}
-
-static void statistics_backward(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X) {
-    const nerva_operation *above = of + 1;
-    R *const totals = slice->totals;
-    NAME(slice_input_gradients)(of->rows, slice->n, at(slice, of->delta), X, above->weight->values,
-                                statistic(above, totals, 0), statistic(above, totals, 1), statistic(above, totals, 2),
-                                statistic(above, totals, 3));
+    /* The sums by row are set, those of the bias are added to: apart. */
+    R *const bias = shared && below_bias && slice->add ? by_row + 4 * K : below_bias;
+    NAME(srelu_backward_share)(K, slice->n, D, X, of->weight->values, count, D, bias, shared ? by_row : gradient,
+                               shared ? 0 : slice->add, crew->thread, crew->size);
+    if (!shared) return;
+    crew_wait(crew);
+    if (crew->thread) return;
+    NAME(srelu_sum_rows)(K, by_row, gradient, slice->add);
+    if (bias != below_bias)
+        for (int64_t k = 0; k < K; k++) below_bias[k] += bias[k];
 }
 
 void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
     const nerva_operation *of = &slice->plan->operations[i];
     const nerva_operation *below = i > slice->plan->first_trained ? of - 1 : 0;
     const int64_t K = of->rows, n = slice->n;
+    const int thread = slice->crew.thread, size = slice->crew.size;
     const nerva_matrix X = inputs_of(slice, i), D = at(slice, of->delta);
     R *const below_bias = below && below->settled ? bias_gradient(slice, below) : 0;
     switch (of->kind) {
     case NERVA_PRODUCT: product_backward(slice, of, below, X); break;
     case NERVA_ELEMENTWISE: /* from NERVA_GELU on, the derivative is computed from X */
         NAME(activation_backward_share)(K, n, D, of->activation < NERVA_GELU ? at(slice, of->output) : X,
-                                        of->activation, of->alpha, D, below_bias, slice->add, 0, 1);
+                                        of->activation, of->alpha, D, below_bias, slice->add, thread, size);
         break;
     case NERVA_TRAINED: srelu_backward(slice, of, X, below_bias); break;
     case NERVA_DROPOUT:
         if (below->settled)
             NAME(dropout_backward_share)(K, n, D, X, of->key, slice->first, of->rate, below->activation, below->alpha,
-                                         of->output == below->output, D, below_bias, slice->add, 0, 1);
-        else if (of->rate > 0) NAME(dropout_share)(K, n, D, of->key, 0, slice->first, of->rate, D, 0, 1);
+                                         of->output == below->output, D, below_bias, slice->add, thread, size);
+        else if (of->rate > 0) NAME(dropout_share)(K, n, D, of->key, 0, slice->first, of->rate, D, thread, size);
         break;
-    case NERVA_STATISTICS: statistics_backward(slice, of, X); break;
-    case NERVA_NORMALIZATION: normalization_backward(slice, of, X); break;
+    case NERVA_STATISTICS: NAME(plan_statistics_backward)(slice, of + 1, X, D); break;
+    case NERVA_NORMALIZATION: NAME(plan_normalization_backward)(slice, of, X, D); break;
     }
 }

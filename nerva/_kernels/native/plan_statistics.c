@@ -60,3 +60,48 @@ void NAME(plan_use_running)(const nerva_plan *plan, int thread) {
         }
     }
 }
+
+/* ---- of a slice, whose rows its crew shares */
+
+void NAME(plan_slice_moments)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X) {
+    void *const own = slice->plan->partials[slice->number];
+    const nerva_range rows = own_rows(slice, of->rows);
+    NAME(slice_moments)(rows.last - rows.first, slice->n, from_row(X, rows.first), statistic(of, own, 0) + rows.first,
+                        statistic(of, own, 1) + rows.first);
+}
+
+void NAME(plan_normalize)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
+    const nerva_range rows = own_rows(slice, of->rows);
+    const int64_t k = rows.first;
+    NAME(slice_normalize)(rows.last - k, slice->n, from_row(X, k), (R *)of->weight->values + k,
+                          (R *)of->bias->values + k, statistic(of, slice->totals, 0) + k,
+                          statistic(of, slice->totals, 1) + k, of->activation, of->alpha, from_row(Y, k));
+}
+
+void NAME(plan_normalization_backward)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X,
+                                       nerva_matrix D) {
+    void *const own = slice->plan->partials[slice->number];
+    R *const sums = statistic(of, own, 2), *const dots = statistic(of, own, 3);
+    const nerva_range rows = own_rows(slice, of->rows);
+    const int64_t first = rows.first;
+    NAME(slice_gradient_sums)(rows.last - first, slice->n, from_row(D, first), from_row(at(slice, of->output), first),
+                              from_row(X, first), statistic(of, slice->totals, 0) + first,
+                              statistic(of, slice->totals, 1) + first, of->settled ? NERVA_IDENTITY : of->activation,
+                              of->alpha, sums + first, dots + first);
+    R *const gamma = slice->gradients + of->weight->gradient, *const beta = slice->gradients + of->bias->gradient;
+    for (int64_t k = first; k < rows.last; k++) {
+        gamma[k] = (slice->add ? gamma[k] : 0) + dots[k];
+        beta[k] = (slice->add ? beta[k] : 0) + sums[k];
+    }
+}
+
+/* Of the statistics below normalization `of`. */
+void NAME(plan_statistics_backward)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X,
+                                    nerva_matrix D) {
+    R *const totals = slice->totals;
+    const nerva_range rows = own_rows(slice, of->rows);
+    const int64_t k = rows.first;
+    NAME(slice_input_gradients)(rows.last - k, slice->n, from_row(D, k), from_row(X, k), (R *)of->weight->values + k,
+                                statistic(of, totals, 0) + k, statistic(of, totals, 1) + k,
+                                statistic(of, totals, 2) + k, statistic(of, totals, 3) + k);
+}

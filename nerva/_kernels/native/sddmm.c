@@ -2,6 +2,7 @@
 #include "blocks.h"
 #include "parallel.h"
 #include "shares.h"
+#include "update_rules.h"
 
 /* Vectors of a row of DY that stay in registers while rows of X are read. */
 #ifdef NERVA_AVX512
@@ -13,15 +14,17 @@ enum { WIDEST = 4 };
 /* For blocks of columns: the vectors of X per row and block that pay for its start, and rows to prefetch ahead. */
 enum { LEAST = 112 * 64 / sizeof(V), AHEAD = 1 };
 
-/* Where sums of products go: to g, added to what is there if `add`. */
+/* Where a sum of products goes: to g, added to what is there if `add`; or, with an update, into the step of w. */
 typedef struct {
-    R *g;
-    int add;
+    R *g, *w, *v, *s;
+    int add, update;
+    vector_update how;
 } sink;
 
 INLINE void drain(const sink *to, int64_t j, M lanes, V total) {
     if (to->add) total = vadd(total, vload_first(lanes, to->g + j));
-    vstore_first(lanes, to->g + j, total);
+    if (to->update) step(&to->how, lanes, total, to->w + j, to->v ? to->v + j : 0, to->s ? to->s + j : 0);
+    else vstore_first(lanes, to->g + j, total);
 }
 
 /* The sums of positions j to j + COUNT - 1: dot products of d, WIDTH vectors of which the last has `last` lanes, with a
@@ -94,6 +97,11 @@ INLINE void blocked_tile(const int WIDTH, const int HALVED, const nerva_csr *W, 
                 if (row + AHEAD < bottom) {
                     const int32_t soon = next[row + AHEAD - top];
                     prefetch(W->indices + soon, blocks.run, sizeof(int32_t));
+                    if (to->update) {
+                        prefetch(to->w + soon, blocks.run, sizeof(R));
+                        if (to->v) prefetch(to->v + soon, blocks.run, sizeof(R));
+                        if (to->s) prefetch(to->s + soon, blocks.run, sizeof(R));
+                    }
                 }
                 V d[WIDEST];
                 load_row(WIDTH, DY + row * lddy, last, d);
@@ -156,15 +164,19 @@ static int64_t row_of(const nerva_csr *W, int64_t j) {
     return low;
 }
 
-void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G, int add, int thread,
+void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
+                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
                        int team) {
     const int64_t vectors = (N + L - 1) / L, parts = (vectors + WIDEST - 1) / WIDEST;
     const nerva_range own = share(W->nnz, 1, thread, team);
     const int64_t row = row_of(W, own.first);
+    sink to = {.g = G, .w = values, .v = velocity, .s = second};
+    if (update) to.how = prepare_update(update);
     for (int64_t part = 0; part < parts; part++) {
         const int64_t first = vectors * part / parts, end = vectors * (part + 1) / parts;
         const int64_t rest = N - (end - 1) * L;
-        const sink to = {G, add || part > 0};
+        to.add = add || part > 0;
+        to.update = update && part == parts - 1;
         if (N == 1 && X.ld == 1) single(W, DY.data, DY.ld, X.data, own, row, &to);
         else tiles[HALVES && rest <= L / 2][end - first](W, (const R *)DY.data + first * L, DY.ld, (const R *)X.data + first * L, X.ld,
                                 vfirst(rest < L ? rest : L), own, row, &to);
@@ -179,7 +191,7 @@ void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N,
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        NAME(sddmm_share)(W, DY, X, N, G, 0, omp_get_thread_num(), omp_get_num_threads());
+        NAME(sddmm_share)(W, DY, X, N, G, 0, 0, 0, 0, 0, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
     nerva_team_end(team);

@@ -35,7 +35,8 @@ void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva
                       int by_batch, int thread, int team);
 int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads);
 
-void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G, int add, int thread,
+void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
+                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
                        int team);
 
 /* By one thread; the former without the epilogue's `outputs`. */

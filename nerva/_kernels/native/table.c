@@ -36,8 +36,10 @@ const nerva_table NAME(table) = {
     .plan_forward = NAME(plan_forward),
 #ifdef NERVA_AVX512
     .isa = "avx512",
+    .widest_batch = 8 * L,
 #else
     .isa = "avx2",
+    .widest_batch = 4 * L,
 #endif
     .spmm = NAME(spmm),
     .sddmm = NAME(sddmm),

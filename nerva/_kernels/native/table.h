@@ -82,10 +82,12 @@ typedef struct {
 enum { NERVA_MASKED_ROW = 1024 };
 
 /* A vector of parameters of a compiled network. Its gradients begin at `gradient` in a vector of those of all. With a
- * `rate`, its values are dropped into `masked` by the mask of a key before the step, and so are their gradients. */
+ * `rate`, its values are dropped into `masked` by the mask of a key before the step, and so are their gradients. Those
+ * that are `fused` take their step where the last slice completes their gradient, without another pass over both. */
 typedef struct {
     void *values, *velocity, *second, *masked;
     int64_t size, gradient;
+    int fused;
     const nerva_update *update;
     uint64_t key;
     double rate;
@@ -102,8 +104,8 @@ enum nerva_operation_kind {
     NERVA_NORMALIZATION = 5,
 };
 
-/* An operation of a compiled network on a slice of the batch. In the arena of a slice, Y (rows, batch) begins at
- * `output`, and the gradient by Y at `delta`. */
+/* An operation of a compiled network on a slice of the batch. In the arena of a slice, Y (rows, batch) begins at row
+ * `output`, and the gradient by Y at row `delta`; what is never needed at the same time may lie in the same memory. */
 typedef struct {
     int kind, activation; /* f */
     /* The operation above also differentiates f, and adds up the bias gradient: it leaves the gradient by f's input. */
@@ -121,18 +123,20 @@ typedef struct {
 
 /* A network and a mini-batch of N samples, in slices of the batch: slice s has the samples columns[s] to
  * columns[s + 1] - 1. Slices are in groups, whose gradients go to one buffer: group g has the slices groups[g] to
- * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, or if the network `waits` for
- * statistics of the whole batch, each slice has. In it the inputs begin at 0: numbers, or with AVX-512 and float32 the
- * bytes of a source of uint8, where the first operation is a product; it applies `scale` and `shift` then, which must be
- * given with uint8. No operation before `first_trained` has parameters, so that none of them needs a gradient. */
+ * groups[g + 1] - 1. The threads that share a slice, a crew, have an arena for its activations, or if the network
+ * `waits` for statistics of the whole batch, each slice has. In it the inputs begin at row 0: numbers, or with AVX-512,
+ * float32 and several groups the bytes of a source of uint8, where the first operation is a product; it applies `scale`
+ * and `shift` then, which must be given with uint8. No operation before `first_trained` has parameters, so that none of
+ * them needs a gradient. */
 typedef struct {
-    int64_t N, count, first_trained, parameter_count, slice_count, group_count, gradient_size;
+    int64_t N, count, first_trained, parameter_count, slice_count, group_count;
+    int64_t gradient_size, updated_size; /* of a vector of gradients; `fused` parameters lie behind `updated_size` */
     const nerva_operation *operations;
     const nerva_plan_parameter *parameters;
     int masks, waits;       /* whether weights are dropped in this step; whether there is batch normalization */
-    int64_t scratch;        /* where an arena has memory for five values of each row */
-    const int64_t *columns, *groups;
-    void *const *arenas, *const *gradients; /* one of each for each thread */
+    int64_t scratch;        /* elements at the front of an arena: five values of each row, before row 0 */
+    const int64_t *columns, *groups, *strides; /* strides: of each slice, elements from row to row */
+    void *const *arenas, *const *gradients; /* one of each for each crew */
     void *const *partials, *const *totals;  /* statistics of each slice, and of the batch for each thread */
     void *const *mailboxes;                 /* a vector of gradients for each group, read by all threads */
     int source_type;                        /* the samples: source[rows[n]], scaled and moved as by `gather` */
@@ -143,7 +147,7 @@ typedef struct {
     const float *scale, *shift;
     const int64_t *labels; /* of all samples of the source */
     double *per_sample;    /* (N,), the loss of each sample */
-    int64_t *correct;      /* how many predictions of each slice are correct */
+    int64_t *correct;      /* of each slice, to which the number of correct predictions is added */
     /* Of the first thread: gather, forward by operation, loss, backward by operation from the last on, update; or
      * NULL. */
     int64_t *nanoseconds;
@@ -151,6 +155,9 @@ typedef struct {
 
 typedef struct {
     const char *isa;
+
+    /* The widest slice of which a weight gradient is computed in one part, so that no memory for it is needed. */
+    int64_t widest_batch;
 
     /* Y = f(W X + b), (K, N). `bias` may be NULL. */
     void (*spmm)(const nerva_csr *W, nerva_matrix X, int64_t N, const void *bias, int activation, double alpha,

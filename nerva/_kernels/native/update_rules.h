@@ -29,7 +29,7 @@ INLINE vector_update prepare_update(const nerva_update *update) {
 }
 
 /* RMSprop, Adam, AdamW and Lion. Not inlined: kernels would contain them many times. */
-static __attribute__((noinline)) V adaptive_step(const vector_update *update, M lanes, V gradient, V x, R *v,
+static __attribute__((noinline, unused)) V adaptive_step(const vector_update *update, M lanes, V gradient, V x, R *v,
                                                          R *s) {
     V move;
     if (update->rule == NERVA_LION) {
@@ -70,6 +70,10 @@ INLINE V updated(const vector_update *update, M lanes, V gradient, V x, R *v, R 
         d = update->rule == NERVA_NESTEROV ? vfma(update->momentum, speed, d) : speed;
     }
     return vfma(update->minus_rate, d, x);
+}
+
+INLINE void step(const vector_update *update, M lanes, V gradient, R *w, R *v, R *s) {
+    vstore_first(lanes, w, updated(update, lanes, gradient, vload_first(lanes, w), v, s));
 }
 
 #endif

@@ -15,8 +15,7 @@ void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, i
         const vector_update how = prepare_update(update);
         for (int64_t i = own.first; i < own.last; i += L) {
             const M lanes = vfirst(own.last - i < L ? own.last - i : L);
-            const V x = vload_first(lanes, w + i), d = vload_first(lanes, g + i);
-            vstore_first(lanes, w + i, updated(&how, lanes, d, x, v ? v + i : 0, s ? s + i : 0));
+            step(&how, lanes, vload_first(lanes, g + i), w + i, v ? v + i : 0, s ? s + i : 0);
         }
         _mm_setcsr(mode);
     }
