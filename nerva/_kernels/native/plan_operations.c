@@ -2,9 +2,10 @@
 #include "plan.h"
 
 #if NERVA_BYTE_INPUTS
-/* Whether operation `of` is a product that reads the bytes of the source. */
+/* Whether operation `of` is a product that reads the bytes of the source. Rows of them are made for whole slices. */
 INLINE int reads_bytes(const nerva_plan *plan, const nerva_operation *of) {
-    return plan->source_type == NERVA_UINT8 && of == plan->operations && of->kind == NERVA_PRODUCT;
+    return plan->source_type == NERVA_UINT8 && of == plan->operations && of->kind == NERVA_PRODUCT
+           && plan->N > WIDEST_SLICE / 2;
 }
 INLINE nerva_bytes bytes_of(const nerva_plan *plan, nerva_matrix X) {
     return (nerva_bytes){X.data, plan->scale, plan->shift};

@@ -23,8 +23,8 @@ typedef struct {
 #define NERVA_BYTE_INPUTS 0
 #endif
 
-/* Inputs (features, batch) that stay the bytes x of their source, and stand for scale x + shift, float32 (features,):
- * a row of at most NERVA_BYTE_ROW samples, all of which can be read, is a cache line. */
+/* Inputs (features, batch) that stay the bytes x of their source, and stand for scale x + shift, float32 (features,).
+ * A row of at most NERVA_BYTE_ROW samples, in the order of byte_products.c, is a cache line. */
 enum { NERVA_BYTE_ROW = 64 };
 typedef struct {
     uint8_t *data;
@@ -39,7 +39,9 @@ void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int6
                        const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
                        int team);
 
-/* By one thread; the former without the epilogue's `outputs`. */
+/* By one thread; the product without the epilogue's `outputs`. */
+void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows, const nerva_images *images, int64_t N,
+                        int64_t D, nerva_bytes X);
 void NAME(spmm_bytes)(const nerva_csr *W, nerva_bytes X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y);
 void NAME(sddmm_bytes)(const nerva_csr *W, nerva_matrix DY, nerva_bytes X, int64_t N, void *G, int add);
 
@@ -69,9 +71,9 @@ void NAME(gather_share)(int source_type, const void *source, int64_t stride, con
                         const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
                         nerva_matrix out, int thread, int team);
 
-/* The bytes alone. */
-void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows, const nerva_images *images, int64_t N,
-                        int64_t D, nerva_bytes X);
+/* Bytes as they are; all GROUP of transpose.h are written where N is no multiple of it. */
+void NAME(gather_unscaled)(const uint8_t *source, int64_t stride, const int64_t *rows, const nerva_images *images,
+                           int64_t N, int64_t D, uint8_t *bytes, int64_t ld);
 
 int64_t NAME(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                     nerva_matrix DZ, double *per_sample);
