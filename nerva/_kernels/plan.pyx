@@ -52,7 +52,7 @@ cdef class Plan:
     cdef list arenas, gradients, mailboxes
     cdef dict slices
     cdef object per_sample, correct, pointers
-    cdef object ones, zeros  # scale and shift of bytes that have none; None before the first of them
+    cdef object unit_scale, no_shift  # of bytes that have no scale or shift; None before the first of them
     cdef Py_ssize_t gradient_size
 
     def __init__(self, operations, dtype):
@@ -96,12 +96,13 @@ cdef class Plan:
         self.plan.features, self.plan.rows = samples.features, samples.rows
         self.plan.scale, self.plan.shift = samples.scale, samples.shift
         if samples.kind == NERVA_UINT8 and (samples.scale == NULL or samples.shift == NULL):
-            if self.ones is None:
-                self.ones, self.zeros = np.ones(samples.features, np.float32), np.zeros(samples.features, np.float32)
+            if self.unit_scale is None:
+                self.unit_scale = np.ones(samples.features, np.float32)
+                self.no_shift = np.zeros(samples.features, np.float32)
             if samples.scale == NULL:
-                self.plan.scale = <float *> cnp.PyArray_DATA(self.ones)
+                self.plan.scale = <float *> cnp.PyArray_DATA(self.unit_scale)
             if samples.shift == NULL:
-                self.plan.shift = <float *> cnp.PyArray_DATA(self.zeros)
+                self.plan.shift = <float *> cnp.PyArray_DATA(self.no_shift)
         self.plan.images = &samples.images if samples.moved else NULL
         return 0
 

@@ -135,10 +135,10 @@ typedef struct {
 
 /* A network and a mini-batch of N samples, in slices of the batch: slice s has the samples columns[s] to
  * columns[s + 1] - 1. Slices are in groups, whose gradients go to one buffer: group g has the slices groups[g] to
- * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, in which the inputs begin at 0:
- * numbers, or with AVX-512 and float32 the bytes of a source of uint8, where the first operation is a product; it applies
- * `scale` and `shift` then, which must be given with uint8. No
- * operation before `first_trained` has parameters, so that none of them needs a gradient. */
+ * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, in which the inputs begin at 0. A first
+ * operation that is a product of float32 may read the bytes of a source of uint8, and apply `scale` and `shift` itself;
+ * they must not be NULL with uint8. No operation before `first_trained` has parameters, so that none of them needs a
+ * gradient. */
 typedef struct {
     int64_t N, count, first_trained, parameter_count, slice_count, group_count, gradient_size;
     const nerva_operation *operations;
