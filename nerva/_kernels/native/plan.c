@@ -78,6 +78,7 @@ static void step_share(const nerva_plan *plan, int thread, int team) {
     }
     _mm_sfence(); /* streamed stores are not ordered by the barrier */
 #pragma omp barrier
+    if (plan->broken && *plan->broken) return; /* set before the barrier, if at all: all threads return, or none */
     for (int64_t g = 0; g < plan->group_count; g++)
         sources[g] = team > 1 && g == groups.last - 1 ? plan->gradients[thread] : plan->mailboxes[g];
     NAME(plan_update)(plan, own, sources, onward ? 1 : plan->group_count, team > 1);

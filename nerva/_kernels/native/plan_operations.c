@@ -25,8 +25,9 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
         return X;
     }
 #endif
-    NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
-                       plan->scale, plan->shift, X, 0, 1);
+    if (NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
+                           plan->scale, plan->shift, X, 0, 1) && plan->broken)
+        __atomic_store_n(plan->broken, 1, __ATOMIC_RELAXED);
     return X;
 }
 

@@ -67,9 +67,10 @@ void NAME(dropout_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_m
                                   int64_t first_column, double rate, int activation, double alpha, int dropped,
                                   nerva_matrix DZ, void *Db, int add, int thread, int team);
 
-void NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
-                        const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
-                        nerva_matrix out, int thread, int team);
+/* Returns what `gather` of the table does, for the features of this share. */
+int NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                       const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                       nerva_matrix out, int thread, int team);
 
 /* Bytes as they are; all GROUP of transpose.h are written where N is no multiple of it. */
 void NAME(gather_unscaled)(const uint8_t *source, int64_t stride, const int64_t *rows, const nerva_images *images,

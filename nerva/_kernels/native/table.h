@@ -157,6 +157,7 @@ typedef struct {
     const int64_t *labels; /* of all samples of the source */
     double *per_sample;    /* (N,), the loss of each sample */
     int64_t *correct;      /* how many predictions of each slice are correct */
+    int *broken; /* set to 1 where a value of a sample is not finite, and plan_step then updates nothing; or NULL */
     /* Of the first thread: gather, forward by operation, loss, backward by operation from the last on, update; or
      * NULL. */
     int64_t *nanoseconds;
@@ -238,10 +239,11 @@ typedef struct {
 
     /* out[d, j] = source[rows[j], d] scale[d] + shift[d] for D features of N samples; scale and shift may be NULL.
      * `stride` elements from one sample of the source to the next. With `images`, which may be NULL, sample j is moved
-     * first, as images->moves[j] says; D is channels height width. */
-    void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
-                   const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
-                   int threads, nerva_matrix out);
+     * first, as images->moves[j] says; D is channels height width. Returns whether a value of the source is not
+     * finite in the type of the network; 0 where images are moved. */
+    int (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                  const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                  int threads, nerva_matrix out);
 
     /* Y = f(W X + b), (K, N), where X is sparse: (N, D), a sample a row. `columns` is W's transposed companion (D, K);
      * for the dense one, W is (K, D). `bias` may be NULL. A row of X may be unsorted and have duplicates. */
