@@ -240,16 +240,17 @@ int NAME(gather_share)(int source_type, const void *source, int64_t stride, cons
 
 #if NERVA_BYTE_INPUTS
 static __attribute__((noinline)) void moved_bytes(const uint8_t *source, int64_t stride, const int64_t *rows,
-                                                  const nerva_images *images, int64_t N, int64_t D, nerva_matrix out) {
-    const nerva_range own = {0, D / images->width};
+                                                  const nerva_images *images, int64_t N, nerva_range own,
+                                                  nerva_matrix out) {
     gather_moved(1, NERVA_UINT8, source, stride, rows, images, N, own, 0, 0, out);
 }
 
 void NAME(gather_unscaled)(const uint8_t *source, int64_t stride, const int64_t *rows, const nerva_images *images,
-                           int64_t N, int64_t D, uint8_t *bytes, int64_t ld) {
-    const nerva_matrix out = {bytes, ld};
-    if (images) moved_bytes(source, stride, rows, images, N, D, out);
-    else gather_plain(1, NERVA_UINT8, source, stride, rows, N, (nerva_range){0, D}, 0, 0, out);
+                           int64_t D, uint8_t *bytes, int64_t N, int thread, int team) {
+    const nerva_matrix out = {bytes, N};
+    if (images)
+        moved_bytes(source, stride, rows, images, N, share(D / images->width, 1, thread, team), out);
+    else gather_plain(1, NERVA_UINT8, source, stride, rows, N, share(D, LINE, thread, team), 0, 0, out);
 }
 #endif
 

@@ -8,7 +8,7 @@ INLINE int reads_bytes(const nerva_plan *plan, const nerva_operation *of) {
            && plan->N > WIDEST_SLICE / 2;
 }
 INLINE nerva_bytes bytes_of(const nerva_plan *plan, nerva_matrix X) {
-    return (nerva_bytes){X.data, plan->scale, plan->shift};
+    return (nerva_bytes){X.data, NERVA_BYTE_LINE, plan->scale, plan->shift};
 }
 #endif
 
@@ -21,7 +21,8 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     if (images) moved = *plan->images, moved.moves += slice->first;
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(plan, plan->operations)) {
-        NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(plan, X));
+        NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(plan, X),
+                           0, 1);
         return X;
     }
 #endif
@@ -36,7 +37,7 @@ static void product(const nerva_slice *slice, const nerva_operation *of, nerva_m
                                      .bias = of->bias ? of->bias->values : 0};
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
-        NAME(spmm_bytes)(of->W, bytes_of(slice->plan, X), slice->n, &epilogue, Y);
+        NAME(spmm_bytes)(of->W, bytes_of(slice->plan, X), slice->n, &epilogue, Y, 0, 1);
         return;
     }
 #endif
@@ -48,7 +49,7 @@ static void weight_gradient(const nerva_slice *slice, const nerva_operation *of,
     R *const G = slice->gradients + of->weight->gradient;
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
-        NAME(sddmm_bytes)(of->W, D, bytes_of(slice->plan, X), slice->n, G, slice->add);
+        NAME(sddmm_bytes)(of->W, D, bytes_of(slice->plan, X), slice->n, G, 0, 0, 0, 0, slice->add, 0, 1);
         return;
     }
 #endif
