@@ -116,11 +116,11 @@ INLINE deltas load_deltas(const int WIDTH, const R *dy, M last) {
     deltas row;
 #pragma GCC unroll 8
     for (int t = 0; t < WIDTH; t++) {
-        row.d[t] = vmul(t < WIDTH - 1 ? vload(dy + t * L) : vload_first(last, dy + t * L), vset(0x1p16f));
-        row.total = t ? vadd(row.total, row.d[t]) : row.d[t];
+        const V d = t < WIDTH - 1 ? vload(dy + t * L) : vload_first(last, dy + t * L);
+        row.total = t ? vadd(row.total, d) : d;
+        row.d[t] = vmul(d, vset(units[t] * 0x1p16f));
     }
-#pragma GCC unroll 8
-    for (int t = 1; t < WIDTH; t++) row.d[t] = vmul(row.d[t], vset(units[t]));
+    row.total = vmul(row.total, vset(0x1p16f));
     return row;
 }
 
@@ -145,38 +145,30 @@ INLINE void dots(const int WIDTH, const int COUNT, const deltas *row, const int3
     drain(to, j, vfirst(kept), vmul(vsums(sums), vset(0x1p-16f)));
 }
 
-/* How many sums to compute for the last `rest` < L of a row, rounded up to what there is code for: one jump, which
- * processors often mispredict, instead of one for each power of two. The surplus are of positions of the next row, and
- * are not kept; where fewer than that are `left` in W, the sums are computed one by one. */
-INLINE int sums_for(int64_t rest, int64_t left) {
-    static const uint8_t rounded[L] = {0, 1, 2, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12, 16, 16, 16};
-    return rounded[rest] <= left ? rounded[rest] : 1;
-}
-
 /* G[j] = sum_n DY[row(j), n] X[col(j), n] for the positions `own`, the first of which lies in row r. */
 INLINE void gradient(const int WIDTH, const nerva_csr *W, const R *DY, int64_t lddy, M last, const nerva_bytes X,
                      nerva_range own, int64_t r, const sink *to) {
     const int32_t *indptr = W->indptr, *indices = W->indices;
     DY += r * lddy;
+#define SOME(COUNT, kept) dots(WIDTH, COUNT, &row, indices, &X, kept, j, to)
     for (int64_t j = own.first; j < own.last; r++, DY += lddy) {
         const int64_t end = indptr[r + 1] < own.last ? indptr[r + 1] : own.last;
         const deltas row = load_deltas(WIDTH, DY, last);
-        for (; j + L <= end; j += L) dots(WIDTH, L, &row, indices, &X, L, j, to);
-        for (int64_t kept; j < end; j += kept) {
-            const int count = sums_for(end - j, W->nnz - j);
-            kept = count < end - j ? count : end - j;
-#define SOME(COUNT) dots(WIDTH, COUNT, &row, indices, &X, kept, j, to)
-            switch (count) {
-            case 1: SOME(1); break;
-            case 2: SOME(2); break;
-            case 4: SOME(4); break;
-            case 8: SOME(8); break;
-            case 12: SOME(12); break;
-            default: SOME(L); break;
-            }
-#undef SOME
+        for (; j + L <= end; j += L) SOME(L, L);
+        const int64_t rest = end - j;
+        if (rest > 7 && j + L <= W->nnz) {
+            /* A few surplus sums, of the next row's positions, take less time than a mispredicted jump. */
+            if (rest > 12) SOME(L, rest);
+            else if (rest > 8) SOME(12, rest);
+            else SOME(8, 8);
+            j = end;
         }
+        if (end - j & 8) { SOME(8, 8); j += 8; }
+        if (end - j & 4) { SOME(4, 4); j += 4; }
+        if (end - j & 2) { SOME(2, 2); j += 2; }
+        if (end - j & 1) { SOME(1, 1); j += 1; }
     }
+#undef SOME
 }
 
 /* Not inlined: one copy for each width, with the loop over rows inside. */
