@@ -93,6 +93,7 @@ cdef extern from "table.h" nogil:
         const int64_t *labels
         double *per_sample
         int64_t *correct
+        int *broken
         int64_t *nanoseconds
 
     ctypedef struct nerva_table:
@@ -130,9 +131,9 @@ cdef extern from "table.h" nogil:
                                          nerva_matrix DZ, double *per_sample) noexcept nogil
         void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
                        void *second, void *weights) noexcept nogil
-        void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
-                       const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
-                       int threads, nerva_matrix out) noexcept nogil
+        int (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                      const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                      int threads, nerva_matrix out) noexcept nogil
         void (*sparse_input_spmm)(const nerva_csr *columns, const nerva_csr *X, const void *bias, int activation,
                                   double alpha, int threads, nerva_matrix Y) noexcept nogil
         void (*sparse_input_gemm)(int64_t K, nerva_matrix W, const nerva_csr *X, const void *bias, int activation,

@@ -23,7 +23,8 @@ class Plan:
         image_shape: tuple[int, int, int] | None = None,
         moves: Array | None = None,
         nanoseconds: Array | None = None,
-    ) -> tuple[float, int]: ...
+        check: bool = False,
+    ) -> tuple[float, int] | None: ...
     def forward(
         self,
         source: Array,
@@ -32,4 +33,4 @@ class Plan:
         *,
         scale: Array | None = None,
         shift: Array | None = None,
-    ) -> None: ...
+    ) -> bool: ...

@@ -38,7 +38,7 @@ cdef class Plan:
     cdef list arenas, gradients, mailboxes, partials, totals
     cdef dict slices
     cdef object by_rows, per_sample, correct, pointers
-    cdef object ones, zeros  # scale and shift of bytes that have none; None before the first of them
+    cdef object unit_scale, no_shift  # of bytes that have none; None before the first of them
     cdef Py_ssize_t widest, stride, arena_size, gradient_size, parameters_size
 
     def __init__(self, operations, dtype, by_rows=None):
@@ -105,12 +105,13 @@ cdef class Plan:
         self.plan.features, self.plan.rows = samples.features, samples.rows
         self.plan.scale, self.plan.shift = samples.scale, samples.shift
         if samples.kind == NERVA_UINT8 and (samples.scale == NULL or samples.shift == NULL):
-            if self.ones is None:
-                self.ones, self.zeros = np.ones(samples.features, np.float32), np.zeros(samples.features, np.float32)
+            if self.unit_scale is None:
+                self.unit_scale = np.ones(samples.features, np.float32)
+                self.no_shift = np.zeros(samples.features, np.float32)
             if samples.scale == NULL:
-                self.plan.scale = <float *> cnp.PyArray_DATA(self.ones)
+                self.plan.scale = <float *> cnp.PyArray_DATA(self.unit_scale)
             if samples.shift == NULL:
-                self.plan.shift = <float *> cnp.PyArray_DATA(self.zeros)
+                self.plan.shift = <float *> cnp.PyArray_DATA(self.no_shift)
         self.plan.images = &samples.images if samples.moved else NULL
         return 0
 
@@ -156,7 +157,7 @@ cdef class Plan:
         return 0
 
     def step(self, updates, source, rows, labels, *, scale=None, shift=None, image_shape=None, moves=None,
-             nanoseconds=None):
+             nanoseconds=None, bint check=False):
         """Train on the samples source[rows]; return their mean loss before the step, and the correct predictions.
 
         updates : (update, velocity, second moment) of each vector of parameters, in the order of the operations
@@ -164,9 +165,11 @@ cdef class Plan:
         labels : int64 (samples of the source,), classes
         nanoseconds : int64 (3 + 2 operations,), to which the times of the first thread are added: gather, forward by
             operation, loss, backward by operation from the last one on, update
+        check : return None, and update nothing, where a value of the samples is not finite in the dtype of the plan
 
         Raises TypeError or ValueError, before anything is changed, where an argument is wrong.
         """
+        cdef int broken = 0
         cdef Py_ssize_t j, classes = self.program.outputs
         cdef double total = 0.0
         cdef int64_t correct = 0
@@ -179,7 +182,7 @@ cdef class Plan:
             if not 0 <= label[samples.rows[j]] < classes:
                 raise ValueError(f"labels[{samples.rows[j]}] is {label[samples.rows[j]]}; it must be within 0 to "
                                  f"{classes - 1}")
-        self.plan.labels, self.plan.nanoseconds = label, NULL
+        self.plan.labels, self.plan.nanoseconds, self.plan.broken = label, NULL, &broken if check else NULL
         if nanoseconds is not None:
             self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64,
                                                        3 + 2 * self.plan.count, True)
@@ -194,16 +197,21 @@ cdef class Plan:
                 total += self.plan.per_sample[j]
             for j in range(self.plan.slice_count):
                 correct += self.plan.correct[j]
-        return total / samples.N, correct
+        return None if broken else (total / samples.N, correct)
 
     def forward(self, source, rows, out, *, scale=None, shift=None):
-        """Set out, (K, N), to the outputs for the samples source[rows]; other arguments as of `step`."""
-        cdef int team = threads()
+        """Set out, (K, N), to the outputs for the samples source[rows]; other arguments as of `step`.
+
+        Returns whether the values of the samples are finite in the dtype of the plan.
+        """
+        cdef int broken = 0, team = threads()
         cdef const nerva_table *kernel = kernels(self.typenum)
         cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
         cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, samples.N, True)
         self._take_batch(&samples)
         self._take_weights(False)
         self._take_memory(team, False)
+        self.plan.broken = &broken
         with nogil:
             kernel.plan_forward(&self.plan, team, y)
+        return not broken

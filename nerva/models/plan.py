@@ -13,7 +13,7 @@ import numpy as np
 
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
-from nerva._kernels.operations import IDENTITY, Elementwise, Normalization, Operation, Product
+from nerva._kernels.operations import IDENTITY, Dropping, Elementwise, Normalization, Operation, Product
 from nerva._kernels.plan import Plan
 from nerva.layers.activation import FUSED
 from nerva.layers.layer import Layer
@@ -43,6 +43,7 @@ class CompiledNetwork:
         self._layers, self._operations = layers, fuse(operations)
         self._plan = Plan([operation for operation, _ in self._operations], dtype)
         self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
+        self._draws = any(_is_random(operation) for operation, _ in self._operations)
         self._nnz = [layer.nnz for layer in layers]
         self._outputs = Buffer(layers[-1].out_features or 0, dtype)
 
@@ -68,12 +69,19 @@ class CompiledNetwork:
         return found
 
     def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]:
-        """Take a step on some samples, and return their mean loss before it and how many predictions are correct."""
-        updates = [step.take(parameter) for layer in self._layers for parameter in layer.parameters()]
+        """Take a step on some samples, and return their mean loss before it and how many predictions are correct.
+
+        Raises ValueError, before anything is changed, for a value of the samples that is not finite.
+        """
         profile, samples, targets = recorder(), batches.samples, batches.targets
+        if not samples.checked and self._draws:  # what is drawn for a step cannot be put back
+            samples.check_finite()
+        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
+        before = [] if samples.checked else [(each, each.state, each.owner, each.steps) for each in parameters]
+        updates = [step.take(parameter) for parameter in parameters]
         assert targets is not None
         times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
-        loss, correct = self._plan.step(
+        result = self._plan.step(
             updates,
             samples.array,
             draw.rows,
@@ -83,18 +91,25 @@ class CompiledNetwork:
             image_shape=batches.image_shape,
             moves=draw.moves,
             nanoseconds=times,
+            check=not samples.checked,
         )
+        if result is None:
+            for parameter, *kept in before:
+                parameter.state, parameter.owner, parameter.steps = kept
+            samples.check_finite()
+            raise RuntimeError("X was changed while a step read it")
         for layer in self._layers:
             layer.forget_batch()
         if profile is not None and times is not None:
             self._record(profile, times, len(draw.rows))
-        return loss, correct
+        return result
 
     def outputs(self, batches: Batches, draw: Draw) -> Array:
         """Return the outputs (outputs, batch) for some samples, in a buffer that the next call overwrites."""
         Y, samples, profile = self._outputs.take(len(draw.rows)), batches.samples, recorder()
         started = 0 if profile is None else perf_counter_ns()
-        self._plan.forward(samples.array, draw.rows, Y, scale=samples.scale, shift=samples.shift)
+        if not self._plan.forward(samples.array, draw.rows, Y, scale=samples.scale, shift=samples.shift):
+            samples.check_finite()
         if profile is not None:
             profile.add("forward", started)
         return Y
@@ -127,6 +142,11 @@ def fuse(operations: Iterable[Owned]) -> list[Owned]:
             case _:
                 fused.append(Owned(operation, layer))
     return fused
+
+
+def _is_random(operation: Operation) -> bool:
+    """Whether an operation draws random numbers in a step."""
+    return isinstance(operation, Dropping) or (isinstance(operation, Product) and operation.drop is not None)
 
 
 def obstacle(layers: Sequence[Layer], batch: int) -> str | None:

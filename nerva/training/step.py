@@ -106,12 +106,13 @@ def train_step(
     [1.099, 0.921, 0.796]
     """
     optimizer, loss = check_optimizer(optimizer), check_loss(loss, model)
-    samples, targets = labelled_samples(model, X, y, loss, sample_weight)
+    samples, targets = labelled_samples(model, X, y, loss, sample_weight, check=False)
     rate = check_not_negative(rate, "rate")
     check_batch_size(model, len(samples), len(samples))
-    model.loss = loss
     batches = Batches(samples, targets, len(samples), model.dtype)
-    return train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
+    value = train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
+    model.loss = loss
+    return value
 
 
 def check_optimizer(optimizer: Optimizer | None) -> Optimizer:

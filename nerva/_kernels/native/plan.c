@@ -59,6 +59,12 @@ INLINE int waits(const nerva_plan *plan, int64_t stage) {
            == (stage < plan->count ? NERVA_NORMALIZATION : NERVA_STATISTICS);
 }
 
+/* Whether a value of a sample was found not to be finite. Asked once all threads that may set it have been waited for, so
+ * that all of them return, or none. */
+INLINE int is_broken(const nerva_plan *plan) {
+    return plan->broken && __atomic_load_n(plan->broken, __ATOMIC_RELAXED);
+}
+
 /* The stages [from, to) of a slice. */
 static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopwatch *watch) {
     const nerva_plan *plan = slice->plan;
@@ -66,6 +72,7 @@ static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopw
         NAME(plan_gather)(slice);
         crew_wait(&slice->crew);
         lap(watch, 0);
+        if (plan->group_count == 1 && is_broken(plan)) return; /* before a step within the backward pass */
     }
     for (int64_t stage = from; stage < to; stage++) {
         const int64_t i = operation_of(plan, stage);
@@ -140,6 +147,7 @@ static void step_share(const nerva_plan *plan, int thread, int team, nerva_barri
         if (from > 0) {
             const nerva_operation *of = &plan->operations[operation_of(plan, from)];
 #pragma omp barrier
+            if (is_broken(plan)) return;
             NAME(plan_combine)(plan, of + (of->kind == NERVA_STATISTICS), from < plan->count, thread);
         }
         train_groups(&part, from, to, &watch);
@@ -148,6 +156,7 @@ static void step_share(const nerva_plan *plan, int thread, int team, nerva_barri
         _mm_sfence(); /* streamed stores are not ordered by the barrier */
 #pragma omp barrier
     }
+    if (is_broken(plan)) return;
     for (int64_t g = 0; g < plan->group_count; g++)
         sources[g] = part.posts && g == part.groups.last - 1 ? plan->gradients[part.crew.number] : plan->mailboxes[g];
     NAME(plan_update)(plan, part.own, sources, part.onward ? 1 : plan->group_count, part.crews > 1);

@@ -2,14 +2,14 @@
 #include "plan.h"
 
 #if NERVA_BYTE_INPUTS
-/* Whether operation `of` is a product that reads the bytes of the source. With one group of slices it reads numbers:
- * the products of bytes are computed by one thread. */
+/* Whether operation `of` is a product that reads the bytes of the source. Rows of them are made for whole slices. */
 INLINE int reads_bytes(const nerva_plan *plan, const nerva_operation *of) {
-    return plan->source_type == NERVA_UINT8 && plan->group_count > 1 && of == plan->operations
-           && of->kind == NERVA_PRODUCT;
+    return plan->source_type == NERVA_UINT8 && of == plan->operations && of->kind == NERVA_PRODUCT
+           && plan->N > WIDEST_SLICE / 2;
 }
-INLINE nerva_bytes bytes_of(const nerva_plan *plan, nerva_matrix X) {
-    return (nerva_bytes){X.data, plan->scale, plan->shift};
+INLINE nerva_bytes bytes_of(const nerva_slice *slice, nerva_matrix X) {
+    const int64_t ld = slice->n > NERVA_BYTE_LINE ? 2 * NERVA_BYTE_LINE : NERVA_BYTE_LINE;
+    return (nerva_bytes){X.data, ld, slice->plan->scale, slice->plan->shift};
 }
 #endif
 
@@ -22,13 +22,15 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     if (images) moved = *plan->images, moved.moves += slice->first;
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(plan, plan->operations)) {
-        if (slice->crew.thread) return X;
-        NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(plan, X));
+        NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(slice, X),
+                           slice->crew.thread, slice->crew.size);
         return X;
     }
 #endif
-    NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
-                       plan->scale, plan->shift, X, slice->crew.thread, slice->crew.size);
+    if (NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
+                           plan->scale, plan->shift, X, slice->crew.thread, slice->crew.size)
+        && plan->broken)
+        __atomic_store_n(plan->broken, 1, __ATOMIC_RELAXED);
     return X;
 }
 
@@ -38,7 +40,7 @@ static void product(const nerva_slice *slice, const nerva_operation *of, nerva_m
     const nerva_crew *crew = &slice->crew;
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
-        if (slice->crew.thread == 0) NAME(spmm_bytes)(of->W, bytes_of(slice->plan, X), slice->n, &epilogue, Y);
+        NAME(spmm_bytes)(of->W, bytes_of(slice, X), slice->n, &epilogue, Y, crew->thread, crew->size);
         return;
     }
 #endif
@@ -53,7 +55,8 @@ static void weight_gradient(const nerva_slice *slice, const nerva_operation *of,
     const nerva_update *update = slice->complete && weight->fused ? weight->update : 0;
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
-        if (slice->crew.thread == 0) NAME(sddmm_bytes)(of->W, D, bytes_of(slice->plan, X), slice->n, G, slice->add);
+        NAME(sddmm_bytes)(of->W, D, bytes_of(slice, X), slice->n, G, update, weight->values, weight->velocity,
+                          weight->second, slice->add, slice->crew.thread, slice->crew.size);
         return;
     }
 #endif

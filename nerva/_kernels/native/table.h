@@ -124,9 +124,9 @@ typedef struct {
 /* A network and a mini-batch of N samples, in slices of the batch: slice s has the samples columns[s] to
  * columns[s + 1] - 1. Slices are in groups, whose gradients go to one buffer: group g has the slices groups[g] to
  * groups[g + 1] - 1. The threads that share a slice, a crew, have an arena for its activations, or if the network
- * `waits` for statistics of the whole batch, each slice has. In it the inputs begin at row 0: numbers, or with AVX-512,
- * float32 and several groups the bytes of a source of uint8, where the first operation is a product; it applies `scale`
- * and `shift` then, which must be given with uint8. No operation before `first_trained` has parameters, so that none of
+ * `waits` for statistics of the whole batch, each slice has. In it the inputs begin at row 0: numbers, or the bytes
+ * of a source of uint8, which a first operation that is a product of float32 may read; it applies `scale` and `shift`
+ * then, which must not be NULL with uint8. No operation before `first_trained` has parameters, so that none of
  * them needs a gradient. */
 typedef struct {
     int64_t N, count, first_trained, parameter_count, slice_count, group_count;
@@ -148,6 +148,7 @@ typedef struct {
     const int64_t *labels; /* of all samples of the source */
     double *per_sample;    /* (N,), the loss of each sample */
     int64_t *correct;      /* of each slice, to which the number of correct predictions is added */
+    int *broken; /* set to 1 where a value of a sample is not finite, and plan_step then updates nothing; or NULL */
     /* Of the first thread: gather, forward by operation, loss, backward by operation from the last on, update; or
      * NULL. */
     int64_t *nanoseconds;
@@ -222,10 +223,11 @@ typedef struct {
 
     /* out[d, j] = source[rows[j], d] scale[d] + shift[d] for D features of N samples; scale and shift may be NULL.
      * `stride` elements from one sample of the source to the next. With `images`, which may be NULL, sample j is moved
-     * first, as images->moves[j] says; D is channels height width. */
-    void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
-                   const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
-                   int threads, nerva_matrix out);
+     * first, as images->moves[j] says; D is channels height width. Returns whether a value of the source is not
+     * finite in the type of the network; 0 where images are moved. */
+    int (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                  const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                  int threads, nerva_matrix out);
 
     /* Y = f(W X + b), (K, N), where X is sparse: (N, D), a sample a row. `columns` is W's transposed companion (D, K);
      * for the dense one, W is (K, D). `bias` may be NULL. A row of X may be unsorted and have duplicates. */
