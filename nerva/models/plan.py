@@ -94,8 +94,8 @@ class CompiledNetwork:
             check=not samples.checked,
         )
         if result is None:
-            for parameter, *kept in before:
-                parameter.state, parameter.owner, parameter.steps = kept
+            for parameter, state, owner, steps in before:
+                parameter.state, parameter.owner, parameter.steps = state, owner, steps
             samples.check_finite()
             raise RuntimeError("X was changed while a step read it")
         for layer in self._layers:

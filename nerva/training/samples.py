@@ -107,9 +107,7 @@ class Samples:
     Raises TypeError for another dtype, ValueError for another shape, no samples, or values that are not finite.
     """
 
-    def __init__(
-        self, X: object, features: int, dtype: npt.DTypeLike, name: str = "X", *, check: bool = True
-    ) -> None:
+    def __init__(self, X: object, features: int, dtype: npt.DTypeLike, name: str = "X", *, check: bool = True) -> None:
         self.checked = True  # whether all values are known to be finite
         self.scale: Array | None = None
         self.shift: Array | None = None

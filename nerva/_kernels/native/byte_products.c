@@ -24,8 +24,8 @@ INLINE void load_row(const int WIDTH, const uint8_t *row, V x[WIDEST]) {
 #pragma GCC unroll 8
     for (int t = 0; t < WIDTH; t++) {
         if (t == IN_LINE) lanes = load_line(row + NERVA_BYTE_LINE);
-        x[t] = _mm512_cvtepi32_ps(t % IN_LINE == 3 ? _mm512_srli_epi32(lanes, 24)
-                                                   : _mm512_and_si512(lanes, _mm512_set1_epi32(255 << t % IN_LINE * 8)));
+        const __m512i byte = _mm512_set1_epi32(255 << t % IN_LINE * 8);
+        x[t] = _mm512_cvtepi32_ps(t % IN_LINE == 3 ? _mm512_srli_epi32(lanes, 24) : _mm512_and_si512(lanes, byte));
     }
 }
 
@@ -76,7 +76,7 @@ INLINE void add_product(const int WIDTH, const R *w, const nerva_bytes *X, int64
     for (int t = 0; t < WIDTH; t++) sums[t] = vfma(scaled, x[t], sums[t]);
 }
 
-/* Some rows of Y = f(W X + b). Of a line, there are two sums by turns, each of which would wait for its last product. */
+/* Some rows of Y = f(W X + b). With rows of one line, two sums take turns: one would wait for its last product. */
 INLINE void forward(const int WIDTH, const nerva_csr *W, const nerva_bytes X, const finish to, R *Y, int64_t ldy,
                     nerva_range own) {
     const R *values = W->values;
@@ -107,7 +107,7 @@ INLINE void forward(const int WIDTH, const nerva_csr *W, const nerva_bytes X, co
     }
 }
 
-/* A row of DY in the units of rows of X, and the sum of its vectors, both times 65536, so that nothing small is lost. */
+/* A row of DY in the units of rows of X, and the sum of its vectors, both times 65536 so that nothing small is lost. */
 typedef struct {
     V d[WIDEST], total;
 } deltas;
@@ -124,8 +124,8 @@ INLINE deltas load_deltas(const int WIDTH, const R *dy, M last) {
     return row;
 }
 
-/* The dot products of a row of DY with COUNT rows of X, of which the first `kept` <= COUNT <= L go to `to`; the lanes of
- * all are summed together. */
+/* The dot products of a row of DY with COUNT <= L rows of X, of which the first `kept` are stored; the lanes of all are
+ * summed together. */
 INLINE void dots(const int WIDTH, const int COUNT, const deltas *row, const int32_t *indices, const nerva_bytes *X,
                  int64_t kept, int64_t j, const sink *to) {
     V sums[L];

@@ -80,8 +80,8 @@ INLINE void add_rows(const int WIDTH, const int HALVED, const int PERMUTED, cons
     const int64_t ends[2] = {W->indptr[r + 1], W->indptr[r + ROWS]};
     int64_t i = at[0], j = at[1];
     if (ROWS == 2)
-        for (; __builtin_expect(is_within(BLOCKED, W, i, ends[0], limit) && is_within(BLOCKED, W, j, ends[1], limit), 1);
-             i++, j++) {
+        for (; __builtin_expect(is_within(BLOCKED, W, i, ends[0], limit)
+                                && is_within(BLOCKED, W, j, ends[1], limit), 1); i++, j++) {
             add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, last, i, sums[0]);
             add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, last, j, sums[1]);
         }
@@ -162,8 +162,7 @@ INLINE void end_block(const int WIDTH, const finish *to, int64_t r, int last, V 
     else store(WIDTH, sums, to->last, y);
 }
 
-/* As tile_rows, but for columns `own` of W, and from the positions `next` of rows r, r + 1 and so on, of which there are
- * `count`. */
+/* As tile_rows, but for columns `own` of W, and from the positions `next` of rows r, r + 1 and on, `count` of them. */
 INLINE void block_rows(const int WIDTH, const int HALVED, const int PERMUTED, const int ROWS, const nerva_csr *W,
                        const R *X, int64_t ldx, R *Y, int64_t ldy, const finish *to, int64_t r, nerva_range own,
                        int64_t run, int32_t *next, int64_t count) {

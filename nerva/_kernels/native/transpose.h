@@ -104,12 +104,13 @@ INLINE void transpose_square(V a[L]) {
         }
 #ifdef NERVA_AVX512
     for (int i = 0; i < 4; i++) {
-        const V upper[2] = {_mm512_shuffle_f32x4(a[i], a[4 + i], 0x44), _mm512_shuffle_f32x4(a[8 + i], a[12 + i], 0x44)};
-        const V lower[2] = {_mm512_shuffle_f32x4(a[i], a[4 + i], 0xEE), _mm512_shuffle_f32x4(a[8 + i], a[12 + i], 0xEE)};
-        b[i] = _mm512_shuffle_f32x4(upper[0], upper[1], 0x88);
-        b[4 + i] = _mm512_shuffle_f32x4(upper[0], upper[1], 0xDD);
-        b[8 + i] = _mm512_shuffle_f32x4(lower[0], lower[1], 0x88);
-        b[12 + i] = _mm512_shuffle_f32x4(lower[0], lower[1], 0xDD);
+        for (int k = 0; k < 2; k++) { /* halves of the columns: an immediate must be a constant */
+            const V left = k ? _mm512_shuffle_f32x4(a[i], a[4 + i], 0xEE) : _mm512_shuffle_f32x4(a[i], a[4 + i], 0x44);
+            const V right = k ? _mm512_shuffle_f32x4(a[8 + i], a[12 + i], 0xEE)
+                              : _mm512_shuffle_f32x4(a[8 + i], a[12 + i], 0x44);
+            b[8 * k + i] = _mm512_shuffle_f32x4(left, right, 0x88);
+            b[8 * k + 4 + i] = _mm512_shuffle_f32x4(left, right, 0xDD);
+        }
     }
 #else
     for (int i = 0; i < 4; i++) {
