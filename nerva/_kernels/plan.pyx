@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 
 from .arrays cimport matrix, vector
 from .batches cimport check_source, sample_source, take_moves
-from .isa cimport NERVA_UINT8, kernels, nerva_matrix, nerva_plan, nerva_table
+from .isa cimport NERVA_UINT8, bfloat16_kernels, kernels, nerva_matrix, nerva_plan, nerva_table
 from .mkl cimport threads
 from .program cimport Program
 
@@ -41,9 +41,10 @@ cdef class Plan:
 
     Parameters
     ----------
-    operations, dtype : as of Program
+    operations, dtype, bfloat16 : as of Program
 
-    Raises TypeError or ValueError where an operation does not fit.
+    Raises TypeError or ValueError where an operation does not fit, RuntimeError where this processor has no kernels for
+    bfloat16.
     """
 
     cdef nerva_plan plan
@@ -55,15 +56,19 @@ cdef class Plan:
     cdef object ones, zeros  # scale and shift of bytes that have none; None before the first of them
     cdef Py_ssize_t gradient_size
 
-    def __init__(self, operations, dtype):
-        cdef Program program = Program(operations, dtype)
+    def __init__(self, operations, dtype, *, bfloat16=False):
+        cdef Program program = Program(operations, dtype, bfloat16=bfloat16)
         self.program, self.slices = program, {}
+        self._kernels()
         self.typenum = program.typenum
         self.arenas, self.gradients, self.mailboxes, self.gradient_size = [], [], [], 0
         self.per_sample, self.correct = np.zeros(0), np.zeros(0, np.int64)
         self.plan.operations, self.plan.count = program.operations, program.count
         self.plan.parameters, self.plan.parameter_count = program.parameters, program.parameter_count
         self.plan.first_trained, self.plan.scratch = program.first_trained, program.scratch
+
+    cdef const nerva_table *_kernels(self) except NULL:
+        return bfloat16_kernels() if self.program.bfloat16 else kernels(self.typenum)
 
     cdef int _take_weights(self, bint training) except -1:
         """Set what depends on the weights, as they are now."""
@@ -113,7 +118,7 @@ cdef class Plan:
         if len(self.arenas) >= team and len(self.gradients) >= gradients and len(self.mailboxes) >= groups:
             return 0
         while len(self.arenas) < team:
-            self.arenas.append(zeros(self.program.arena_size, self.program.dtype))
+            self.arenas.append(zeros(self.program.arena_size, np.uint8))
         while len(self.gradients) < gradients:
             self.gradients.append(zeros(size, self.program.dtype))
         while len(self.mailboxes) < groups:
@@ -141,7 +146,7 @@ cdef class Plan:
         cdef double total = 0.0
         cdef int64_t correct = 0
         cdef int team = threads()
-        cdef const nerva_table *kernel = kernels(self.typenum)
+        cdef const nerva_table *kernel = self._kernels()
         cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
         cdef const int64_t *label = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, samples.count)
         take_moves(&samples, image_shape, moves)
@@ -168,7 +173,7 @@ cdef class Plan:
     def forward(self, source, rows, out, *, scale=None, shift=None):
         """Set out, (K, N), to the outputs for the samples source[rows]; other arguments as of `step`."""
         cdef int team = threads()
-        cdef const nerva_table *kernel = kernels(self.typenum)
+        cdef const nerva_table *kernel = self._kernels()
         cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
         cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, samples.N, True)
         self._take_weights(False)

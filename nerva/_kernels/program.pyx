@@ -36,11 +36,12 @@ cdef class Program:
     ----------
     operations : of nerva._kernels.operations, in order; one must be a Product
     dtype : float32 or float64
+    bfloat16 : whether a network of float32 stores activations and deltas in bfloat16
 
     Raises TypeError or ValueError where an operation does not fit.
     """
 
-    def __cinit__(self, operations, dtype):
+    def __cinit__(self, operations, dtype, *, bfloat16=False):
         self.operations = <nerva_operation *> calloc(len(operations), sizeof(nerva_operation))
         self.parameters = <nerva_plan_parameter *> calloc(2 * len(operations), sizeof(nerva_plan_parameter))
         self.full = <nerva_csr *> calloc(2 * len(operations), sizeof(nerva_csr))
@@ -52,10 +53,12 @@ cdef class Program:
         free(self.parameters)
         free(self.full)
 
-    def __init__(self, operations, dtype):
+    def __init__(self, operations, dtype, *, bfloat16=False):
         cdef Py_ssize_t i, rows
         self.dtype, self.held, self.descriptions = np.dtype(dtype), [], list(operations)
-        self.typenum, self.count = self.dtype.num, len(self.descriptions)
+        self.typenum, self.count, self.bfloat16 = self.dtype.num, len(self.descriptions), bfloat16
+        if bfloat16 and self.dtype != np.float32:
+            raise TypeError(f"dtype is {self.dtype}; with bfloat16 it must be float32")
         self.weights = [None] * self.count
         products = [operation.weight for operation in self.descriptions if operation.kind == "product"]
         if not products:
@@ -118,29 +121,37 @@ cdef class Program:
         return 0
 
     cdef int place(self) except -1:
-        """Set where in an arena each operation writes its outputs and the gradient by them."""
-        cdef Py_ssize_t i, begin = self.features, widest = self.features, turn = 0
-        cdef int64_t deltas[2]
+        """Set where in an arena each operation writes its outputs and the gradient by them, in bytes."""
+        cdef Py_ssize_t i, item = self.dtype.itemsize, stored = 2 if self.bfloat16 else item, turn = 0
+        cdef Py_ssize_t begin = self.features * WIDEST * stored, widest = self.features, above = 0
+        # From the last product on, a network in bfloat16 has outputs and deltas of float32.
+        cdef Py_ssize_t last = max(i for i in range(self.count) if self.operations[i].kind == NERVA_PRODUCT)
+        cdef int64_t deltas[3]
         cdef nerva_operation *of
         cdef nerva_operation *below
         for i in range(self.count):
             of, below = self.operations + i, NULL if i == 0 else self.operations + i - 1
+            of.wide = self.bfloat16 and i >= last
             # In place, unless the operation below is differentiated from outputs that must be whole.
             if of.kind == NERVA_DROPOUT and (below == NULL or below.activation not in (NERVA_TANH, NERVA_SIGMOID)):
                 of.output = 0 if below == NULL else below.output
             else:
-                of.output = begin * WIDEST
-                begin += of.rows
+                of.output = begin
+                begin += of.rows * WIDEST * (item if of.wide else stored)
             widest = max(widest, of.rows)
+            above = max(above, of.rows) if of.wide else above
             if below != NULL and below.kind == NERVA_PRODUCT:
                 below.settled = of.kind in (NERVA_PRODUCT, NERVA_DROPOUT) or below.activation == <int> NERVA_IDENTITY
-        deltas[0], deltas[1] = begin * WIDEST, (begin + widest) * WIDEST
+        for turn in range(3):
+            deltas[turn] = begin + turn * widest * WIDEST * stored
+        turn = 0
         for i in range(self.count - 1, -1, -1):
-            self.operations[i].delta = deltas[turn]
-            if self.operations[i].kind == NERVA_PRODUCT:
+            of = self.operations + i
+            of.delta, of.rounded = deltas[2 if of.wide else turn], deltas[turn]
+            if of.kind == NERVA_PRODUCT:
                 turn = 1 - turn
-        self.scratch = (begin + 2 * widest) * WIDEST
-        self.arena_size = self.scratch + 5 * padded(widest)
+        self.scratch = deltas[2] + above * WIDEST * item
+        self.arena_size = self.scratch + 5 * padded(widest) * item
         return 0
 
     # ---- for each step

@@ -16,7 +16,7 @@ enum { LINE = 64, AHEAD = 2 };
 
 /* Where element (d, n) of an output is. */
 INLINE void *element_at(const int BYTES, nerva_matrix out, int64_t d, int64_t n) {
-    return (char *)out.data + (d * out.ld + n) * (BYTES ? 1 : sizeof(R));
+    return (char *)out.data + (d * out.ld + n) * (BYTES ? 1 : sizeof(S));
 }
 
 /* One thread's share: all samples of the features `own`. */
@@ -45,7 +45,7 @@ INLINE void gather_plain(const int BYTES, int source_type, const void *source, i
                 }
 #endif
 #ifdef NERVA_REAL_F32
-            R *to = (R *)out.data + n;
+            S *to = (S *)out.data + n;
             if (!BYTES && source_type == NERVA_FLOAT32)
                 for (; rest.first + EIGHT <= last; rest.first += EIGHT) {
                     const int64_t d = rest.first;

@@ -63,7 +63,7 @@ static void step_share(const nerva_plan *plan, int thread, int team) {
     const R *sources[MOST_GROUPS];
     stopwatch watch = {thread ? 0 : plan->nanoseconds, plan->nanoseconds ? now() : 0};
     if (plan->masks) {
-        NAME(plan_mask_weights)(plan, thread, team);
+        WIDE(plan_mask_weights)(plan, thread, team);
 #pragma omp barrier
     }
     for (int64_t g = groups.first; g < groups.last; g++) {
@@ -74,13 +74,13 @@ static void step_share(const nerva_plan *plan, int thread, int team) {
             train_slice(&slice, &watch);
         }
         if (team > 1)
-            NAME(plan_post)(G, plan->mailboxes[g], plan->gradient_size, g == groups.last - 1 ? own : none);
+            WIDE(plan_post)(G, plan->mailboxes[g], plan->gradient_size, g == groups.last - 1 ? own : none);
     }
     _mm_sfence(); /* streamed stores are not ordered by the barrier */
 #pragma omp barrier
     for (int64_t g = 0; g < plan->group_count; g++)
         sources[g] = team > 1 && g == groups.last - 1 ? plan->gradients[thread] : plan->mailboxes[g];
-    NAME(plan_update)(plan, own, sources, onward ? 1 : plan->group_count, team > 1);
+    WIDE(plan_update)(plan, own, sources, onward ? 1 : plan->group_count, team > 1);
     _mm_sfence();
     lap(&watch, update_phase(plan));
 }

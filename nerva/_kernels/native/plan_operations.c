@@ -1,11 +1,13 @@
 /* The operations of a compiled network on one slice of the batch, forward and backward. */
 #include "plan.h"
 
-#if NERVA_BYTE_INPUTS
+#if NERVA_BYTE_INPUTS || defined(NERVA_BFLOAT16)
 /* Whether operation `of` is a product that reads the bytes of the source. */
 INLINE int reads_bytes(const nerva_plan *plan, const nerva_operation *of) {
     return plan->source_type == NERVA_UINT8 && of == plan->operations && of->kind == NERVA_PRODUCT;
 }
+#endif
+#if NERVA_BYTE_INPUTS
 INLINE nerva_bytes bytes_of(const nerva_plan *plan, nerva_matrix X) {
     return (nerva_bytes){X.data, plan->scale, plan->shift};
 }
@@ -18,6 +20,10 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     nerva_images moved;
     const nerva_images *images = plan->images ? &moved : 0;
     if (images) moved = *plan->images, moved.moves += slice->first;
+    const float *scale = plan->scale, *shift = plan->shift;
+#ifdef NERVA_BFLOAT16
+    if (reads_bytes(plan, plan->operations)) scale = shift = 0; /* bytes are exact in bfloat16, what they stand for is not */
+#endif
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(plan, plan->operations)) {
         NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(plan, X));
@@ -25,14 +31,19 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     }
 #endif
     NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
-                       plan->scale, plan->shift, X, 0, 1);
+                       scale, shift, X, 0, 1);
     return X;
 }
 
 static void product(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const nerva_epilogue epilogue = {.activation = of->activation, .alpha = of->alpha,
-                                     .bias = of->bias ? of->bias->values : 0};
-#if NERVA_BYTE_INPUTS
+                                     .bias = of->bias ? of->bias->values : 0, .wide = of->wide};
+#ifdef NERVA_BFLOAT16
+    if (reads_bytes(slice->plan, of)) {
+        NAME(spmm_scaled_share)(of->W, X, slice->n, slice->plan->scale, slice->plan->shift, &epilogue, Y, 0, 1);
+        return;
+    }
+#elif NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
         NAME(spmm_bytes)(of->W, bytes_of(slice->plan, X), slice->n, &epilogue, Y);
         return;
@@ -44,7 +55,12 @@ static void product(const nerva_slice *slice, const nerva_operation *of, nerva_m
 /* The gradient of the weights of a product, set, or added to what is there. */
 static void weight_gradient(const nerva_slice *slice, const nerva_operation *of, nerva_matrix D, nerva_matrix X) {
     R *const G = slice->gradients + of->weight->gradient;
-#if NERVA_BYTE_INPUTS
+#ifdef NERVA_BFLOAT16
+    if (reads_bytes(slice->plan, of)) {
+        NAME(sddmm_scaled_share)(of->W, D, X, slice->n, slice->plan->scale, slice->plan->shift, G, slice->add, 0, 1);
+        return;
+    }
+#elif NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
         NAME(sddmm_bytes)(of->W, D, bytes_of(slice->plan, X), slice->n, G, slice->add);
         return;
@@ -55,6 +71,12 @@ static void weight_gradient(const nerva_slice *slice, const nerva_operation *of,
 
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const int64_t K = of->rows, n = slice->n;
+#ifdef NERVA_BFLOAT16
+    if (of->wide && of->kind != NERVA_PRODUCT) {
+        WIDE(plan_forward_operation)(slice, of, X, Y);
+        return;
+    }
+#endif
     switch (of->kind) {
     case NERVA_PRODUCT: product(slice, of, X, Y); break;
     case NERVA_ELEMENTWISE: NAME(activation_share)(K, n, X, of->activation, of->alpha, Y, 0, 1); break;
@@ -72,7 +94,7 @@ void NAME(plan_loss)(const nerva_slice *slice) {
     int64_t labels[WIDEST_SLICE];
     for (int64_t i = 0; i < slice->n; i++) labels[i] = plan->labels[plan->rows[slice->first + i]];
     plan->correct[slice->number] =
-        NAME(softmax_cross_entropy)(last->rows, slice->n, at(slice, last->output), labels, 1.0 / plan->N,
+        WIDE(softmax_cross_entropy)(last->rows, slice->n, at(slice, last->output), labels, 1.0 / plan->N,
                                     at(slice, last->delta), plan->per_sample + slice->first);
 }
 
@@ -81,13 +103,29 @@ INLINE R *bias_gradient(const nerva_slice *slice, const nerva_operation *of) {
     return of->kind == NERVA_PRODUCT && of->bias ? slice->gradients + of->bias->gradient : 0;
 }
 
+/* The gradient by the sums of a product, before its activation, which is differentiated here unless it has been. */
+static nerva_matrix product_delta(const nerva_slice *slice, const nerva_operation *of) {
+    const nerva_matrix D = at(slice, of->delta), Y = at(slice, of->output);
+#ifdef NERVA_BFLOAT16
+    if (of->wide) {
+        const nerva_matrix narrow = at(slice, of->rounded);
+        if (!of->settled)
+            WIDE(activation_backward_share)(of->rows, slice->n, D, Y, of->activation, of->alpha, D,
+                                            bias_gradient(slice, of), slice->add, 0, 1);
+        NAME(round_share)(of->rows, slice->n, D, narrow, 0, 1);
+        return narrow;
+    }
+#endif
+    if (!of->settled)
+        NAME(activation_backward_share)(of->rows, slice->n, D, Y, of->activation, of->alpha, D,
+                                        bias_gradient(slice, of), slice->add, 0, 1);
+    return D;
+}
+
 static void product_backward(const nerva_slice *slice, const nerva_operation *of, const nerva_operation *below,
                              nerva_matrix X) {
-    const nerva_matrix D = at(slice, of->delta);
+    const nerva_matrix D = product_delta(slice, of);
     nerva_epilogue epilogue = {.activation = NERVA_IDENTITY};
-    if (!of->settled)
-        NAME(activation_backward_share)(of->rows, slice->n, D, at(slice, of->output), of->activation, of->alpha, D,
-                                        bias_gradient(slice, of), slice->add, 0, 1);
     weight_gradient(slice, of, D, X);
     if (!below) return;
     if (below->settled)
@@ -99,7 +137,7 @@ static void product_backward(const nerva_slice *slice, const nerva_operation *of
 static void srelu_backward(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, R *below_bias) {
     const nerva_matrix D = at(slice, of->delta);
     const int64_t K = of->rows, count = of->weight->size / 4;
-    R *const gradient = slice->gradients + of->weight->gradient, *const scratch = slice->arena + slice->plan->scratch;
+    R *const gradient = slice->gradients + of->weight->gradient, *const scratch = (R *)(slice->arena + slice->plan->scratch);
     const int shared = count == 1 && K > 1;
     if (shared && below_bias && slice->add) {
         /* The sums by row are set, those of the bias are added to: apart. */
@@ -117,6 +155,12 @@ void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
     const int64_t K = of->rows, n = slice->n;
     const nerva_matrix X = inputs_of(slice, i), D = at(slice, of->delta);
     R *const below_bias = below && below->settled ? bias_gradient(slice, below) : 0;
+#ifdef NERVA_BFLOAT16
+    if (of->wide && of->kind != NERVA_PRODUCT) {
+        WIDE(plan_backward_operation)(slice, i);
+        return;
+    }
+#endif
     switch (of->kind) {
     case NERVA_PRODUCT: product_backward(slice, of, below, X); break;
     case NERVA_ELEMENTWISE: /* from NERVA_GELU on, the derivative is computed from X */

@@ -125,8 +125,11 @@ typedef struct {
     int kind, activation; /* f */
     /* The operation above also differentiates f, and adds up the bias gradient: it leaves the gradient by f's input. */
     int settled;
+    /* In bfloat16: Y, and what is at `delta`, are of float32. So it is from the last product on; the gradient by its sums
+     * is rounded, to `rounded`. */
+    int wide;
     double alpha;
-    int64_t rows, output, delta;
+    int64_t rows, output, delta, rounded; /* in bytes */
     const nerva_csr *W, *transposed;                /* of a product; `transposed` may be NULL, as in nerva_backward */
     const nerva_plan_parameter *weight, *bias;      /* of a product; of an SReLU, `weight` are its four; or NULL */
     uint64_t key;                                   /* of dropout in this step */
@@ -144,7 +147,7 @@ typedef struct {
     const nerva_operation *operations;
     const nerva_plan_parameter *parameters;
     int masks;              /* whether weights are dropped in this step */
-    int64_t scratch;        /* where an arena has memory for five values of each row */
+    int64_t scratch;        /* where an arena has memory for five values of each row, in bytes */
     const int64_t *columns, *groups;
     void *const *arenas, *const *gradients; /* one of each for each thread */
     void *const *mailboxes;                 /* a vector of gradients for each group, read by all threads */
@@ -272,5 +275,9 @@ typedef struct {
 } nerva_table;
 
 extern const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64;
+
+/* Of this one, plan_step and plan_forward alone: for networks of float32, whose activations and deltas are stored as
+ * bfloat16. It needs AVX512_BF16. */
+extern const nerva_table nerva_table_avx512_bf16;
 
 #endif

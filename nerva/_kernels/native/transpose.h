@@ -3,6 +3,7 @@
 #define NERVA_TRANSPOSE_H
 
 #include "parallel.h"
+#include "storage.h"
 
 /* Samples and features transposed at once. */
 enum { GROUP = 16 };
@@ -28,22 +29,22 @@ INLINE void transpose_bytes(const int BYTES, __m128i a[GROUP], int count, const 
         for (int i = 0; i < GROUP; i++) _mm_storeu_si128((__m128i *)((uint8_t *)output + i * ld), a[i]);
         return;
     }
-    R *out = output;
+    S *out = output;
     const M lanes = vfirst(count < L ? count : L);
     for (int i = 0; i < GROUP; i++) {
         const V factor = vset(scale ? scale[i] : 1), offset = vset(shift ? shift[i] : 0);
 #ifdef NERVA_AVX512
-        vstore_first(lanes, out + i * ld, vfma(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a[i])), factor, offset));
+        sstore_first(lanes, out + i * ld, vfma(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a[i])), factor, offset));
 #else
         const V low = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a[i])), factor, offset);
         const __m128i upper = _mm_srli_si128(a[i], 8);
         const V high = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(upper)), factor, offset);
         if (count == GROUP) { /* masked stores are slow on AMD, even of all lanes */
-            vstore(out + i * ld, low);
-            vstore(out + i * ld + L, high);
+            sstore(out + i * ld, low);
+            sstore(out + i * ld + L, high);
         } else {
-            vstore_first(lanes, out + i * ld, low);
-            if (count > L) vstore_first(vfirst(count - L), out + i * ld + L, high);
+            sstore_first(lanes, out + i * ld, low);
+            if (count > L) sstore_first(vfirst(count - L), out + i * ld + L, high);
         }
 #endif
     }
@@ -56,10 +57,10 @@ INLINE R element(const int TYPE, const void *source, int64_t at) {
                                    : (R)((const double *)source)[at];
 }
 
-/* The element of an output of `BYTES` or of R. */
+/* The element of an output of `BYTES` or of S. */
 INLINE void put(const int BYTES, void *out, int64_t at, R x) {
     if (BYTES) ((uint8_t *)out)[at] = (uint8_t)x;
-    else ((R *)out)[at] = x;
+    else ((S *)out)[at] = narrowed(x);
 }
 
 /* Any number of features of `count` samples, element by element. */
@@ -77,7 +78,7 @@ INLINE void transpose(const int BYTES, const int TYPE, const void *source, int64
 enum { EIGHT = 8 };
 
 INLINE void transpose_floats(const float *source, const int64_t from[EIGHT], const float *scale, const float *shift,
-                             R *out, int64_t ld) {
+                             S *out, int64_t ld) {
     __m256 a[EIGHT], b[EIGHT];
     for (int i = 0; i < EIGHT; i++) a[i] = _mm256_loadu_ps(source + from[i]);
     for (int i = 0; i < EIGHT; i += 2) {
@@ -92,7 +93,7 @@ INLINE void transpose_floats(const float *source, const int64_t from[EIGHT], con
     for (int i = 0; i < EIGHT; i++) {
         const __m256 x = _mm256_permute2f128_ps(a[i % 4], a[i % 4 + 4], i < 4 ? 0x20 : 0x31);
         const __m256 factor = _mm256_set1_ps(scale ? scale[i] : 1), offset = _mm256_set1_ps(shift ? shift[i] : 0);
-        _mm256_storeu_ps(out + i * ld, _mm256_fmadd_ps(x, factor, offset));
+        sstore_half(out + i * ld, _mm256_fmadd_ps(x, factor, offset));
     }
 }
 #endif

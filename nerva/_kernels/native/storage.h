@@ -1,0 +1,37 @@
+/* How activations and deltas are stored: as R, or in the build for bfloat16 as its 16 bits, from which they are widened
+ * and to which they are rounded, to nearest even, in registers. */
+#ifndef NERVA_STORAGE_H
+#define NERVA_STORAGE_H
+
+#include "simd.h"
+
+#ifdef NERVA_BFLOAT16
+
+typedef uint16_t S;
+
+INLINE V widened(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
+INLINE __m256i rounded(V a) { return (__m256i)_mm512_cvtneps_pbh(a); }
+INLINE V sload(const S *p) { return widened(_mm256_loadu_si256((const __m256i *)p)); }
+INLINE V sload_first(M mask, const S *p) { return widened(_mm256_maskz_loadu_epi16(mask, p)); }
+INLINE void sstore(S *p, V a) { _mm256_storeu_si256((__m256i *)p, rounded(a)); }
+INLINE void sstore_first(M mask, S *p, V a) { _mm256_mask_storeu_epi16(p, mask, rounded(a)); }
+INLINE S narrowed(R x) { return (S)_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(_mm_set_ss(x)), 0); }
+/* Half a vector. */
+INLINE void sstore_half(S *p, __m256 a) { _mm_storeu_si128((__m128i *)p, (__m128i)_mm256_cvtneps_pbh(a)); }
+
+#else
+
+typedef R S;
+
+INLINE V sload(const S *p) { return vload(p); }
+INLINE V sload_first(M mask, const S *p) { return vload_first(mask, p); }
+INLINE void sstore(S *p, V a) { vstore(p, a); }
+INLINE void sstore_first(M mask, S *p, V a) { vstore_first(mask, p, a); }
+INLINE S narrowed(R x) { return x; }
+#ifdef NERVA_REAL_F32
+INLINE void sstore_half(S *p, __m256 a) { _mm256_storeu_ps(p, a); }
+#endif
+
+#endif
+
+#endif
