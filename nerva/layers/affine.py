@@ -80,7 +80,7 @@ class Affine(Weighted):
 
     # ---- passes
 
-    def _operations(self, batch: int) -> tuple[Operation, ...] | None:
+    def operations(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the product with these weights, and what computes an activation that is not fused with it."""
         behind = () if self._unfused is None else self._unfused.compiled(batch)
         if behind is None or not self._has_passes_of(Affine):

@@ -93,9 +93,13 @@ class Layer(ABC):
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the operations by which a compiled network computes this layer, for batches of this size.
 
-        None where it cannot, so that the network is trained layer by layer: as here.
+        None where it cannot, or where it would not be faster, so that the network is trained layer by layer: as here.
         """
         return None
+
+    def operations(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the operations as `compiled` does, whatever their speed; None only where there are none."""
+        return self.compiled(batch)
 
     def _has_passes_of(self, layer: Any) -> bool:
         """Whether the passes are those of this class: a subclass's own must not be bypassed."""

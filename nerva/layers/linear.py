@@ -92,7 +92,7 @@ class Linear(Affine):
 
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the operations of a layer that is too small for gemm to pay off beside a barrier."""
-        return self._operations(batch) if self.weight.size <= LARGEST_COMPILED else None
+        return self.operations(batch) if self.weight.size <= LARGEST_COMPILED else None
 
     def _product(self, X: Array, Y: Array, dropping: bool) -> None:
         products.gemm(self._weight_in_use(dropping), X, Y)

@@ -156,7 +156,11 @@ class SparseLinear(Affine):
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the operations of a layer all of whose products are computed by kernels of our own."""
         own = self._choice(batch)[:2] == ("native", ("native", "native"))
-        return self._operations(batch) if own else None
+        return self.operations(batch) if own else None
+
+    def operations(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the operations of a layer unless its backend is set to another than our own kernels."""
+        return super().operations(batch) if self.backend in ("auto", "native") else None
 
     def _choice(self, N: int) -> BackendChoice:
         """Return the backend of each product for a batch of N."""

@@ -41,11 +41,15 @@ class CompiledNetwork:
     layers : of the network, in order
     operations : what they compute, for the batch sizes that `accepts` is asked about
     dtype : float32 or float64
+    bfloat16 : whether activations and their gradients are stored in bfloat16; what is faster decides nothing then
     """
 
-    def __init__(self, layers: Sequence[Layer], operations: Iterable[Owned], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], operations: Iterable[Owned], dtype: np.dtype[Any], *, bfloat16: bool = False
+    ) -> None:
         self._layers, self._operations = layers, fuse(operations)
-        self._plan = Plan([operation for operation, _ in self._operations], dtype)
+        self._plan = Plan([operation for operation, _ in self._operations], dtype, bfloat16=bfloat16)
+        self._bfloat16 = bfloat16
         self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
         self._nnz = [layer.nnz for layer in layers]
         self._outputs = Buffer(layers[-1].out_features or 0, dtype)
@@ -68,8 +72,12 @@ class CompiledNetwork:
         key = batch, get_num_threads(), tuple(getattr(layer, "backend", "") for layer in self._layers)
         found = self._accepted.get(key)
         if found is None:
-            few = sum(nnz) <= MOST_WEIGHTS
-            found = self._accepted[key] = few and all(layer.compiled(batch) is not None for layer in self._layers)
+            if self._bfloat16:
+                found = obstacle(self._layers, batch) is None
+            else:
+                few = sum(nnz) <= MOST_WEIGHTS
+                found = few and all(layer.compiled(batch) is not None for layer in self._layers)
+            self._accepted[key] = found
         return found
 
     def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]:
@@ -133,15 +141,25 @@ def fuse(operations: Iterable[Owned]) -> list[Owned]:
     return fused
 
 
-def compile_network(layers: Sequence[Layer], batch: int) -> CompiledNetwork | None:
+def obstacle(layers: Sequence[Layer], batch: int) -> str | None:
+    """Return, in words, which layer cannot be part of a program, whatever its speed; None where all can."""
+    for i, layer in enumerate(layers):
+        if layer.operations(batch) is None:
+            backend = getattr(layer, "backend", "native")
+            own = f" with backend={backend!r}" if backend not in ("auto", "native") else ""
+            return f"layers[{i}] is {layer!r}{own}, which a compiled step does not compute"
+    return None if any(layer.nnz or hasattr(layer, "weight") for layer in layers) else "there is no linear layer"
+
+
+def compile_network(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> CompiledNetwork | None:
     """Return the program of a network for batches of this size, None where a layer cannot be part of one."""
     found: list[Owned] = []
     for i, layer in enumerate(layers):
-        operations = layer.compiled(batch)
+        operations = layer.operations(batch) if bfloat16 else layer.compiled(batch)
         if operations is None:
             return None
         found += (Owned(operation, i) for operation in operations)
     if not any(isinstance(operation, Product) for operation, _ in found):
         return None
     assert layers[0].dtype is not None
-    return CompiledNetwork(layers, found, layers[0].dtype)
+    return CompiledNetwork(layers, found, layers[0].dtype, bfloat16=bfloat16)

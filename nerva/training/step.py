@@ -12,7 +12,7 @@ from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
 from nerva.training.batches import Batches, Draw
-from nerva.training.compiled import compiled_for
+from nerva.training.compiled import check_bfloat16, compiled_for, computes_loss
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
 from nerva.training.samples import labelled_samples
@@ -44,9 +44,11 @@ def train_draw(
     """
     can_be = learn and not by_layer and getattr(optimizer, "fused", False)
     compiled = compiled_for(model, batches, draw) if can_be else None
-    if compiled is not None and loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1:
+    if compiled is not None and computes_loss(loss, batches.targets):
         value, correct = compiled.train(batches, draw, optimizer.at(rate))
         return StepResult(value, correct, float(len(draw.rows)))
+    if learn and not by_layer:
+        check_bfloat16(model, batches, loss, optimizer)
     profile = recorder()
     started = 0 if profile is None else time.perf_counter_ns()
     X, y = batches.gather(draw)
@@ -113,8 +115,9 @@ def train_step(
     samples, targets = labelled_samples(model, X, y, loss, sample_weight)
     rate = check_not_negative(rate, "rate")
     check_batch_size(model, len(samples), len(samples))
-    model.loss = loss
     batches = Batches(samples, targets, len(samples), model.dtype)
+    check_bfloat16(model, batches, loss, optimizer)
+    model.loss = loss
     return train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
 
 

@@ -9,6 +9,9 @@
 /* Vectors of a row of samples, and cache lines, which have two each. */
 enum { WIDEST = NERVA_WIDEST, PAIR = 2 * L, LINES = WIDEST / 2 };
 
+/* The non-zeros of a row from which on two sums by turns pay, in spite of the branch that is harder to predict. */
+enum { LONG = 8 };
+
 INLINE __m512i load_line(const S *p) { return _mm512_loadu_si512(p); }
 
 /* The vectors of a row: two of a cache line, even and odd samples; a last half line is one, of samples in order. What is
@@ -45,6 +48,8 @@ INLINE void store_wide(const int WIDTH, const V row[WIDEST], int64_t N, R *y) {
     }
 }
 
+INLINE R sum_of(V a) { return _mm512_reduce_add_ps(a); }
+
 /* The epilogue of a row of sums. */
 typedef struct {
     int activation, wide, add;
@@ -77,7 +82,7 @@ INLINE void end(const int WIDTH, const finish *to, int64_t r, V sums[WIDEST], vo
             const int masked = t == WIDTH - 1 || (WIDTH % 2 == 0 && t == WIDTH - 2);
             total = vadd(total, masked ? vkeep_first(to->last[t == WIDTH - 1], sums[t]) : sums[t]);
         }
-        if (to->row_sums) to->row_sums[r] = (to->add ? to->row_sums[r] : 0) + vsum(total);
+        if (to->row_sums) to->row_sums[r] = (to->add ? to->row_sums[r] : 0) + sum_of(total);
     } else {
 #define FORWARD(ACTIVATION) \
     for (int t = 0; t < WIDTH; t++) sums[t] = activate(ACTIVATION, sums[t], to->alpha)
@@ -118,18 +123,21 @@ INLINE void product(const int WIDTH, const int PERMUTED, const int SCALED, const
         for (int t = 0; t < WIDTH; t++) sums[t] = others[t] = vzero();
         int64_t j = W->indptr[r];
         const int64_t row_end = W->indptr[r + 1];
-        for (; j + 2 <= row_end; j += 2) {
-            add_product(WIDTH, PERMUTED, SCALED, W, X, j, sums, &shifts);
-            add_product(WIDTH, PERMUTED, SCALED, W, X, j + 1, others, &other_shifts);
+        if (row_end - j >= LONG) {
+            for (; j + 2 <= row_end; j += 2) {
+                add_product(WIDTH, PERMUTED, SCALED, W, X, j, sums, &shifts);
+                add_product(WIDTH, PERMUTED, SCALED, W, X, j + 1, others, &other_shifts);
+            }
+            if (SCALED) shifts = vadd(shifts, other_shifts);
+            for (int t = 0; t < WIDTH; t++) sums[t] = vadd(sums[t], others[t]);
         }
-        if (j < row_end) add_product(WIDTH, PERMUTED, SCALED, W, X, j, sums, &shifts);
-        if (SCALED) shifts = vadd(shifts, other_shifts);
-        for (int t = 0; t < WIDTH; t++) sums[t] = vadd(vadd(sums[t], others[t]), shifts);
+        for (; j < row_end; j++) add_product(WIDTH, PERMUTED, SCALED, W, X, j, sums, &shifts);
+        for (int t = 0; t < WIDTH; t++) sums[t] = vadd(sums[t], shifts);
         end(WIDTH, to, r, sums, Y.data, Y.ld);
     }
 }
 
-/* A row of DY as pairs of samples, the sum of its samples, and the halves of its last line that count. */
+/* A row of DY as pairs of samples, a vector of their sums, and the halves of its last line that count. */
 typedef struct {
     __m512bh d[LINES];
     V total;
@@ -141,9 +149,10 @@ INLINE __m512bh load_pairs(const int WIDTH, const S *x, int line, __mmask32 last
     return (__m512bh)(is_last ? _mm512_maskz_loadu_epi16(last, x + line * PAIR) : load_line(x + line * PAIR));
 }
 
-/* The gradients of COUNT positions from j on, a power of two up to L; the lanes of all are summed together. */
+/* The gradients of COUNT positions from j on, a power of two up to L, of which the first `count` are stored; the lanes of
+ * all are summed together. */
 INLINE void dots(const int WIDTH, const int SCALED, const int COUNT, const deltas *row, const nerva_csr *W,
-                 const inputs *X, int64_t j, R *G, int add) {
+                 const inputs *X, int64_t j, int64_t count, R *G, int add) {
     const int32_t *indices = W->indices + j;
     V sums[L];
 #pragma GCC unroll 16
@@ -153,15 +162,13 @@ INLINE void dots(const int WIDTH, const int SCALED, const int COUNT, const delta
 #pragma GCC unroll 4
         for (int line = 0; line < (WIDTH + 1) / 2; line++)
             sum = _mm512_dpbf16_ps(sum, row->d[line], load_pairs(WIDTH, x, line, row->last));
-        sums[i] = sum;
+        sums[i] = !SCALED ? sum : vfma(sum, vset(X->scale[indices[i]]), vmul(row->total, vset(X->shift[indices[i]])));
     }
     /* Repeats cost nothing: the compiler eliminates common subexpressions. */
 #pragma GCC unroll 16
     for (int i = COUNT; i < L; i++) sums[i] = sums[i % COUNT];
-    const M lanes = vfirst(COUNT);
-    V sum = vsums(sums);
-    if (SCALED)
-        sum = vfma(sum, vgather_first(COUNT, X->scale, indices), vmul(row->total, vgather_first(COUNT, X->shift, indices)));
+    const M lanes = vfirst(count);
+    const V sum = vsums(sums);
     vstore_first(lanes, G + j, add ? vadd(sum, vload_first(lanes, G + j)) : sum);
 }
 
@@ -176,17 +183,18 @@ INLINE void gradient(const int WIDTH, const int SCALED, const nerva_csr *W, nerv
             row.d[line] = load_pairs(WIDTH, dy, line, last);
             if (SCALED) row.total = _mm512_dpbf16_ps(row.total, row.d[line], (__m512bh)_mm512_set1_epi16(0x3F80));
         }
-        if (SCALED) row.total = vset(vsum(row.total));
         const int64_t row_end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
-        for (; j + L <= row_end; j += L) dots(WIDTH, SCALED, L, &row, W, X, j, G, add);
-        const int64_t rest = row_end - j;
-#define SOME(COUNT) \
-    if (rest & COUNT) { \
-        dots(WIDTH, SCALED, COUNT, &row, W, X, j, G, add); \
-        j += COUNT; \
-    }
-        SOME(8) SOME(4) SOME(2) SOME(1)
-#undef SOME
+        for (; j + L <= row_end; j += L) dots(WIDTH, SCALED, L, &row, W, X, j, L, G, add);
+        /* The rest at once, with positions of the rows below that are not stored: that is faster than power of two after
+         * power of two. Behind the last position there is nothing to read. */
+        const int64_t rest = row_end - j, after = W->nnz - j;
+#define REST(COUNT) dots(WIDTH, SCALED, COUNT, &row, W, X, j, rest, G, add), j = row_end
+        if (rest > 8 && after >= 16) REST(16);
+        else if (rest > 4 && rest <= 8 && after >= 8) REST(8);
+        else if (rest > 2 && rest <= 4 && after >= 4) REST(4);
+        else if (rest == 2) REST(2);
+#undef REST
+        for (; j < row_end; j++) dots(WIDTH, SCALED, 1, &row, W, X, j, 1, G, add);
     }
 }
 

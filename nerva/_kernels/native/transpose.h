@@ -30,6 +30,12 @@ INLINE void transpose_bytes(const int BYTES, __m128i a[GROUP], int count, const 
         return;
     }
     S *out = output;
+#ifdef NERVA_BFLOAT16
+    if (!scale && !shift) { /* rows are padded: what lies behind the samples that count may be written */
+        for (int i = 0; i < GROUP; i++) sstore(out + i * ld, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a[i])));
+        return;
+    }
+#endif
     const M lanes = vfirst(count < L ? count : L);
     for (int i = 0; i < GROUP; i++) {
         const V factor = vset(scale ? scale[i] : 1), offset = vset(shift ? shift[i] : 0);
