@@ -158,10 +158,6 @@ class SparseLinear(Affine):
         own = self._choice(batch)[:2] == ("native", ("native", "native"))
         return self.operations(batch) if own else None
 
-    def operations(self, batch: int) -> tuple[Operation, ...] | None:
-        """Return the operations of a layer unless its backend is set to another than our own kernels."""
-        return super().operations(batch) if self.backend in ("auto", "native") else None
-
     def _choice(self, N: int) -> BackendChoice:
         """Return the backend of each product for a batch of N."""
         return self._choices.get(self.backend, self.out_features, self.in_features, self.nnz, N, self.dtype)

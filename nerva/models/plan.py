@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nerva._kernels.isa import lacking_for_bfloat16
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
 from nerva._kernels.operations import IDENTITY, Elementwise, Operation, Product
@@ -73,7 +74,7 @@ class CompiledNetwork:
         found = self._accepted.get(key)
         if found is None:
             if self._bfloat16:
-                found = obstacle(self._layers, batch) is None
+                found = obstacle(self._layers, batch, True) is None
             else:
                 few = sum(nnz) <= MOST_WEIGHTS
                 found = few and all(layer.compiled(batch) is not None for layer in self._layers)
@@ -141,19 +142,25 @@ def fuse(operations: Iterable[Owned]) -> list[Owned]:
     return fused
 
 
-def obstacle(layers: Sequence[Layer], batch: int) -> str | None:
+def obstacle(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> str | None:
     """Return, in words, which layer cannot be part of a program, whatever its speed; None where all can."""
+    lacking = lacking_for_bfloat16() if bfloat16 else None
+    if lacking is not None:  # the network was pickled on another machine
+        return f"it needs {lacking}"
     for i, layer in enumerate(layers):
+        backend = getattr(layer, "backend", "native")
+        if backend not in ("auto", "native"):
+            return f"layers[{i}] has the backend {backend!r}, but the kernels of a compiled step are native ones"
         if layer.operations(batch) is None:
-            backend = getattr(layer, "backend", "native")
-            own = f" with backend={backend!r}" if backend not in ("auto", "native") else ""
-            return f"layers[{i}] is {layer!r}{own}, which a compiled step does not compute"
+            return f"layers[{i}] is {layer!r}, which a compiled step does not compute"
     return None if any(layer.nnz or hasattr(layer, "weight") for layer in layers) else "there is no linear layer"
 
 
 def compile_network(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> CompiledNetwork | None:
     """Return the program of a network for batches of this size, None where a layer cannot be part of one."""
     found: list[Owned] = []
+    if bfloat16 and obstacle(layers, batch, True) is not None:
+        return None
     for i, layer in enumerate(layers):
         operations = layer.operations(batch) if bfloat16 else layer.compiled(batch)
         if operations is None:

@@ -11,7 +11,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.isa import lacking_for_bfloat16
 from nerva._kernels.memory import Array, Buffer
 from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
@@ -127,8 +126,8 @@ class Sequential:
     def precision(self) -> Precision:
         """Of activations and their gradients, "bfloat16" or that of the dtype; it may be set between steps.
 
-        `forward` and `backward`, called as such, compute in the dtype, and so do the steps of `fit` in which a method of
-        dynamic sparse training reads gradients.
+        `forward` and `backward`, called as such, compute in the dtype, and so do the steps of `fit` in which a method
+        of dynamic sparse training reads gradients.
         """
         return self._precision
 
@@ -184,9 +183,9 @@ class Sequential:
             )
         each = _each(self.nbytes, self.nnz)
         rows.append(("total", "", "", "", f"{self.density:.4%}", f"{self.nnz:,}", f"{self.nbytes:,}", each))
-        dense = self.dense_size * self.dtype.itemsize
+        size, dense = f"{self.dense_size:,} weights", self.dense_size * self.dtype.itemsize
         stored = "" if self._precision == self.dtype.name else f", activations {self._precision}"
-        closing = f"{self.dtype.name}{stored}; dense it would have {self.dense_size:,} weights, {dense:,} bytes for them alone"
+        closing = f"{self.dtype.name}{stored}; dense it would have {size}, {dense:,} bytes for them alone"
         return f"{table(rows, left=(0, 3), rules=(0, len(rows) - 2))}\n{closing}"
 
     def __repr__(self) -> str:
@@ -235,9 +234,7 @@ class Sequential:
     def compiled(self, batch: int) -> CompiledNetwork | None:
         """Return the network as one program for batches of this size, None where it is computed layer by layer."""
         bfloat16 = self._precision == "bfloat16"
-        if not self._has_own_passes() or (batch < SMALLEST_BATCH and not bfloat16):
-            return None
-        if bfloat16 and lacking_for_bfloat16() is not None:  # it was pickled on another machine
+        if not self._has_passes_of_sequential() or (batch < SMALLEST_BATCH and not bfloat16):
             return None
         if self._compiled is None or not self._compiled.fits():
             self._compiled = compile_network(self.layers, batch, bfloat16)
@@ -245,13 +242,12 @@ class Sequential:
 
     def obstacle(self, batch: int) -> str | None:
         """Return, in words, what keeps the network from being compiled, whatever its speed; None where nothing does."""
-        if not self._has_own_passes():
+        if not self._has_passes_of_sequential():
             return f"{type(self).__name__} has a forward or backward of its own"
-        lacking = lacking_for_bfloat16() if self._precision == "bfloat16" else None
-        return obstacle(self.layers, batch) if lacking is None else f"it needs {lacking}"
+        return obstacle(self.layers, batch, self._precision == "bfloat16")
 
-    def _has_own_passes(self) -> bool:
-        """Whether forward and backward are those of this class: a subclass's own must not be bypassed."""
+    def _has_passes_of_sequential(self) -> bool:
+        # A subclass's own passes must not be bypassed.
         return type(self).forward is Sequential.forward and type(self).backward is Sequential.backward
 
     def astype(self, dtype: npt.DTypeLike) -> "Sequential":

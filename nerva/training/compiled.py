@@ -31,7 +31,7 @@ def computes_loss(loss: Loss, targets: Any) -> bool:
 
 
 def check_bfloat16(model: Trainable, batches: Batches, loss: Loss, optimizer: Optimizer) -> None:
-    """Raise ValueError, which says why, where a network of precision "bfloat16" cannot be trained by a compiled step."""
+    """Raise ValueError, which says why, where a network in "bfloat16" cannot be trained by a compiled step."""
     if getattr(model, "precision", None) != "bfloat16":
         return
     problem = None

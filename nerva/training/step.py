@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array
