@@ -1,5 +1,5 @@
-/* The products of a layer whose activations and deltas are bfloat16; weights and sums are float32. What is multiplied by
- * a weight is widened in registers: even samples of a cache line by a shift, odd ones by a mask, so that a vector has
+/* The products of a layer whose activations and deltas are bfloat16; weights and sums are float32. What is multiplied
+ * by a weight is widened in registers: even samples of a cache line by a shift, odd ones by a mask, so that a vector has
  * every other sample. Products of deltas and activations are added up by vdpbf16ps, 32 samples an instruction. */
 #include "activations.h"
 #include "parallel.h"
@@ -14,8 +14,8 @@ enum { LONG = 8 };
 
 INLINE __m512i load_line(const S *p) { return _mm512_loadu_si512(p); }
 
-/* The vectors of a row: two of a cache line, even and odd samples; a last half line is one, of samples in order. What is
- * computed from the padding is not used. */
+/* The vectors of a row: two of a cache line, even and odd samples; a last half line is one, of samples in order. What
+ * is computed from the padding is not used. */
 INLINE void load_row(const int WIDTH, const S *x, V row[WIDEST]) {
 #pragma GCC unroll 8
     for (int t = 0; t + 1 < WIDTH; t += 2) {
@@ -149,8 +149,8 @@ INLINE __m512bh load_pairs(const int WIDTH, const S *x, int line, __mmask32 last
     return (__m512bh)(is_last ? _mm512_maskz_loadu_epi16(last, x + line * PAIR) : load_line(x + line * PAIR));
 }
 
-/* The gradients of COUNT positions from j on, a power of two up to L, of which the first `count` are stored; the lanes of
- * all are summed together. */
+/* The gradients of COUNT positions from j on, a power of two up to L, of which the first `count` are stored; the lanes
+ * of all are summed together. */
 INLINE void dots(const int WIDTH, const int SCALED, const int COUNT, const deltas *row, const nerva_csr *W,
                  const inputs *X, int64_t j, int64_t count, R *G, int add) {
     const int32_t *indices = W->indices + j;
@@ -185,8 +185,8 @@ INLINE void gradient(const int WIDTH, const int SCALED, const nerva_csr *W, nerv
         }
         const int64_t row_end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
         for (; j + L <= row_end; j += L) dots(WIDTH, SCALED, L, &row, W, X, j, L, G, add);
-        /* The rest at once, with positions of the rows below that are not stored: that is faster than power of two after
-         * power of two. Behind the last position there is nothing to read. */
+        /* The rest at once, with positions of the rows below that are not stored: that is faster than power of two
+         * after power of two. Behind the last position there is nothing to read. */
         const int64_t rest = row_end - j, after = W->nnz - j;
 #define REST(COUNT) dots(WIDTH, SCALED, COUNT, &row, W, X, j, rest, G, add), j = row_end
         if (rest > 8 && after >= 16) REST(16);
@@ -216,7 +216,8 @@ INLINE void gradient(const int WIDTH, const int SCALED, const nerva_csr *W, nerv
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
 
 typedef void product_function(const nerva_csr *, const inputs *, const finish *, nerva_matrix, nerva_range);
-typedef void gradient_function(const nerva_csr *, nerva_matrix, const inputs *, R *, int, nerva_range, int64_t, __mmask32);
+typedef void gradient_function(const nerva_csr *, nerva_matrix, const inputs *, R *, int, nerva_range, int64_t,
+                               __mmask32);
 #define ROW(NAME, SUFFIX) {0, NAME##1##SUFFIX, NAME##2##SUFFIX, NAME##3##SUFFIX, NAME##4##SUFFIX, \
                            NAME##5##SUFFIX, NAME##6##SUFFIX, NAME##7##SUFFIX, NAME##8##SUFFIX}
 static product_function *const products[3][WIDEST + 1] = {

@@ -22,7 +22,8 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     if (images) moved = *plan->images, moved.moves += slice->first;
     const float *scale = plan->scale, *shift = plan->shift;
 #ifdef NERVA_BFLOAT16
-    if (reads_bytes(plan, plan->operations)) scale = shift = 0; /* bytes are exact in bfloat16, what they stand for is not */
+    /* Bytes are exact in bfloat16, what they stand for is not. */
+    if (reads_bytes(plan, plan->operations)) scale = shift = 0;
 #endif
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(plan, plan->operations)) {
