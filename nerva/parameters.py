@@ -89,8 +89,6 @@ class Taken(NamedTuple):
 class Step:
     """One step of an optimizer whose rule the kernels compute, to be taken on any parameter.
 
-    A layer that gets a `Step` in its backward pass may update its parameters there, while gradients are in cache.
-
     Parameters
     ----------
     rule : the update, or a function that returns it for the t-th step on a parameter, from 1

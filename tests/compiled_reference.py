@@ -45,7 +45,7 @@ def images(n=330, image_shape=(1, 5, 8), seed=0):
 
 
 class Steps:
-    """What a compiled network was asked for: training steps, and batches of outputs."""
+    """What a compiled network did: training steps, and batches of outputs."""
 
     def __init__(self):
         self.train, self.outputs = 0, 0
@@ -57,12 +57,14 @@ def counted():
     steps, own = Steps(), (CompiledNetwork.train, CompiledNetwork.outputs)
 
     def train(self, *arguments):
+        result = own[0](self, *arguments)
         steps.train += 1
-        return own[0](self, *arguments)
+        return result
 
     def outputs(self, *arguments):
+        result = own[1](self, *arguments)
         steps.outputs += 1
-        return own[1](self, *arguments)
+        return result
 
     CompiledNetwork.train, CompiledNetwork.outputs = train, outputs
     try:

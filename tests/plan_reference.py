@@ -36,6 +36,7 @@ class Case:
     samples: int = 20
     offset: int = 0
     seed: int = 0
+    by_rows: bool | None = None  # whether threads share rows; as the batch and the weights say where it is None
 
     def network(self, dtype, bfloat16=False):
         return Network(self, np.dtype(dtype), bfloat16)
@@ -90,7 +91,7 @@ class Network:
             Product(weight, bias, (ACTIVATIONS[activation], alpha.get(activation, 0.0)))
             for weight, bias, activation in zip(self.weights, self.biases, self.case.activations, strict=True)
         ]
-        return Plan(layers, self.dtype, bfloat16=self.bfloat16)
+        return Plan(layers, self.dtype, by_rows=self.case.by_rows, bfloat16=self.bfloat16)
 
     @property
     def batch(self):

@@ -366,18 +366,17 @@ def as_sparse_batch(X, dtype, rows=None):
 
 
 # ---- made-up costs
-def made_up(*, native=1.0, mkl=3.0, dense=3.0, step=1.0):
-    """Costs of so many hundredths of a nanosecond for a unit of work by each backend, and for a weight of a step."""
+def made_up(*, native=1.0, mkl=3.0, dense=3.0):
+    """Costs of so many hundredths of a nanosecond for a unit of work by each backend."""
     factors = {"native": native, "mkl": mkl, "dense": dense}
     return Costs(
         {
             direction: {backend: [[factors[backend] * 1e-11] * len(BATCHES) for _ in DENSITIES] for backend in backends}
             for direction, backends in CANDIDATES.items()
-        },
-        step * 1e-11,
+        }
     )
 
 
 # By weight and sample: a gemm twice as fast as own kernels, and the same of MKL's sparse products.
-FAST_DENSE = made_up(dense=0.5, step=0.01)
+FAST_DENSE = made_up(dense=0.5)
 FAST_MKL = made_up(mkl=0.5)

@@ -32,7 +32,7 @@ FLOORS = [
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LADDERS = {  # of each room, its modules, the lowest rung first
     "_kernels": [
-        "isa memory mkl",
+        "arena isa memory mkl slices",
         "arrays conversion mkl_handles pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",
         "dense operations program rewiring sparse_inputs",

@@ -19,11 +19,10 @@ def step(layer, N):
     y = rng.integers(layer.out_features, size=N)
     optimizer, loss = nerva.Nesterov(), nerva.SoftmaxCrossEntropy()
     losses = []
-    for fused in (False, True):
+    for _ in range(2):
         result = loss(layer.forward(X), y)
-        layer.backward(result.gradient, step=optimizer.at(1.0) if fused else None)
-        if not fused:
-            optimizer.step(layer.parameters(), 1.0)
+        layer.backward(result.gradient)
+        optimizer.step(layer.parameters(), 1.0)
         losses.append(result.value)
     return losses
 
@@ -95,7 +94,7 @@ def test_a_weight_takes_24_bytes_at_most(tmp_path):
     )
     assert found["nnz"] > 5_000_000
     assert found["nbytes"] <= 24 * found["nnz"]
-    assert found["text"].splitlines()[-2].endswith(f" {found['nbytes'] / found['nnz']:.1f}")
+    assert found["text"].splitlines()[-3].endswith(f" {found['nbytes'] / found['nnz']:.1f}")
     # Beside them the process holds the buffers of a batch, some megabytes, and what the allocator has not given back.
     assert found["nbytes"] <= found["grown"] <= 24 * found["nnz"] + 2**24
 

@@ -56,7 +56,7 @@ class NervaNetwork(Peer):
 
 
 class NervaStep(NervaNetwork):
-    """nerva's step on columns that are gathered already, called as in its training loop."""
+    """nerva's step layer by layer, on columns that are gathered already."""
 
     timed = "step"
 

@@ -73,12 +73,14 @@ def activation_backward(DY, Y, int activation, double alpha, DZ, Db=None):
     cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
     cdef Py_ssize_t K = DY.shape[0], N = DY.shape[1]
     cdef nerva_matrix y = matrix(Y, "Y", typenum, K, N)
-    cdef nerva_matrix dz = matrix(DZ, "DZ", typenum, K, N, DZ is not DY or activation != NERVA_IDENTITY)
+    cdef bint written = DZ is not DY or activation != NERVA_IDENTITY
+    cdef nerva_matrix dz = matrix(DZ, "DZ", typenum, K, N, written)
     cdef void *db = NULL if Db is None else vector(Db, "Db", typenum, K, True)
     cdef const nerva_table *kernel = kernels(typenum)
     check_any_activation(activation)
     apart(dy, K, N, "DY", dz, K, N, "DZ", typenum, True)
-    apart(y, K, N, "Y", dz, K, N, "DZ", typenum)
+    if written:
+        apart(y, K, N, "Y", dz, K, N, "DZ", typenum)
     apart(dy, K, N, "DY", row(db, K), 1, K, "Db", typenum)
     apart(y, K, N, "Y", row(db, K), 1, K, "Db", typenum)
     apart(dz, K, N, "DZ", row(db, K), 1, K, "Db", typenum)
@@ -112,11 +114,10 @@ def srelu(Z, parameters, out):
         kernel.srelu(K, N, z, four, count, threads(), y)
 
 
-def srelu_backward(DY, Z, parameters, DZ, gradient, scratch, Db=None):
-    """DZ = DY f'(Z), Db = its row sums, and the gradient of the parameters.
+def srelu_backward(DY, Z, parameters, DZ, gradient, scratch):
+    """DZ = DY f'(Z), and the gradient of the parameters.
 
-    Shapes: DY, Z, DZ (K, N); parameters, gradient (4,) or (4 K,); scratch (4 K,), overwritten; Db (K,) or None. DZ may
-    be DY.
+    Shapes: DY, Z, DZ (K, N); parameters, gradient (4,) or (4 K,); scratch (4 K,), overwritten. DZ may be DY.
     """
     cdef int typenum = real_type(DY, "DY")
     cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
@@ -128,7 +129,6 @@ def srelu_backward(DY, Z, parameters, DZ, gradient, scratch, Db=None):
     cdef void *four = vector(parameters, "parameters", typenum, 4 * count)
     cdef void *to = vector(gradient, "gradient", typenum, 4 * count, True)
     cdef void *by_row = vector(scratch, "scratch", typenum, 4 * K, True)
-    cdef void *db = NULL if Db is None else vector(Db, "Db", typenum, K, True)
     cdef nerva_matrix inputs[3]
     apart(dy, K, N, "DY", dz, K, N, "DZ", typenum, True)
     apart(z, K, N, "Z", dz, K, N, "DZ", typenum)
@@ -136,13 +136,9 @@ def srelu_backward(DY, Z, parameters, DZ, gradient, scratch, Db=None):
     for i, name in enumerate(("DY", "Z", "DZ")):
         apart(inputs[i], K, N, name, row(to, 4 * count), 1, 4 * count, "gradient", typenum)
         apart(inputs[i], K, N, name, row(by_row, 4 * K), 1, 4 * K, "scratch", typenum)
-        apart(inputs[i], K, N, name, row(db, K), 1, K, "Db", typenum)
     apart(row(four, 4 * count), 1, 4 * count, "parameters", dz, K, N, "DZ", typenum)
     apart(row(four, 4 * count), 1, 4 * count, "parameters", row(to, 4 * count), 1, 4 * count, "gradient", typenum)
     apart(row(four, 4 * count), 1, 4 * count, "parameters", row(by_row, 4 * K), 1, 4 * K, "scratch", typenum)
-    apart(row(four, 4 * count), 1, 4 * count, "parameters", row(db, K), 1, K, "Db", typenum)
     apart(row(to, 4 * count), 1, 4 * count, "gradient", row(by_row, 4 * K), 1, 4 * K, "scratch", typenum)
-    apart(row(to, 4 * count), 1, 4 * count, "gradient", row(db, K), 1, K, "Db", typenum)
-    apart(row(by_row, 4 * K), 1, 4 * K, "scratch", row(db, K), 1, K, "Db", typenum)
     with nogil:
-        kernel.srelu_backward(K, N, dy, z, four, count, threads(), dz, db, to, by_row)
+        kernel.srelu_backward(K, N, dy, z, four, count, threads(), dz, to, by_row)

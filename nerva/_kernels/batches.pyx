@@ -30,6 +30,8 @@ def gather(source, rows, out, scale=None, shift=None, image_shape=None, moves=No
     moves int32 (N, 3) holds (down, right, flip) in row j. Channel c, row y, column x becomes what was at (c, y + down,
     x + right), or with flip at (c, y + down, width - 1 - x + right), of the image padded by reflection (numpy.pad's
     "reflect"). |down| < height, |right| < width, flip 0 or 1.
+
+    Returns whether the values of the samples are finite in the dtype of `out`; True, unchecked, with `moves`.
     """
     cdef int typenum = real_type(out, "out")
     cdef sample_source samples = check_source(source, rows, -1, scale, shift)
@@ -37,9 +39,11 @@ def gather(source, rows, out, scale=None, shift=None, image_shape=None, moves=No
     take_moves(&samples, image_shape, moves)
     cdef const nerva_table *kernel = kernels(typenum)
     cdef const nerva_images *moved = &samples.images if samples.moved else NULL
+    cdef bint broken
     with nogil:
-        kernel.gather(samples.kind, samples.data.data, samples.data.ld, samples.rows, moved, samples.N,
-                      samples.features, samples.scale, samples.shift, threads(), x)
+        broken = kernel.gather(samples.kind, samples.data.data, samples.data.ld, samples.rows, moved, samples.N,
+                               samples.features, samples.scale, samples.shift, threads(), x)
+    return not broken
 
 
 cdef sample_source check_source(object source, object rows, Py_ssize_t features, object scale,

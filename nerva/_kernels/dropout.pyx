@@ -4,7 +4,7 @@ cimport numpy as cnp
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uint64_t
 
-from .arrays cimport apart, check_activation, matrix, real_type, row, vector
+from .arrays cimport apart, matrix, real_type, row, vector
 from .isa cimport NERVA_MASKED_ROW, kernels, nerva_matrix, nerva_table
 from .mkl cimport threads
 
@@ -37,32 +37,6 @@ def dropout(X, uint64_t key, double rate, out):
     apart(x, K, N, "X", y, K, N, "out", typenum, True)
     with nogil:
         kernel.dropout(K, N, x, key, 0, rate, threads(), y)
-
-
-def dropout_backward(DY, Y, uint64_t key, double rate, int activation, double alpha, DZ, Db=None):
-    """The backward pass of `dropout` and of the activation before it, Y = f(Z):
-
-    DZ = DY f'(Z) / (1 - rate) for the elements that the mask keeps, else 0, and Db = its row sums.
-
-    Shapes: DY, Y, DZ (K, N), Db (K,) or None. `activation` is a code of activations.ACTIVATIONS. DZ may be DY.
-    """
-    cdef int typenum = real_type(DY, "DY")
-    cdef nerva_matrix dy = matrix(DY, "DY", typenum, -1, -1)
-    cdef Py_ssize_t K = DY.shape[0], N = DY.shape[1]
-    cdef nerva_matrix y = matrix(Y, "Y", typenum, K, N), dz = matrix(DZ, "DZ", typenum, K, N, True)
-    cdef void *db = NULL if Db is None else vector(Db, "Db", typenum, K, True)
-    cdef const nerva_table *kernel = kernels(typenum)
-    check_rate(rate)
-    check_activation(activation)
-    if N > INT_MAX:
-        raise ValueError(f"DY has shape {DY.shape}; a batch must be below 2**31")
-    apart(dy, K, N, "DY", dz, K, N, "DZ", typenum, True)
-    apart(y, K, N, "Y", dz, K, N, "DZ", typenum)
-    apart(dy, K, N, "DY", row(db, K), 1, K, "Db", typenum)
-    apart(y, K, N, "Y", row(db, K), 1, K, "Db", typenum)
-    apart(dz, K, N, "DZ", row(db, K), 1, K, "Db", typenum)
-    with nogil:
-        kernel.dropout_backward(K, N, dy, y, key, rate, activation, alpha, threads(), dz, db)
 
 
 def dropout_vector(x, uint64_t key, double rate, out):

@@ -36,29 +36,6 @@ cdef extern from "table.h" nogil:
         int rule
         double rate, momentum, decay, second, epsilon, root, shrink, clip
 
-    ctypedef struct nerva_backward:
-        const nerva_csr *W
-        const nerva_csr *transposed
-        int64_t N
-        nerva_matrix X, Y, DY
-        int activation
-        double alpha
-        nerva_matrix DZ, DX
-        bint delta, through
-        int below_activation
-        double below_alpha
-        void *below_bias_gradient
-        void *gradient
-        void *bias_gradient
-        const nerva_update *update
-        const nerva_update *bias_update
-        void *values
-        void *velocity
-        void *second
-        void *bias
-        void *bias_velocity
-        void *bias_second
-
     enum:
         NERVA_MASKED_ROW
 
@@ -68,12 +45,13 @@ cdef extern from "table.h" nogil:
         void *second
         void *masked
         int64_t size, gradient
+        bint fused
         const nerva_update *update
         uint64_t key
         double rate
 
     enum nerva_operation_kind:
-        NERVA_PRODUCT, NERVA_ELEMENTWISE, NERVA_TRAINED, NERVA_DROPOUT
+        NERVA_PRODUCT, NERVA_ELEMENTWISE, NERVA_TRAINED, NERVA_DROPOUT, NERVA_STATISTICS, NERVA_NORMALIZATION
 
     ctypedef struct nerva_operation:
         int kind, activation, settled, wide
@@ -85,17 +63,25 @@ cdef extern from "table.h" nogil:
         const nerva_plan_parameter *bias
         uint64_t key
         double rate
+        int64_t statistics
+        double epsilon, momentum
+        void *running_mean
+        void *running_variance
 
     ctypedef struct nerva_plan:
-        int64_t N, count, first_trained, parameter_count, slice_count, group_count, gradient_size
+        int64_t N, count, first_trained, parameter_count, slice_count, group_count
+        int64_t gradient_size, updated_size
         const nerva_operation *operations
         const nerva_plan_parameter *parameters
-        bint masks
+        bint masks, waits
         int64_t scratch
         const int64_t *columns
         const int64_t *groups
+        const int64_t *strides
         void **arenas
         void **gradients
+        void **partials
+        void **totals
         void **mailboxes
         int source_type
         const void *source
@@ -107,6 +93,7 @@ cdef extern from "table.h" nogil:
         const int64_t *labels
         double *per_sample
         int64_t *correct
+        int *broken
         int64_t *nanoseconds
 
     ctypedef struct nerva_table:
@@ -125,7 +112,7 @@ cdef extern from "table.h" nogil:
         void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, int threads,
                       nerva_matrix Y) noexcept nogil
         void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters,
-                               int64_t count, int threads, nerva_matrix DZ, void *Db, void *gradient,
+                               int64_t count, int threads, nerva_matrix DZ, void *gradient,
                                void *rows_gradient) noexcept nogil
         void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads,
                         nerva_matrix Y) noexcept nogil
@@ -140,16 +127,13 @@ cdef extern from "table.h" nogil:
                                     void *Dbeta) noexcept nogil
         void (*dropout)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate,
                         int threads, nerva_matrix Y) noexcept nogil
-        void (*dropout_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
-                                 int activation, double alpha, int threads, nerva_matrix DZ, void *Db) noexcept nogil
         int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                          nerva_matrix DZ, double *per_sample) noexcept nogil
-        void (*backward)(const nerva_backward *layer, int threads) noexcept nogil
         void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
                        void *second, void *weights) noexcept nogil
-        void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
-                       const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
-                       int threads, nerva_matrix out) noexcept nogil
+        int (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                      const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                      int threads, nerva_matrix out) noexcept nogil
         void (*sparse_input_spmm)(const nerva_csr *columns, const nerva_csr *X, const void *bias, int activation,
                                   double alpha, int threads, nerva_matrix Y) noexcept nogil
         void (*sparse_input_gemm)(int64_t K, nerva_matrix W, const nerva_csr *X, const void *bias, int activation,

@@ -65,4 +65,31 @@ class Dropping:
     kind: ClassVar[str] = "dropout"
 
 
-Operation = Product | Elementwise | TrainedReLU | Dropping
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of batch normalization: the mean and the variance of each feature; Y is X. A Normalization must follow."""
+
+    kind: ClassVar[str] = "statistics"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """Y = f(gamma (X - mean) / sqrt(variance + epsilon) + beta), with the running statistics in evaluation.
+
+    Parameters
+    ----------
+    gamma, beta, running_mean, running_variance : (features,)
+    settings : returns the epsilon and the momentum of a step
+    activation : f, a code of ACTIVATIONS
+    """
+
+    gamma: Array
+    beta: Array
+    running_mean: Array
+    running_variance: Array
+    settings: Callable[[], tuple[float, float]]
+    activation: Code = IDENTITY
+    kind: ClassVar[str] = "normalization"
+
+
+Operation = Product | Elementwise | TrainedReLU | Dropping | Statistics | Normalization

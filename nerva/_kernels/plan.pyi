@@ -7,10 +7,17 @@ from nerva._kernels.memory import Array
 from nerva._kernels.operations import Operation
 from nerva._kernels.updates import Update
 
-def slices_of(N: int) -> tuple[list[int], list[int]]: ...
-
 class Plan:
-    def __init__(self, operations: Sequence[Operation], dtype: npt.DTypeLike, *, bfloat16: bool = False) -> None: ...
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        dtype: npt.DTypeLike,
+        by_rows: bool | None = None,
+        *,
+        bfloat16: bool = False,
+    ) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
     def step(
         self,
         updates: Sequence[tuple[Update, Array | None, Array | None]],
@@ -23,7 +30,8 @@ class Plan:
         image_shape: tuple[int, int, int] | None = None,
         moves: Array | None = None,
         nanoseconds: Array | None = None,
-    ) -> tuple[float, int]: ...
+        check: bool = False,
+    ) -> tuple[float, int] | None: ...
     def forward(
         self,
         source: Array,
@@ -32,4 +40,4 @@ class Plan:
         *,
         scale: Array | None = None,
         shift: Array | None = None,
-    ) -> None: ...
+    ) -> bool: ...

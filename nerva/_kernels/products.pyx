@@ -2,18 +2,16 @@
 
 cimport numpy as cnp
 from libc.limits cimport INT_MAX
-from libc.string cimport memset
 
 from .arrays cimport apart, check_activation, matrix, real_type, row, vector
 from .csr cimport CSR
 from .dense cimport GRADIENT, INPUT, OUTPUT, dense_product, multiply
-from .isa cimport NERVA_IDENTITY, kernels, nerva_backward, nerva_csr, nerva_matrix, nerva_table
+from .isa cimport kernels, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport (
     CblasNoTrans, CblasTrans, SPARSE_LAYOUT_ROW_MAJOR, SPARSE_MATRIX_TYPE_GENERAL,
     SPARSE_OPERATION_NON_TRANSPOSE, check, matrix_descr, mkl_sparse_d_mm, mkl_sparse_s_mm, sparse_matrix_t,
     sparse_status_t, threads,
 )
-from .updates cimport Update
 
 cnp.import_array()
 
@@ -158,105 +156,6 @@ def sddmm(CSR W not None, DY, X, out, str backend="native"):
         return
     with nogil:
         kernel.sddmm(&W.direct, dy, x, N, threads(), g)
-
-
-cdef int set_inputs(nerva_backward *layer, CSR W, X, Y, DY, DZ, bint delta) except -1:
-    """Check the inputs of the backward pass and DZ."""
-    cdef bint written = not delta and (DZ is not DY or layer.activation != NERVA_IDENTITY)
-    cdef Py_ssize_t N
-    layer.W, layer.delta = &W.direct, delta
-    layer.X = matrix(X, "X", W.typenum, W.columns, -1)
-    layer.N = N = X.shape[1]
-    layer.DY = matrix(DY, "DY", W.typenum, W.rows, N)
-    layer.Y = matrix(Y, "Y", W.typenum, W.rows, N)
-    layer.DZ = matrix(DZ, "DZ", W.typenum, W.rows, N, written)
-    check_activation(layer.activation)
-    apart(layer.DY, W.rows, N, "DY", layer.DZ, W.rows, N, "DZ", W.typenum, True)
-    if DZ is not DY:
-        apart(layer.Y, W.rows, N, "Y", layer.DZ, W.rows, N, "DZ", W.typenum)
-        apart(layer.X, W.columns, N, "X", layer.DZ, W.rows, N, "DZ", W.typenum)
-        if delta:
-            raise TypeError("DZ must be DY where delta is set")
-    return 0
-
-
-cdef int set_input_gradient(nerva_backward *layer, CSR W, DX, tuple below) except -1:
-    """Check DX, and the layer below, which takes part in its computation."""
-    layer.DX = matrix(DX, "DX", W.typenum, W.columns, layer.N, True)
-    apart(layer.DZ, W.rows, layer.N, "DZ", layer.DX, W.columns, layer.N, "DX", W.typenum)
-    apart(layer.X, W.columns, layer.N, "X", layer.DX, W.columns, layer.N, "DX", W.typenum)
-    layer.transposed = W.companion()
-    if below is not None:
-        layer.below_activation, layer.below_alpha, Db = below
-        check_activation(layer.below_activation)
-        layer.through = True
-        if Db is not None:
-            layer.below_bias_gradient = vector(Db, "the Db of below", W.typenum, W.columns, True)
-    return 0
-
-
-cdef int set_update(nerva_backward *layer, CSR W, Update update, velocity, second) except -1:
-    """Check the optimizer state of the weights."""
-    layer.update, layer.values = &update.how, cnp.PyArray_DATA(W._values)
-    if update.has_velocity:
-        layer.velocity = vector(velocity, "velocity", W.typenum, W.nnz, True)
-    if update.has_second:
-        layer.second = vector(second, "second", W.typenum, W.nnz, True)
-    return 0
-
-
-cdef int set_bias_update(nerva_backward *layer, CSR W, Update update, bias, velocity, second) except -1:
-    """Check the bias and its optimizer state."""
-    layer.bias_update = &update.how
-    layer.bias = vector(bias, "bias", W.typenum, W.rows, True)
-    if layer.bias_gradient == NULL:
-        raise TypeError("Db is None; the update of the bias needs it")
-    if update.has_velocity:
-        layer.bias_velocity = vector(velocity, "bias_velocity", W.typenum, W.rows, True)
-    if update.has_second:
-        layer.bias_second = vector(second, "bias_second", W.typenum, W.rows, True)
-    return 0
-
-
-def sparse_backward(CSR W not None, X, Y, DY, int activation, double alpha, DZ, DX=None, *, gradient=None, Db=None,
-                    Update update=None, velocity=None, second=None, bias=None, Update bias_update=None,
-                    bias_velocity=None, bias_second=None, bint delta=False, tuple below=None):
-    """The backward pass of Y = f(W X + b) in one call, by the native kernels.
-
-    DZ = DY f'(Z);  Db = the row sums of DZ;  DX = W' DZ;  gradient = DZ X' on the pattern of W
-
-    Shapes: X, DX (D, N); Y, DY, DZ (K, N); Db, bias, bias_velocity, bias_second (K,); gradient, velocity, second
-    (nnz,). DZ may be DY; DX is None where the input gradient is not needed.
-
-    With an `update`, the values of W and the bias are updated in the same pass, the bias by `bias_update` where that
-    is given: then `gradient` is scratch, and may be None where N is at most `widest_batch`. With `below` = (activation,
-    alpha, Db or None) of the layer whose outputs are X, DX is that layer's DZ, (W' DZ) f'(.), and its Db is set. With
-    `delta`, DY is DZ and Db holds its row sums already: the layer above has set them as its `below`.
-    """
-    cdef nerva_backward layer
-    cdef const nerva_table *kernel = kernels(W.typenum)
-    memset(&layer, 0, sizeof(layer))
-    layer.activation, layer.alpha = activation, alpha
-    set_inputs(&layer, W, X, Y, DY, DZ, delta)
-    if DX is not None:
-        set_input_gradient(&layer, W, DX, below)
-    if gradient is not None:
-        layer.gradient = vector(gradient, "gradient", W.typenum, W.nnz, True)
-    elif update is None or layer.N > kernel.widest_batch or layer.N == 0:
-        raise TypeError("gradient is None; it must be an array of shape (nnz,) here")
-    if Db is not None:
-        layer.bias_gradient = vector(Db, "Db", W.typenum, W.rows, True)
-    if update is not None:
-        set_update(&layer, W, update, velocity, second)
-        if bias is not None:
-            set_bias_update(&layer, W, update if bias_update is None else bias_update, bias, bias_velocity, bias_second)
-    with nogil:
-        kernel.backward(&layer, threads())
-
-
-def widest_batch(dtype):
-    """Return the largest batch for which `sparse_backward` updates weights without a gradient array."""
-    return kernels(dtype.num).widest_batch
 
 
 def check_batch(A, str name, dtype, Py_ssize_t features, Py_ssize_t batch=-1):

@@ -3,24 +3,25 @@
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 
 from .arrays cimport check_activation, matrix, vector
 from .csr cimport CSR
 from .isa cimport (
-    NERVA_DROPOUT, NERVA_ELEMENTWISE, NERVA_IDENTITY, NERVA_PRODUCT, NERVA_SIGMOID, NERVA_TANH, NERVA_TRAINED,
-    NERVA_TRELU, nerva_csr, nerva_operation, nerva_plan_parameter,
+    NERVA_DROPOUT, NERVA_ELEMENTWISE, NERVA_IDENTITY, NERVA_NORMALIZATION, NERVA_PRODUCT, NERVA_SIGMOID,
+    NERVA_STATISTICS, NERVA_TANH, NERVA_TRAINED, NERVA_TRELU, nerva_csr, nerva_operation, nerva_plan_parameter,
 )
 from .updates cimport Update
+
+from .arena import Matrices, place
 
 cnp.import_array()
 
 KINDS = {"product": NERVA_PRODUCT, "elementwise": NERVA_ELEMENTWISE, "trained": NERVA_TRAINED,
-         "dropout": NERVA_DROPOUT}
+         "dropout": NERVA_DROPOUT, "statistics": NERVA_STATISTICS, "normalization": NERVA_NORMALIZATION}
 
 cdef enum:
-    WIDEST = 64  # samples of a slice, as plan.h has it
     LINE = 16  # entries of two cache lines of float64, and one of float32
 
 
@@ -57,6 +58,7 @@ cdef class Program:
         cdef Py_ssize_t i, rows
         self.dtype, self.held, self.descriptions = np.dtype(dtype), [], list(operations)
         self.typenum, self.count, self.bfloat16 = self.dtype.num, len(self.descriptions), bfloat16
+        self.stored = 2 if bfloat16 else self.dtype.itemsize
         if bfloat16 and self.dtype != np.float32:
             raise TypeError(f"dtype is {self.dtype}; with bfloat16 it must be float32")
         self.weights = [None] * self.count
@@ -71,14 +73,16 @@ cdef class Program:
         for i, description in enumerate(self.descriptions):
             self.add(i, description, rows)
             rows = self.operations[i].rows
+        if self.operations[self.count - 1].kind == NERVA_STATISTICS:
+            raise ValueError("the last operation is statistics; statistics and a normalization go together")
         self.outputs = rows
-        self.place()
+        self.place_matrices()
 
     cdef int add(self, Py_ssize_t i, object description, Py_ssize_t rows) except -1:
         """Set what is known of operation i, whose inputs have so many rows, before the weights and the batch are."""
         cdef nerva_operation *of = self.operations + i
         of.kind, of.rows = KINDS[description.kind], rows
-        if of.kind == NERVA_PRODUCT or of.kind == NERVA_ELEMENTWISE:
+        if of.kind in (NERVA_PRODUCT, NERVA_ELEMENTWISE, NERVA_NORMALIZATION):
             of.activation, of.alpha = description.activation
             if not 0 <= of.activation <= <int> NERVA_TRELU:
                 raise ValueError(f"operations[{i}] has no activation of code {of.activation}")
@@ -95,6 +99,13 @@ cdef class Program:
             if description.parameters.size != 4 and description.parameters.size != 4 * rows:
                 raise ValueError(f"operations[{i}] has {description.parameters.size} parameters for {rows} features")
             of.weight = self.add_parameter()
+        if (of.kind == NERVA_NORMALIZATION) != (i > 0 and self.operations[i - 1].kind == NERVA_STATISTICS):
+            raise ValueError(f"operations[{i}] is {description.kind}; statistics and a normalization go together")
+        if of.kind == NERVA_NORMALIZATION:
+            check_activation(of.activation)
+            of.weight, of.bias = self.add_parameter(), self.add_parameter()
+            of.statistics = self.statistics_size
+            self.statistics_size += 4 * padded(rows)
         if of.weight != NULL and self.first_trained < 0:
             self.first_trained = i
         return 0
@@ -120,45 +131,58 @@ cdef class Program:
         self.held += [columns, rows, indptr, transposed_indptr, permutation]
         return 0
 
-    cdef int place(self) except -1:
-        """Set where in an arena each operation writes its outputs and the gradient by them, in bytes."""
-        cdef Py_ssize_t i, item = self.dtype.itemsize, stored = 2 if self.bfloat16 else item, turn = 0
-        cdef Py_ssize_t begin = self.features * WIDEST * stored, widest = self.features, above = 0
+    cdef int place_matrices(self) except -1:
+        """Set where in an arena each operation writes its outputs and the gradient by them."""
+        cdef Py_ssize_t i, widest = self.features
         # From the last product on, a network in bfloat16 has outputs and deltas of float32.
         cdef Py_ssize_t last = max(i for i in range(self.count) if self.operations[i].kind == NERVA_PRODUCT)
-        cdef int64_t deltas[3]
         cdef nerva_operation *of
         cdef nerva_operation *below
         for i in range(self.count):
             of, below = self.operations + i, NULL if i == 0 else self.operations + i - 1
             of.wide = self.bfloat16 and i >= last
-            # In place, unless the operation below is differentiated from outputs that must be whole.
-            if of.kind == NERVA_DROPOUT and (below == NULL or below.activation not in (NERVA_TANH, NERVA_SIGMOID)):
-                of.output = 0 if below == NULL else below.output
-            else:
-                of.output = begin
-                begin += of.rows * WIDEST * (item if of.wide else stored)
             widest = max(widest, of.rows)
-            above = max(above, of.rows) if of.wide else above
-            if below != NULL and below.kind == NERVA_PRODUCT:
-                below.settled = of.kind in (NERVA_PRODUCT, NERVA_DROPOUT) or below.activation == <int> NERVA_IDENTITY
-        for turn in range(3):
-            deltas[turn] = begin + turn * widest * WIDEST * stored
-        turn = 0
-        for i in range(self.count - 1, -1, -1):
-            of = self.operations + i
-            of.delta, of.rounded = deltas[2 if of.wide else turn], deltas[turn]
-            if of.kind == NERVA_PRODUCT:
-                turn = 1 - turn
-        self.scratch = deltas[2] + above * WIDEST * item
-        self.arena_size = self.scratch + 5 * padded(widest) * item
+            if below != NULL and (below.kind == NERVA_PRODUCT or below.kind == NERVA_NORMALIZATION):
+                adds_up = of.kind == NERVA_ELEMENTWISE or of.kind == NERVA_TRAINED
+                below.settled = (of.kind in (NERVA_PRODUCT, NERVA_DROPOUT)
+                                 or (adds_up and below.activation == <int> NERVA_IDENTITY))
+        matrices = [self.matrices_of(i) for i in range(self.count)]
+        outputs, deltas, self.arena_rows = place(self.features, matrices, self.first_trained)
+        for i in range(self.count):
+            self.operations[i].output, self.operations[i].delta = outputs[i], deltas[i]
+        if self.bfloat16:
+            self.operations[last].rounded = self.arena_rows
+            self.arena_rows += self.operations[last].rows
+        self.scratch = 5 * padded(widest)
         return 0
+
+    cdef object matrices_of(self, Py_ssize_t i):
+        """What an arena needs to know of operation i."""
+        cdef nerva_operation *of = self.operations + i
+        cdef bint is_product = of.kind == NERVA_PRODUCT
+        # In place, unless the operation below is differentiated from outputs that must be whole.
+        whole = i > 0 and self.operations[i - 1].activation in (NERVA_TANH, NERVA_SIGMOID)
+        in_place = of.kind == NERVA_STATISTICS or (of.kind == NERVA_DROPOUT and not whole)
+        unread = is_product and (of.settled or of.activation == <int> NERVA_IDENTITY)
+        rows = 2 * of.rows if of.wide else of.rows  # a number of float32 takes the memory of two of bfloat16
+        return Matrices(rows, is_product, in_place, not unread)
 
     # ---- for each step
 
-    cdef int take_weights(self, bint training) except -1:
-        """Set the pointers to parameters, and where their gradients begin, and draw the masks of a training step."""
-        cdef Py_ssize_t i, end = 0
+    cdef Py_ssize_t weight_count(self) except -1:
+        """The weights of all products, as they are now."""
+        cdef Py_ssize_t count = 0
+        for description in self.descriptions:
+            if description.kind == "product":
+                count += description.weight.nnz if isinstance(description.weight, CSR) else description.weight.size
+        return count
+
+    cdef int take_weights(self, bint training, bint fuse) except -1:
+        """Set the pointers to parameters, and where their gradients begin, and draw the masks of a training step.
+
+        With `fuse`, weights take their step where their gradient is complete.
+        """
+        cdef Py_ssize_t i
         cdef nerva_operation *of
         cdef nerva_plan_parameter *parameter
         self.masks = False
@@ -170,11 +194,30 @@ cdef class Program:
                 parameter = <nerva_plan_parameter *> of.weight
                 parameter.size = description.parameters.size
                 parameter.values = vector(description.parameters, "parameters", self.typenum, parameter.size, True)
+            elif of.kind == NERVA_NORMALIZATION:
+                self.take_normalization(of, description)
             elif of.kind == NERVA_DROPOUT and training:
                 of.key, of.rate = description.draw()
+        self.place_gradients(fuse)
+        return 0
+
+    cdef int place_gradients(self, bint fuse) except -1:
+        """Set where the gradients of the parameters begin in a vector, those of fused ones behind all others."""
+        cdef Py_ssize_t i, end = 0
+        cdef nerva_plan_parameter *parameter
         for i in range(self.parameter_count):
-            self.parameters[i].gradient = end
-            end += padded(self.parameters[i].size)
+            self.parameters[i].fused = False
+        for i in range(self.count):
+            if self.operations[i].kind == NERVA_PRODUCT:
+                parameter = <nerva_plan_parameter *> self.operations[i].weight
+                parameter.fused = fuse and parameter.masked == NULL  # the gradient of masked weights is masked first
+        for fused in (False, True):
+            for i in range(self.parameter_count):
+                if self.parameters[i].fused == fused:
+                    self.parameters[i].gradient = end
+                    end += padded(self.parameters[i].size)
+            if not fused:
+                self.updated_size = end
         self.gradient_size = end
         return 0
 
@@ -208,6 +251,18 @@ cdef class Program:
                 self.full[2 * i].values = self.full[2 * i + 1].values = weight.masked
         if bias != NULL:
             bias.size, bias.values = of.rows, vector(description.bias, "bias", self.typenum, of.rows, True)
+        return 0
+
+    cdef int take_normalization(self, nerva_operation *of, object description) except -1:
+        """Set the pointers of a normalization, and its settings."""
+        cdef nerva_plan_parameter *gamma = <nerva_plan_parameter *> of.weight
+        cdef nerva_plan_parameter *beta = <nerva_plan_parameter *> of.bias
+        gamma.size = beta.size = of.rows
+        gamma.values = vector(description.gamma, "gamma", self.typenum, of.rows, True)
+        beta.values = vector(description.beta, "beta", self.typenum, of.rows, True)
+        of.running_mean = vector(description.running_mean, "running_mean", self.typenum, of.rows, True)
+        of.running_variance = vector(description.running_variance, "running_variance", self.typenum, of.rows, True)
+        of.epsilon, of.momentum = description.settings()
         return 0
 
     cdef int take_updates(self, object updates) except -1:

@@ -108,8 +108,8 @@ def _thresholds(costs: Costs, N: int, dtype: np.dtype[Any]) -> list[str]:
     lines = []
     for product, taken in (
         (FORWARD, {d: choice.forward for d, choice in choices.items()}),
-        (INPUT, {d: choice.backward[0] for d, choice in choices.items()}),
-        (WEIGHT, {d: choice.backward[1] for d, choice in choices.items()}),
+        (INPUT, {d: choice.input_gradient for d, choice in choices.items()}),
+        (WEIGHT, {d: choice.weight_gradient for d, choice in choices.items()}),
     ):
         dense = [d for d, backend in taken.items() if backend == "dense"]
         lines.append(f"  {product:<16}{f'dense from a density of {min(dense)}%' if dense else 'never dense'}")

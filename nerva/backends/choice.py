@@ -22,7 +22,7 @@ def choose_backends(backend: str, K: int, D: int, nnz: int, N: int, dtype: np.dt
     Raises ValueError for another backend.
 
     >>> choose_backends("mkl", 512, 1024, 50_000, 100, np.dtype("float32"))
-    BackendChoice(forward='mkl', backward=('mkl', 'native'), weight_alone='native')
+    BackendChoice(forward='mkl', input_gradient='mkl', weight_gradient='native')
     """
     if backend in FIXED:
         return FIXED[backend]

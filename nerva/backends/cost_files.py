@@ -57,7 +57,7 @@ def load(path: Path | None, wanted: dict[str, Any]) -> Costs | None:
             product: {backend: _table(content["rates"][product][backend]) for backend in backends}
             for product, backends in CANDIDATES.items()
         }
-        return Costs(rates, _positive(content["step"]))
+        return Costs(rates)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
@@ -66,7 +66,7 @@ def save(path: Path | None, about: dict[str, Any], costs: Costs) -> None:
     """Write costs and their identity to a file, whole or not at all; do nothing where that is impossible."""
     if path is None:
         return
-    text = json.dumps({**about, "step": costs.step, "rates": costs.rates}, indent=1)
+    text = json.dumps({**about, "rates": costs.rates}, indent=1)
     with suppress(OSError, ValueError):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Another process may read or write the file at any time: it appears under its name when it is complete.

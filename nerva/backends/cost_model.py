@@ -10,13 +10,12 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from nerva._kernels.dense import block_nbytes
 
-T = TypeVar("T")
 Backend = Literal["native", "mkl", "dense"]
 BackendSetting = Literal["auto", "native", "mkl", "dense"]
 Product = Literal["forward", "input gradient", "weight gradient"]
@@ -53,32 +52,23 @@ class Costs:
     Attributes
     ----------
     rates : by product and backend, seconds per unit of work, [density][batch] at DENSITIES and BATCHES
-    step : seconds per weight of an optimizer's step that is not fused with the weight gradient
     """
 
     rates: Mapping[Product, Mapping[Backend, Sequence[Sequence[float]]]]
-    step: float
 
 
 class BackendChoice(NamedTuple):
-    """The backend of each product of a layer.
-
-    Attributes
-    ----------
-    forward : of W X
-    backward : of W' DY and DY X', in a backward pass with input gradient
-    weight_alone : of DY X' in one without
-    """
+    """The backend of each product of a layer: W X, W' DY, and DY X' on the pattern of W."""
 
     forward: Backend
-    backward: tuple[Backend, Backend]
-    weight_alone: Backend
+    input_gradient: Backend
+    weight_gradient: Backend
 
 
 FIXED: dict[str, BackendChoice] = {
-    "native": BackendChoice("native", ("native", "native"), "native"),
-    "mkl": BackendChoice("mkl", ("mkl", "native"), "native"),
-    "dense": BackendChoice("dense", ("dense", "dense"), "dense"),
+    "native": BackendChoice("native", "native", "native"),
+    "mkl": BackendChoice("mkl", "mkl", "native"),
+    "dense": BackendChoice("dense", "dense", "dense"),
 }
 
 
@@ -105,36 +95,19 @@ def seconds(costs: Costs, product: Product, backend: Backend, K: int, D: int, nn
 
 
 def choose(costs: Costs, K: int, D: int, nnz: int, N: int, dtype: np.dtype[Any]) -> BackendChoice:
-    """Return the fastest backend of each product; native unless another is predicted to be MARGIN times as fast.
-
-    The two products of the backward pass are chosen together: only where both are native are they fused with each other
-    and with the optimizer's step.
-    """
+    """Return the fastest backend of each product; native unless another is predicted to be MARGIN times as fast."""
     dense_fits = block_nbytes(K, D, dtype) <= LARGEST_BLOCK
 
-    def cost(product: Product, backend: Backend) -> float:
-        return seconds(costs, product, backend, K, D, nnz, N)
+    def fastest(product: Product) -> Backend:
+        predicted = {
+            backend: seconds(costs, product, backend, K, D, nnz, N)
+            for backend in CANDIDATES[product]
+            if dense_fits or backend != "dense"
+        }
+        best = min(predicted, key=predicted.__getitem__)
+        return best if predicted[best] * MARGIN <= predicted["native"] else "native"
 
-    def candidates(product: Product) -> list[Backend]:
-        return [backend for backend in CANDIDATES[product] if dense_fits or backend != "dense"]
-
-    step = costs.step * nnz
-    forward = {a: cost(FORWARD, a) for a in candidates(FORWARD)}
-    alone = {b: cost(WEIGHT, b) + (b != "native") * step for b in candidates(WEIGHT)}
-    backward = {
-        (a, b): cost(INPUT, a) + cost(WEIGHT, b) + ((a, b) != ("native", "native")) * step
-        for a in candidates(INPUT)
-        for b in candidates(WEIGHT)
-    }
-    native = FIXED["native"]
-    return BackendChoice(
-        _fastest(forward, native.forward), _fastest(backward, native.backward), _fastest(alone, native.weight_alone)
-    )
-
-
-def _fastest(costs: Mapping[T, float], native: T) -> T:
-    best = min(costs, key=costs.__getitem__)
-    return best if costs[best] * MARGIN <= costs[native] else native
+    return BackendChoice(fastest(FORWARD), fastest(INPUT), fastest(WEIGHT))
 
 
 def _interval(points: Sequence[float], x: float) -> tuple[int, float]:

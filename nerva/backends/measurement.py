@@ -12,7 +12,6 @@ from nerva._kernels import products
 from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array, empty_batch, zeros
 from nerva._kernels.supports import draw_support
-from nerva._kernels.updates import Update
 from nerva.backends.cost_model import (
     BATCHES,
     CANDIDATES,
@@ -35,12 +34,11 @@ Times = dict[tuple[Product, Backend], npt.NDArray[np.float64]]  # seconds, [dens
 
 
 class Workload(NamedTuple):
-    """Matrices W of SHAPE, one for each density, the arrays X, DY, Y and DX for each batch, and vectors of weights."""
+    """Matrices W of SHAPE, one for each density, the arrays X, DY, Y and DX for each batch, and a weight gradient."""
 
     matrices: list[CSR]
     batches: list[list[Array]]
     gradient: Array
-    velocity: Array
 
 
 def measure(dtype: np.dtype[Any]) -> Costs:
@@ -55,14 +53,12 @@ def measure(dtype: np.dtype[Any]) -> Costs:
         for product, backends in CANDIDATES.items()
         for backend in backends
     }
-    step, update, start = float("inf"), Update("nesterov", 1e-6, 0.9, 0.0), time.perf_counter()
-    weights = workload.matrices[-1].values
+    start = time.perf_counter()
     for rounds in range(MOST_ROUNDS):
         if rounds >= FEWEST_ROUNDS and time.perf_counter() - start > TIME_LIMIT:
             break
         _time_products(workload, times, every=rounds < FEWEST_ROUNDS)
-        step = min(step, _time(lambda: update(workload.gradient, workload.velocity, weights)))
-    return Costs(_rates(times, workload.matrices), _rounded(step / weights.size))
+    return Costs(_rates(times, workload.matrices))
 
 
 def _workload(dtype: np.dtype[Any]) -> Workload:
@@ -75,7 +71,7 @@ def _workload(dtype: np.dtype[Any]) -> Workload:
     for density in DENSITIES:
         nnz = round(density * K * D)
         matrices.append(CSR(SHAPE, *draw_support(K, D, nnz, rng), rng.random(nnz).astype(dtype)))
-    return Workload(matrices, batches, zeros(K * D, dtype), zeros(K * D, dtype))
+    return Workload(matrices, batches, zeros(K * D, dtype))
 
 
 def _time_products(workload: Workload, times: Times, *, every: bool) -> None:

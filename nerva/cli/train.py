@@ -52,7 +52,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             check_model(model)
             check_writable(options.save_weights)
         report.say(_describe(options, data))
-        report.say(f"\n{model.summary()}\n")
+        report.say(f"\n{model.summary(options.batch_size)}\n")
         if options.check_gradients:
             _check_gradients(model, data, loss)
             return

@@ -14,7 +14,7 @@ from nerva.activations import Activation as Function
 from nerva.activations import SReLU, as_object, check_activation, code_of, from_config, to_config
 from nerva.layers.arrays import ArraysMismatch, fill, find
 from nerva.layers.layer import Features, Layer
-from nerva.parameters import Parameter, Step
+from nerva.parameters import Parameter
 from nerva.validation import real_dtype
 
 FUSED = frozenset(ACTIVATIONS.values())
@@ -45,7 +45,6 @@ class Activation(Layer):
     def __init__(self, activation: Function) -> None:
         self.activation: Function = check_activation(activation)
         self._code = code_of(activation)
-        self.fused = fused_code(activation)
         self._parameters: list[Parameter] = []
 
     def build(self, features: int, dtype: np.dtype[np.floating]) -> Self:
@@ -80,42 +79,18 @@ class Activation(Layer):
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y
 
-    def backward(
-        self,
-        DY: Array,
-        *,
-        input_gradient: bool = True,
-        step: Step | None = None,
-        below: Layer | None = None,
-        delta: bool = False,
-        overwrite: bool = False,
-        bias_gradient: Array | None = None,
-    ) -> Array | None:
-        """Return DX = DY f'(X), shape (features, batch), and compute the gradient of an SReLU's parameters.
-
-        bias_gradient : (features,), set to the sums of DX over the batch: for a layer whose own activation this is
-
-        For the other flags see Layer.backward.
-        """
+    def backward(self, DY: Array, *, input_gradient: bool = True) -> Array | None:
+        """Return DX = DY f'(X), shape (features, batch), and set the gradient of an SReLU's parameters."""
         X, Y = self.saved_for_backward(DY)
-        # The layer above has differentiated this activation, which is the whole layer.
-        if delta:
-            return DY
-        DX = DY if overwrite else self._input_gradients.take(X.shape[1])
+        DX = self._input_gradients.take(X.shape[1])
         if self._code is not None:
-            # Fused activations are differentiated from their output, the others from their input.
-            activation_backward(DY, Y if self.fused else X, *self._code, DX, bias_gradient)
+            # Those that kernels fuse are differentiated from their output, the others from their input.
+            activation_backward(DY, Y if self._code[0] in FUSED else X, *self._code, DX)
         elif self._parameters:
             (parameter,) = self._parameters
-            scratch = self._scratch.take(1)[:, 0]
-            srelu_backward(DY, X, parameter.values, DX, parameter.gradient, scratch, bias_gradient)
-            if step is not None:
-                step(parameter)
+            srelu_backward(DY, X, parameter.values, DX, parameter.gradient, self._scratch.take(1)[:, 0])
         else:
             softmax_backward(DY, Y, DX, logarithm=self.activation == "log_softmax")
-            # The softmax kernel adds up no bias gradient; the backward pass of the identity does.
-            if bias_gradient is not None:
-                activation_backward(DX, Y, *IDENTITY, DX, bias_gradient)
         return DX if input_gradient else None
 
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:

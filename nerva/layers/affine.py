@@ -3,12 +3,13 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels import products, sparse_inputs
+from nerva._kernels.activations import activation_backward
 from nerva._kernels.dropout import dropout_vector
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.operations import IDENTITY, Mask, Operation, Product
@@ -18,38 +19,22 @@ from nerva.activations import LeakyReLU, check_activation, from_config, to_confi
 from nerva.layers.activation import EVERY, Activation, fused_code
 from nerva.layers.arrays import ArraysMismatch, find
 from nerva.layers.dropout import MaskKeys
-from nerva.layers.layer import Features, Layer
+from nerva.layers.layer import Features
 from nerva.layers.weighted import Weighted
-from nerva.parameters import Parameter, Step
+from nerva.parameters import Parameter
 from nerva.validation import as_generator, check_below_one
 
 A = TypeVar("A", bound="Affine")
 LEAKY_SLOPE = LeakyReLU().slope
 
 
-class Backward(NamedTuple):
-    """What a backward pass reads, X (D, N), Y and DY (K, N), and what it writes, DZ (K, N) and DX (D, N) or nothing.
-
-    With `delta`, DY is DZ already. `below` is the layer whose activation is to be differentiated in this pass.
-    """
-
-    X: Array
-    Y: Array
-    DY: Array
-    DZ: Array
-    DX: Array | None
-    delta: bool
-    below: Layer | None
-
-
 class Affine(Weighted):
-    """The base of Linear and SparseLinear: activation, DropConnect, buffers, and the order of the products.
+    """The base of Linear and SparseLinear: activation, DropConnect, buffers, and the two passes.
 
-    A subclass computes the products with its weights, and their gradient.
+    A subclass computes the products.
     """
 
     activation: Function
-    fuses_below = True
 
     def __init__(
         self,
@@ -64,9 +49,9 @@ class Affine(Weighted):
         self.activation = check_activation(activation)
         self.drop_connect = check_below_one(drop_connect, "drop_connect")
         # Kernels compute a fused activation within the product; any other is a layer of its own behind it.
-        self.fused = fused_code(activation)
-        self._code, self._alpha = self.fused or IDENTITY
-        self._unfused = None if self.fused else Activation(activation).build(self.out_features, self.dtype)
+        fused = fused_code(activation)
+        self._code = fused or IDENTITY
+        self._unfused = None if fused else Activation(activation).build(self.out_features, self.dtype)
         self._DZ: Array | None = None
         self._outputs = Buffer(self.out_features, self.dtype)
         self._deltas = Buffer(self.out_features, self.dtype)
@@ -86,7 +71,13 @@ class Affine(Weighted):
         if behind is None or not self._has_passes_of(Affine):
             return None
         drop = None if self._keys is None else self._draw_mask
-        return Product(self.weight, self.bias, (self._code, self._alpha), drop), *behind
+        return Product(self.weight, self.bias, self._code, drop), *behind
+
+    def obstacle(self, batch: int, bfloat16: bool = False) -> str:
+        """Say, after the layer's name, why `compiled` (in bfloat16 `operations`) returns None for such batches."""
+        if self._has_passes_of(Affine) and self._unfused is not None and self._unfused.compiled(batch) is None:
+            return "whose activation a compiled step does not compute"
+        return super().obstacle(batch, bfloat16)
 
     def _draw_mask(self) -> tuple[Mask, Any]:
         """Go on to the mask of the next step; return it, and the memory for the masked weights."""
@@ -100,79 +91,54 @@ class Affine(Weighted):
         for an X of another dtype, shape or stride than the layer takes.
         """
         (sparse_inputs if isinstance(X, SparseBatch) else products).check_batch(X, "X", self.dtype, self.in_features)
-        Y = self._outputs.take(X.shape[1])
-        dropping = training and self._keys is not None
-        # The backward pass uses the same masked weights, and the same key for the gradient.
-        if dropping:
-            assert self._keys is not None
+        W, Y = self.weight, self._outputs.take(X.shape[1])
+        if training and self._keys is not None:
             self._drop(self._keys.next())
+            W = self._masked()
         if isinstance(X, SparseBatch):
-            sparse_inputs.product(self._weight_in_use(dropping), X, Y, self.bias, self._code, self._alpha)
+            sparse_inputs.product(W, X, Y, self.bias, *self._code)
         else:
-            self._product(X, Y, dropping)
+            self._set_outputs(W, X, Y)
         self._X, self._Y = (X, Y) if training else (None, None)
         # The DZ of an earlier batch, with this X, would be the factors of no gradient.
         self._DZ = None
         return Y if self._unfused is None else self._unfused.forward(Y, training=training)
 
-    def backward(
-        self,
-        DY: Array,
-        *,
-        input_gradient: bool = True,
-        step: Step | None = None,
-        below: Layer | None = None,
-        delta: bool = False,
-        overwrite: bool = False,
-    ) -> Array | None:
-        """Compute DZ = DY f'(Z), DW = DZ X' on the pattern of W, Db = DZ 1, and return DX = W' DZ, shape (D, N).
+    def backward(self, DY: Array, *, input_gradient: bool = True) -> Array | None:
+        """Set DW = DZ X' on the pattern of W and Db = DZ 1, where DZ = DY f'(Z), and return DX = W' DZ, shape (D, N).
 
-        For the flags see Layer.backward; to take the `step` here saves a pass over the weights, to differentiate the
-        activation `below` here two passes over the batch. Raises RuntimeError without a `forward` in training before
-        it, and ValueError where the input gradient of a sparse X is asked for: it would be dense.
+        Raises RuntimeError without a `forward` in training before it, and ValueError where the input gradient of a
+        sparse X is asked for: it would be dense.
         """
-        if self._X is None or self._Y is None:
-            raise RuntimeError("backward needs a forward pass with training=True before it")
-        if below is not None:
-            self.check_below(below)
-        # A layer above that differentiated another activation would have done nothing, or the wrong thing.
-        if delta and self.fused is None:
-            raise RuntimeError("delta is set, but this activation is not fused: no layer above can differentiate it")
-        N = self._X.shape[1]
-        products.check_batch(DY, "DY", self.dtype, self.out_features, N)
-        if self._unfused is not None:
-            DZ = self._unfused.backward(DY, step=step, overwrite=overwrite, bias_gradient=self.bias_gradient)
-            assert DZ is not None
-            DY, delta = DZ, True
-        # DY is the caller's, so DZ needs memory of its own unless both are the same.
-        DZ = DY if delta or self._code == IDENTITY[0] else self._deltas.take(N)
-        if isinstance(self._X, SparseBatch):
-            if input_gradient:
-                raise ValueError("input_gradient is True, but X was sparse; there is no gradient for it")
-            self._DZ = DZ
-            self._sparse_backward(self._X, self._Y, DY, DZ, delta, step)
-            return None
-        DX = self._input_gradients.take(N) if input_gradient else None
-        self._DZ = DZ
-        self._backward(Backward(self._X, self._Y, DY, DZ, DX, delta, below), step)
-        return DX
-
-    def _sparse_backward(self, X: SparseBatch, Y: Array, DY: Array, DZ: Array, delta: bool, step: Step | None) -> None:
-        """Run the backward pass for a batch of sparse samples."""
-        if not delta:
-            self.through_activation(DY, Y, DZ)
-        # Only the pattern of the weights is read, which masking leaves as it is.
-        sparse_inputs.gradient(self.weight, DZ, X, self.weight_gradient)
-        self._finish_gradient(step)
-
-    def _finish_gradient(self, step: Step | None) -> None:
-        """Mask the gradient of dropped weights, and take the step with the gradients that are stored."""
+        X, Y = self.saved_for_backward(DY)
+        if input_gradient and isinstance(X, SparseBatch):
+            raise ValueError("input_gradient is True, but X was sparse; there is no gradient for it")
+        DZ = self._activation_gradient(DY, Y)
+        if isinstance(X, SparseBatch):
+            sparse_inputs.gradient(self.weight, DZ, X, self.weight_gradient)
+        else:
+            self._set_weight_gradient(DZ, X)
         if self._keys is not None:
+            # The key of the forward pass: dropped weights have no gradient.
             gradient = self._parameters[0].gradient
             dropout_vector(gradient, self._keys.now, self.drop_connect, gradient)
-        if step is not None:
-            for parameter in self._parameters:
-                step(parameter)
+        self._DZ = DZ
+        if not input_gradient:
+            return None
+        DX = self._input_gradients.take(X.shape[1])
+        self._set_input_gradient(self.weight if self._keys is None else self._masked(), DZ, DX)
+        return DX
+
+    def _activation_gradient(self, DY: Array, Y: Array) -> Array:
+        """Return DZ = DY f'(Z), and set the gradient of the bias."""
+        if self._unfused is not None:
+            DZ = self._unfused.backward(DY)
+            assert DZ is not None
+            DY = DZ
+        # DY is the caller's, and must not be overwritten.
+        DZ = DY if self._code == IDENTITY else self._deltas.take(DY.shape[1])
+        activation_backward(DY, Y, *self._code, DZ, self.bias_gradient)
+        return DZ
 
     @property
     def dense_gradient_factors(self) -> tuple[Array, Array]:
@@ -188,8 +154,16 @@ class Affine(Weighted):
         return self._X.to_dense() if isinstance(self._X, SparseBatch) else self._X, self._DZ
 
     @abstractmethod
-    def _product(self, X: Array, Y: Array, dropping: bool) -> None:
-        """Set Y = f(W X + b), W masked where weights are being dropped, f the fused activation or the identity."""
+    def _set_outputs(self, W: Any, X: Array, Y: Array) -> None:
+        """Set Y = f(W X + b), for the fused activation or the identity."""
+
+    @abstractmethod
+    def _set_weight_gradient(self, DZ: Array, X: Array) -> None:
+        """Set the gradient DZ X' of the weights."""
+
+    @abstractmethod
+    def _set_input_gradient(self, W: Any, DZ: Array, DX: Array) -> None:
+        """Set DX = W' DZ."""
 
     @abstractmethod
     def _masked(self) -> Any:
@@ -198,14 +172,6 @@ class Affine(Weighted):
     @abstractmethod
     def _drop(self, key: int) -> None:
         """Compute the masked weights for a key."""
-
-    def _weight_in_use(self, dropping: bool) -> Any:
-        """Return the weights, masked where some are being dropped."""
-        return self._masked() if dropping else self.weight
-
-    @abstractmethod
-    def _backward(self, back: Backward, step: Step | None) -> None:
-        """Run the backward pass for a dense batch."""
 
     def parameters(self) -> list[Parameter]:
         """Return the weights, the bias if there is one, and the parameters of an SReLU, with their optimizer state."""

@@ -7,11 +7,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.dropout import dropout, dropout_backward
+from nerva._kernels.dropout import dropout
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.operations import Dropping, Mask, Operation
 from nerva.layers.layer import Features, Layer
-from nerva.parameters import Step
 from nerva.validation import as_generator, check_below_one
 
 
@@ -62,8 +61,6 @@ class Dropout(Layer):
     N. Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR 2014.
     """
 
-    fuses_below = True
-
     def __init__(self, rate: float, *, rng: np.random.Generator | int | None = None) -> None:
         self.rate = check_below_one(rate, "rate")
         self._keys = MaskKeys(as_generator(rng))
@@ -84,33 +81,16 @@ class Dropout(Layer):
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y
 
-    def backward(
-        self,
-        DY: Array,
-        *,
-        input_gradient: bool = True,
-        step: Step | None = None,
-        below: Layer | None = None,
-        delta: bool = False,
-        overwrite: bool = False,
-    ) -> Array | None:
-        """Return DX = M DY / (1 - rate), shape (features, batch), with the mask of the last forward pass.
-
-        For the flags see Layer.backward.
-        """
+    def backward(self, DY: Array, *, input_gradient: bool = True) -> Array | None:
+        """Return DX = M DY / (1 - rate), shape (features, batch), with the mask of the last forward pass."""
         X, Y = self.saved_for_backward(DY)
-        self.check_below(below)
         if not input_gradient:
             return None
-        if Y is X and below is None:  # nothing was dropped
+        if Y is X:  # nothing was dropped
             return DY
         # The mask is computed from the present key, which is that of the last forward pass in training.
-        DX = DY if overwrite else self._input_gradients.take(X.shape[1])
-        if below is not None and below.fused is not None:
-            rate = self.rate if Y is not X else 0.0
-            dropout_backward(DY, X, self._keys.now, rate, *below.fused, DX, below.bias_gradient)
-        else:
-            dropout(DY, self._keys.now, self.rate, DX)
+        DX = self._input_gradients.take(X.shape[1])
+        dropout(DY, self._keys.now, self.rate, DX)
         return DX
 
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:

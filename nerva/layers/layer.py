@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels import products
-from nerva._kernels.activations import activation_backward
 from nerva._kernels.memory import Array
 from nerva._kernels.operations import Operation
 from nerva.activations import Activation
-from nerva.parameters import Parameter, Step
+from nerva.parameters import Parameter
 
 Features = npt.NDArray[np.int64]  # feature numbers, strictly ascending
 
@@ -28,9 +27,20 @@ class Layer(ABC):
     in_features, out_features, dtype : None for a layer that takes any, until `build` or its first batch sets them
     activation : the function that outputs pass through last; None for a layer that has none
     least_batch : the smallest batch that can be trained on
-    fused : kernel code and parameter of an activation whose derivative the backward pass of the layer above may compute
-        (see `backward`); None where it may not
-    fuses_below : whether the backward pass can include that of the activation of the layer below
+
+    >>> class Square(nerva.layers.Layer):
+    ...     def forward(self, X, *, training=True):
+    ...         self.X = X
+    ...         return X * X
+    ...
+    ...     def backward(self, DY, *, input_gradient=True):
+    ...         return 2 * self.X * DY if input_gradient else None
+    ...
+    ...     def astype(self, dtype):
+    ...         return Square()
+    >>> model = nerva.Sequential([nerva.Linear(4, 3, rng=0), Square()])
+    >>> nerva.check_gradients(model, np.ones((5, 4)), [0, 1, 2, 0, 1]).ok
+    True
     """
 
     in_features: int | None = None
@@ -38,8 +48,6 @@ class Layer(ABC):
     dtype: np.dtype[Any] | None = None
     activation: Activation | None = None
     least_batch: int = 1
-    fused: tuple[int, float] | None = None
-    fuses_below: bool = False
 
     # Inputs and outputs of the last forward pass in training, no copies: memory of the caller, a buffer of this layer.
     _X: Any = None
@@ -50,29 +58,13 @@ class Layer(ABC):
         """Return Y for X of shape (features, batch); with `training`, keep what `backward` needs."""
 
     @abstractmethod
-    def backward(
-        self,
-        DY: Array,
-        *,
-        input_gradient: bool = True,
-        step: Step | None = None,
-        below: "Layer | None" = None,
-        delta: bool = False,
-        overwrite: bool = False,
-    ) -> Array | None:
-        """Compute the gradients of the parameters from DY = dL/dY, (out_features, batch), and return DX = dL/dX.
+    def backward(self, DY: Array, *, input_gradient: bool = True) -> Array | None:
+        """Set the gradients of the parameters and return DX = dL/dX, (in_features, batch).
 
         Parameters
         ----------
-        DY : gradient with respect to the outputs of the last `forward` in training
+        DY : dL/dY, (out_features, batch), for the outputs Y of the last `forward` in training; it is not changed
         input_gradient : False if DX is not needed; None is returned then
-        step : a step of an optimizer that parameters take in the backward pass, while gradients are in cache; their
-            gradients are not stored anywhere then. None stores them
-        below : the layer whose outputs were X, if its `fused` activation is to be differentiated in this pass: then
-            what is returned is dL/dZ of that layer, before its activation, and the gradient of its bias is set. Only
-            where this layer `fuses_below`
-        delta : DY is dL/dZ already, since the layer above got this one as `below`
-        overwrite : DX may take the memory of DY
         """
 
     @abstractmethod
@@ -98,8 +90,12 @@ class Layer(ABC):
         return None
 
     def operations(self, batch: int) -> tuple[Operation, ...] | None:
-        """Return the operations as `compiled` does, whatever their speed; None only where there are none."""
+        """Return the operations as `compiled` does, but whatever their speed; None only where there are none."""
         return self.compiled(batch)
+
+    def obstacle(self, batch: int, bfloat16: bool = False) -> str:
+        """Say, after the layer's name, why `compiled` (in bfloat16 `operations`) returns None for such batches."""
+        return "which a compiled step does not compute"
 
     def _has_passes_of(self, layer: Any) -> bool:
         """Whether the passes are those of this class: a subclass's own must not be bypassed."""
@@ -131,11 +127,6 @@ class Layer(ABC):
     def nbytes(self) -> int:
         """The bytes of parameters, gradients and optimizer state; the buffers of a batch are not counted."""
         return sum(parameter.nbytes for parameter in self.parameters())
-
-    @property
-    def bias_gradient(self) -> Array | None:
-        """The gradient of what is added to each feature before the fused activation; None where nothing is."""
-        return None
 
     # ---- config and arrays
 
@@ -204,18 +195,6 @@ class Layer(ABC):
         products.check_batch(DY, "DY", self.dtype, self._Y.shape[0], self._X.shape[1])
         return self._X, self._Y
 
-    def check_below(self, below: "Layer | None") -> None:
-        """Raise RuntimeError where the activation of that layer cannot be differentiated in this one's pass."""
-        if below is not None and below._Y is not self._X:
-            raise RuntimeError("below is another layer than the one whose outputs were the last inputs")
-        if below is not None and below.fused is None:
-            raise RuntimeError("the activation of the layer below is not fused; that layer differentiates it itself")
-
-    def through_activation(self, DY: Array, Y: Array, DZ: Array) -> None:
-        """Set DZ = DY f'(Z) for the fused f, Y = f(Z), and the gradient of the bias. DZ may be DY."""
-        assert self.fused is not None
-        activation_backward(DY, Y, *self.fused, DZ, self.bias_gradient)
-
     def __getstate__(self) -> dict[str, Any]:
-        # A pickled layer needs no batch, and `check_below` compares identities, which a copy would not keep.
+        # Without the batch: Dropout compares X and Y by identity, which copies do not keep.
         return {**self.__dict__, "_X": None, "_Y": None}

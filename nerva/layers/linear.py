@@ -13,11 +13,10 @@ from nerva._kernels.memory import Array, empty_vector
 from nerva._kernels.operations import Operation
 from nerva.activations import Activation
 from nerva.initializers import Initializer, initial_values
-from nerva.layers.affine import Affine, Backward
+from nerva.layers.affine import Affine
 from nerva.layers.arrays import check_finite, find
 from nerva.layers.layer import Features
 from nerva.layers.weighted import Entries
-from nerva.parameters import Step
 from nerva.validation import as_generator, check_shape, real_dtype
 
 LARGEST_COMPILED = 1 << 16  # weights of a dense layer in a compiled network: beyond, MKL's gemm is faster
@@ -94,9 +93,21 @@ class Linear(Affine):
         """Return the operations of a layer that is too small for gemm to pay off beside a barrier."""
         return self.operations(batch) if self.weight.size <= LARGEST_COMPILED else None
 
-    def _product(self, X: Array, Y: Array, dropping: bool) -> None:
-        products.gemm(self._weight_in_use(dropping), X, Y)
-        bias_activation(self.bias, self._code, self._alpha, Y)
+    def obstacle(self, batch: int, bfloat16: bool = False) -> str:
+        """Say, after the layer's name, why `compiled` (in bfloat16 `operations`) returns None for such batches."""
+        if not bfloat16 and self.weight.size > LARGEST_COMPILED:
+            return f"whose {self.weight.size:,} weights gemm multiplies faster"
+        return super().obstacle(batch, bfloat16)
+
+    def _set_outputs(self, W: Array, X: Array, Y: Array) -> None:
+        products.gemm(W, X, Y)
+        bias_activation(self.bias, *self._code, Y)
+
+    def _set_weight_gradient(self, DZ: Array, X: Array) -> None:
+        products.gemm(DZ, X, self.weight_gradient, transpose_b=True)
+
+    def _set_input_gradient(self, W: Array, DZ: Array, DX: Array) -> None:
+        products.gemm(W, DZ, DX, transpose_a=True)
 
     def _masked(self) -> Array:
         if self._masked_weight is None:
@@ -105,18 +116,6 @@ class Linear(Affine):
 
     def _drop(self, key: int) -> None:
         dropout_vector(self._parameters[0].values, key, self.drop_connect, self._masked().reshape(-1))
-
-    def _backward(self, back: Backward, step: Step | None) -> None:
-        X, Y, DY, DZ, DX, delta, below = back
-        if not delta:
-            self.through_activation(DY, Y, DZ)
-        products.gemm(DZ, X, self.weight_gradient, transpose_b=True)
-        # The input gradient is that of the weights before the step.
-        if DX is not None:
-            products.gemm(self._weight_in_use(self._keys is not None), DZ, DX, transpose_a=True)
-            if below is not None:
-                below.through_activation(DX, X, DX)
-        self._finish_gradient(step)
 
     # ---- access to the weights, and copies
 

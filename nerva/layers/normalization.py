@@ -8,13 +8,13 @@ import numpy.typing as npt
 
 from nerva._kernels.memory import Array, Buffer, zeros
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
-from nerva._kernels.operations import IDENTITY
+from nerva._kernels.operations import IDENTITY, Normalization, Operation, Statistics
 from nerva.activations import Activation as Function
 from nerva.activations import check_activation, from_config, to_config
 from nerva.layers.activation import EVERY, Activation, fused_code
 from nerva.layers.arrays import ArraysMismatch, fill, find
 from nerva.layers.layer import Features, Layer
-from nerva.parameters import Parameter, Step
+from nerva.parameters import Parameter
 from nerva.validation import check_features, check_fraction, check_positive, check_shape, real_dtype
 
 
@@ -59,9 +59,9 @@ class BatchNorm(Layer):
         self.momentum, self.epsilon = check_fraction(momentum, "momentum"), check_positive(epsilon, "epsilon")
         self.activation = check_activation(activation)
         # The kernel computes a fused activation in the same pass; any other is a layer of its own behind it.
-        self.fused = fused_code(activation)
-        self._code = self.fused or IDENTITY
-        self._unfused = None if self.fused else Activation(activation).build(features, self.dtype)
+        fused = fused_code(activation)
+        self._code = fused or IDENTITY
+        self._unfused = None if fused else Activation(activation).build(features, self.dtype)
         self._parameters = [
             Parameter("gamma", zeros(features, self.dtype)),
             Parameter("beta", zeros(features, self.dtype)),
@@ -90,11 +90,6 @@ class BatchNorm(Layer):
     @beta.setter
     def beta(self, beta: npt.ArrayLike) -> None:
         self.beta[:] = check_shape(beta, "beta", self.beta)
-
-    @property
-    def bias_gradient(self) -> Array | None:
-        """The gradient of beta, shape (features,)."""
-        return self._parameters[1].gradient
 
     def parameters(self) -> list[Parameter]:
         """Return gamma, beta and the parameters of an SReLU, with their optimizer state."""
@@ -133,32 +128,19 @@ class BatchNorm(Layer):
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y if self._unfused is None else self._unfused.forward(Y, training=training)
 
-    def backward(
-        self,
-        DY: Array,
-        *,
-        input_gradient: bool = True,
-        step: Step | None = None,
-        below: Layer | None = None,
-        delta: bool = False,
-        overwrite: bool = False,
-    ) -> Array | None:
-        """Compute the gradients of gamma and beta, and return DX, shape (features, batch).
+    def backward(self, DY: Array, *, input_gradient: bool = True) -> Array | None:
+        """Set the gradients of gamma and beta, and return DX, shape (features, batch).
 
         With D = DY f'(Z) and the normalized inputs H, per feature and summed over the batch: Dgamma = sum D H,
-        Dbeta = sum D, DX = gamma / sqrt(variance + epsilon) (D - (Dbeta + H Dgamma) / N). For the flags see
-        Layer.backward; this layer does not fuse the activation below.
+        Dbeta = sum D, DX = gamma / sqrt(variance + epsilon) (D - (Dbeta + H Dgamma) / N).
         """
         X, Y = self.saved_for_backward(DY)
         if self._unfused is not None:
-            DZ = self._unfused.backward(DY, step=step, overwrite=overwrite)
+            DZ = self._unfused.backward(DY)
             assert DZ is not None
-            DY, overwrite = DZ, True  # a buffer of this layer, or memory that might be overwritten anyway
-        DX = None
-        if input_gradient:
-            DX = DY if overwrite else self._input_gradients.take(X.shape[1])
+            DY = DZ
+        DX = self._input_gradients.take(X.shape[1]) if input_gradient else None
         gamma, beta = self._parameters
-        code, alpha = IDENTITY if delta else self._code
         batch_norm_backward(
             DY,
             Y,
@@ -166,17 +148,23 @@ class BatchNorm(Layer):
             gamma.values,
             self._mean,
             self._inverse,
-            code,
-            alpha,
+            *self._code,
             DX=DX,
             Dgamma=gamma.gradient,
             Dbeta=beta.gradient,
         )
-        # After the kernel, which needs the gamma of the forward pass.
-        if step is not None:
-            step(gamma)
-            step(beta)
         return DX
+
+    def compiled(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the statistics of the batch, the normalization by them, and an activation that is not fused."""
+        behind = () if self._unfused is None else self._unfused.compiled(batch)
+        if behind is None or not self._has_passes_of(BatchNorm):
+            return None
+        arrays = self.gamma, self.beta, self.running_mean, self.running_variance
+        return Statistics(), Normalization(*arrays, self._settings, self._code), *behind
+
+    def _settings(self) -> tuple[float, float]:
+        return self.epsilon, self.momentum
 
     # ---- config, arrays and copies
 

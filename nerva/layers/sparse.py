@@ -14,14 +14,13 @@ from nerva._kernels.operations import Operation
 from nerva._kernels.rewiring import rewire
 from nerva.activations import Activation
 from nerva.backends.choice import ChoiceCache
-from nerva.backends.cost_model import BackendChoice, BackendSetting
+from nerva.backends.cost_model import FIXED, BackendChoice, BackendSetting
 from nerva.initializers import Fan, Initializer
-from nerva.layers.affine import Affine, Backward
+from nerva.layers.affine import Affine
 from nerva.layers.arrays import check_finite, find
 from nerva.layers.layer import Features, Layer
 from nerva.layers.sparse_weights import check_weight, coordinates, draw_weight, submatrix
 from nerva.layers.weighted import Entries
-from nerva.parameters import Step
 from nerva.validation import as_generator, check_choice, real_dtype
 
 BACKENDS: tuple[str, ...] = get_args(BackendSetting)
@@ -155,16 +154,29 @@ class SparseLinear(Affine):
 
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the operations of a layer all of whose products are computed by kernels of our own."""
-        own = self._choice(batch)[:2] == ("native", ("native", "native"))
-        return self.operations(batch) if own else None
+        return self.operations(batch) if self._choice(batch) == FIXED["native"] else None
+
+    def operations(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the operations of a layer whose backend is not another one by choice."""
+        return super().operations(batch) if self.backend in ("auto", "native") else None
+
+    def obstacle(self, batch: int, bfloat16: bool = False) -> str:
+        """Say, after the layer's name, why `compiled` (in bfloat16 `operations`) returns None for such batches."""
+        others = set([self.backend] if bfloat16 else self._choice(batch)) - {"auto", "native"}
+        return f"whose backend is {' and '.join(sorted(others))}" if others else super().obstacle(batch, bfloat16)
 
     def _choice(self, N: int) -> BackendChoice:
         """Return the backend of each product for a batch of N."""
         return self._choices.get(self.backend, self.out_features, self.in_features, self.nnz, N, self.dtype)
 
-    def _product(self, X: Array, Y: Array, dropping: bool) -> None:
-        weight, backend = self._weight_in_use(dropping), self._choice(X.shape[1]).forward
-        products.spmm(weight, X, Y, self.bias, self._code, self._alpha, backend)
+    def _set_outputs(self, W: CSR, X: Array, Y: Array) -> None:
+        products.spmm(W, X, Y, self.bias, *self._code, self._choice(X.shape[1]).forward)
+
+    def _set_weight_gradient(self, DZ: Array, X: Array) -> None:
+        products.sddmm(self.weight, DZ, X, self.weight_gradient, self._choice(X.shape[1]).weight_gradient)
+
+    def _set_input_gradient(self, W: CSR, DZ: Array, DX: Array) -> None:
+        products.spmm_t(W, DZ, DX, self._choice(DZ.shape[1]).input_gradient)
 
     def _masked(self) -> CSR:
         # A twin has values of its own on the same pattern, until W is rewired or replaced.
@@ -174,62 +186,6 @@ class SparseLinear(Affine):
 
     def _drop(self, key: int) -> None:
         dropout_vector(self.weight.values, key, self.drop_connect, self._masked().values)
-
-    def _backward(self, back: Backward, step: Step | None) -> None:
-        choice = self._choice(back.X.shape[1])
-        backends = choice.backward if back.DX is not None else ("native", choice.weight_alone)
-        if backends == ("native", "native"):
-            self._backward_fused(back, step)
-        else:
-            self._backward_unfused(back, step, *backends)
-
-    def _backward_unfused(self, back: Backward, step: Step | None, by_input: str, by_weight: str) -> None:
-        """Run the backward pass one product after the other."""
-        X, Y, DY, DZ, DX, delta, below = back
-        W = self._weight_in_use(self._keys is not None)
-        if not delta:
-            self.through_activation(DY, Y, DZ)
-        products.sddmm(W, DZ, X, self.weight_gradient, by_weight)
-        # The input gradient is that of the weights before the step.
-        if DX is not None:
-            products.spmm_t(W, DZ, DX, by_input)
-            if below is not None:
-                below.through_activation(DX, X, DX)
-        self._finish_gradient(step)
-
-    def _backward_fused(self, back: Backward, step: Step | None) -> None:
-        """Run the whole backward pass, and the step, in one kernel."""
-        X, Y, DY, DZ, DX, delta, below = back
-        # The gradient of dropped weights must be masked before the step, so the kernel does not take it.
-        fused_step = step if self._keys is None else None
-        weight, bias = self._parameters[0], self._parameters[1] if self.bias is not None else None
-        taken = None if fused_step is None else fused_step.take(weight)
-        bias_taken = None if fused_step is None or bias is None else fused_step.take(bias)
-        # A batch that fits the registers leaves no gradient: each is used for the step where it was computed.
-        stores_gradient = taken is None or not 0 < X.shape[1] <= products.widest_batch(self.dtype)
-        products.sparse_backward(
-            self._weight_in_use(self._keys is not None),
-            X,
-            Y,
-            DY,
-            self._code,
-            self._alpha,
-            DZ,
-            DX,
-            gradient=weight.gradient if stores_gradient else None,
-            Db=None if bias is None else bias.gradient,
-            update=None if taken is None else taken.update,
-            velocity=None if taken is None else taken.velocity,
-            second=None if taken is None else taken.second,
-            bias=None if bias_taken is None else self.bias,
-            bias_update=None if bias_taken is None else bias_taken.update,
-            bias_velocity=None if bias_taken is None else bias_taken.velocity,
-            bias_second=None if bias_taken is None else bias_taken.second,
-            delta=delta,
-            below=None if below is None or below.fused is None else (*below.fused, below.bias_gradient),
-        )
-        if self._keys is not None:
-            self._finish_gradient(step)
 
     # ---- access to the weights, and copies
 

@@ -1,8 +1,7 @@
 """Compile a network: its layers, softmax cross-entropy and the optimizer's update as one program for a whole step.
 
 What the program cannot express runs layer by layer, by `forward` and `backward` of the layers, which are its reference
-in the tests. Which it is, is decided here, by `CompiledNetwork.accepts`, and by what loss and optimizer say of
-themselves.
+in the tests. Which it is, is decided here, by `obstacle`, and by what loss and optimizer say of themselves.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,16 +14,13 @@ import numpy as np
 from nerva._kernels.isa import lacking_for_bfloat16
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
-from nerva._kernels.operations import IDENTITY, Elementwise, Operation, Product
+from nerva._kernels.operations import IDENTITY, Dropping, Elementwise, Normalization, Operation, Product
 from nerva._kernels.plan import Plan
 from nerva.layers.activation import FUSED
 from nerva.layers.layer import Layer
 from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
 from nerva.training.profiling import Profile, recorder
-
-SMALLEST_BATCH = 65  # a batch of one slice is computed with the same bits by kernels that share its rows
-MOST_WEIGHTS = 1 << 18  # every slice reads all weights: more than fit a cache cost more than the barriers
 
 
 class Owned(NamedTuple):
@@ -52,6 +48,7 @@ class CompiledNetwork:
         self._plan = Plan([operation for operation, _ in self._operations], dtype, bfloat16=bfloat16)
         self._bfloat16 = bfloat16
         self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
+        self._draws = any(_is_random(operation) for operation, _ in self._operations)
         self._nnz = [layer.nnz for layer in layers]
         self._outputs = Buffer(layers[-1].out_features or 0, dtype)
 
@@ -73,21 +70,23 @@ class CompiledNetwork:
         key = batch, get_num_threads(), tuple(getattr(layer, "backend", "") for layer in self._layers)
         found = self._accepted.get(key)
         if found is None:
-            if self._bfloat16:
-                found = obstacle(self._layers, batch, True) is None
-            else:
-                few = sum(nnz) <= MOST_WEIGHTS
-                found = few and all(layer.compiled(batch) is not None for layer in self._layers)
-            self._accepted[key] = found
+            found = self._accepted[key] = obstacle(self._layers, batch, self._bfloat16) is None
         return found
 
     def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]:
-        """Take a step on some samples, and return their mean loss before it and how many predictions are correct."""
-        updates = [step.take(parameter) for layer in self._layers for parameter in layer.parameters()]
+        """Take a step on some samples, and return their mean loss before it and how many predictions are correct.
+
+        Raises ValueError, before anything is changed, for a value of the samples that is not finite.
+        """
         profile, samples, targets = recorder(), batches.samples, batches.targets
+        if not samples.checked and self._draws:  # what is drawn for a step cannot be put back
+            samples.check_finite()
+        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
+        before = [] if samples.checked else [(each, each.state, each.owner, each.steps) for each in parameters]
+        updates = [step.take(parameter) for parameter in parameters]
         assert targets is not None
         times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
-        loss, correct = self._plan.step(
+        result = self._plan.step(
             updates,
             samples.array,
             draw.rows,
@@ -97,18 +96,25 @@ class CompiledNetwork:
             image_shape=batches.image_shape,
             moves=draw.moves,
             nanoseconds=times,
+            check=not samples.checked,
         )
+        if result is None:
+            for parameter, state, owner, steps in before:
+                parameter.state, parameter.owner, parameter.steps = state, owner, steps
+            samples.check_finite()
+            raise RuntimeError("X was changed while a step read it")
         for layer in self._layers:
             layer.forget_batch()
         if profile is not None and times is not None:
             self._record(profile, times, len(draw.rows))
-        return loss, correct
+        return result
 
     def outputs(self, batches: Batches, draw: Draw) -> Array:
         """Return the outputs (outputs, batch) for some samples, in a buffer that the next call overwrites."""
         Y, samples, profile = self._outputs.take(len(draw.rows)), batches.samples, recorder()
         started = 0 if profile is None else perf_counter_ns()
-        self._plan.forward(samples.array, draw.rows, Y, scale=samples.scale, shift=samples.shift)
+        if not self._plan.forward(samples.array, draw.rows, Y, scale=samples.scale, shift=samples.shift):
+            samples.check_finite()
         if profile is not None:
             profile.add("forward", started)
         return Y
@@ -116,6 +122,7 @@ class CompiledNetwork:
     def _record(self, profile: Profile, times: Array, batch: int) -> None:
         """Add the times of a step to an open profile: those of each operation to its layer."""
         count = len(self._operations)
+        profile.add_step()
         profile.add_time("data", int(times[0]))
         profile.add_time("loss", int(times[1 + count]))
         profile.add_time("update", int(times[-1]))
@@ -129,44 +136,47 @@ class CompiledNetwork:
 
 
 def fuse(operations: Iterable[Owned]) -> list[Owned]:
-    """Return the operations with functions that a product can compute in its epilogue joined to it."""
+    """Return the operations with functions that a product or a normalization can compute too joined to it."""
     fused: list[Owned] = []
     for operation, layer in operations:
         match fused[-1].operation if fused else None, operation:
-            case Product(activation=before) as product, Elementwise(function) if (
-                before == IDENTITY and function[0] in FUSED
+            case (Product() | Normalization()) as below, Elementwise(function) if (
+                below.activation == IDENTITY and function[0] in FUSED
             ):
-                fused[-1] = Owned(replace(product, activation=function), fused[-1].layer)
+                fused[-1] = Owned(replace(below, activation=function), fused[-1].layer)
             case _:
                 fused.append(Owned(operation, layer))
     return fused
 
 
+def _is_random(operation: Operation) -> bool:
+    """Whether an operation draws random numbers in a step."""
+    return isinstance(operation, Dropping) or (isinstance(operation, Product) and operation.drop is not None)
+
+
+def _operations(layer: Layer, batch: int, bfloat16: bool) -> tuple[Operation, ...] | None:
+    """Return the operations of a layer; in bfloat16, which nothing else computes, whatever their speed."""
+    return layer.operations(batch) if bfloat16 else layer.compiled(batch)
+
+
 def obstacle(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> str | None:
-    """Return, in words, which layer cannot be part of a program, whatever its speed; None where all can."""
+    """Return why a network has no program for batches of this size, such as a layer's name; None where it has one."""
     lacking = lacking_for_bfloat16() if bfloat16 else None
     if lacking is not None:  # the network was pickled on another machine
         return f"it needs {lacking}"
+    linear = False
     for i, layer in enumerate(layers):
-        backend = getattr(layer, "backend", "native")
-        if backend not in ("auto", "native"):
-            return f"layers[{i}] has the backend {backend!r}, but the kernels of a compiled step are native ones"
-        if layer.operations(batch) is None:
-            return f"layers[{i}] is {layer!r}, which a compiled step does not compute"
-    return None if any(layer.nnz or hasattr(layer, "weight") for layer in layers) else "there is no linear layer"
+        operations = _operations(layer, batch, bfloat16)
+        if operations is None:
+            return f"layers[{i}] is {layer!r}, {layer.obstacle(batch, bfloat16)}"
+        linear = linear or any(isinstance(operation, Product) for operation in operations)
+    return None if linear else "no layer is linear"
 
 
 def compile_network(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> CompiledNetwork | None:
-    """Return the program of a network for batches of this size, None where a layer cannot be part of one."""
-    found: list[Owned] = []
-    if bfloat16 and obstacle(layers, batch, True) is not None:
+    """Return the program of a network for batches of this size, None where there is an `obstacle`."""
+    if obstacle(layers, batch, bfloat16) is not None:
         return None
-    for i, layer in enumerate(layers):
-        operations = layer.operations(batch) if bfloat16 else layer.compiled(batch)
-        if operations is None:
-            return None
-        found += (Owned(operation, i) for operation in operations)
-    if not any(isinstance(operation, Product) for operation, _ in found):
-        return None
+    found = [Owned(of, i) for i, layer in enumerate(layers) for of in _operations(layer, batch, bfloat16) or ()]
     assert layers[0].dtype is not None
     return CompiledNetwork(layers, found, layers[0].dtype, bfloat16=bfloat16)

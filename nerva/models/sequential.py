@@ -15,9 +15,9 @@ from nerva._kernels.memory import Array, Buffer
 from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.models import compaction
-from nerva.models.plan import SMALLEST_BATCH, CompiledNetwork, compile_network, obstacle
+from nerva.models.plan import CompiledNetwork, compile_network, obstacle
 from nerva.models.precision import Precision, check_precision
-from nerva.parameters import Parameter, Step
+from nerva.parameters import Parameter
 from nerva.tables import table
 from nerva.training import evaluation, step
 from nerva.training import fit as training
@@ -161,11 +161,12 @@ class Sequential:
         """The bytes of weights, patterns, gradients and optimizer state; the buffers of a batch are not counted."""
         return sum(layer.nbytes for layer in self.layers)
 
-    def summary(self) -> str:
+    def summary(self, batch_size: int = 100) -> str:
         """Return a table of the layers: shape, density, weights, bytes, bytes per weight, and the totals.
 
         Bytes are those of values and pattern, and of gradients, optimizer state and the transposed pattern as soon as
-        training needs them: a model holds more after its first step than before.
+        training needs them: a model holds more after its first step than before. The last line says whether steps on
+        mini-batches of `batch_size` are compiled or run layer by layer, and why (see nerva.profile, which counts both).
         """
         rows = [("layer", "in", "out", "activation", "density", "weights", "bytes", "a weight")]
         for layer in self.layers:
@@ -184,9 +185,12 @@ class Sequential:
         each = _each(self.nbytes, self.nnz)
         rows.append(("total", "", "", "", f"{self.density:.4%}", f"{self.nnz:,}", f"{self.nbytes:,}", each))
         size, dense = f"{self.dense_size:,} weights", self.dense_size * self.dtype.itemsize
-        stored = "" if self._precision == self.dtype.name else f", activations {self._precision}"
+        bfloat16 = self._precision == "bfloat16"
+        stored = f", activations {self._precision}" if bfloat16 else ""
         closing = f"{self.dtype.name}{stored}; dense it would have {size}, {dense:,} bytes for them alone"
-        return f"{table(rows, left=(0, 3), rules=(0, len(rows) - 2))}\n{closing}"
+        obstacle, otherwise = self.obstacle(batch_size), "refused" if bfloat16 else "layer by layer"
+        way = "compiled" if obstacle is None else f"{otherwise}, since {obstacle}"
+        return f"{table(rows, left=(0, 3), rules=(0, len(rows) - 2))}\n{closing}\nsteps on {batch_size} samples: {way}"
 
     def __repr__(self) -> str:
         inner = "".join(f"    {layer!r},\n" for layer in self.layers)
@@ -209,46 +213,38 @@ class Sequential:
                 profile.add("forward", started, i, X.shape[1], layer)
         return X
 
-    def backward(self, DY: Array, *, step: Step | None = None) -> None:
+    def backward(self, DY: Array) -> None:
         """Backpropagate DY (outputs, batch), the gradient of the loss by the outputs of the last `forward`.
 
-        Sets the gradient of every parameter. With a `step` (see Optimizer.at), every parameter takes it at once
-        instead, and its gradient may be left unset. Raises RuntimeError without a forward pass in training before.
+        Sets the gradient of every parameter. Raises RuntimeError without a forward pass in training before.
         """
-        given, delta, profile = DY, False, recorder()
-        for i in range(len(self.layers) - 1, self._first - 1, -1):
-            layer, below = self.layers[i], None
-            if i > self._first and layer.fuses_below and self.layers[i - 1].fused is not None:
-                below = self.layers[i - 1]
-            # The loss owns DY and must find it unchanged; between layers, DX may overwrite DY in place.
-            overwrite = DY is not given
+        profile = recorder()
+        for i in reversed(range(self._first, len(self.layers))):
             started = 0 if profile is None else perf_counter_ns()
-            DX = layer.backward(
-                DY, input_gradient=i > self._first, step=step, below=below, delta=delta, overwrite=overwrite
-            )
+            DX = self.layers[i].backward(DY, input_gradient=i > self._first)
             if profile is not None:
-                profile.add("backward", started, i, DY.shape[1], layer)
+                profile.add("backward", started, i, DY.shape[1], self.layers[i])
             if DX is not None:
-                DY, delta = DX, below is not None
+                DY = DX
 
     def compiled(self, batch: int) -> CompiledNetwork | None:
         """Return the network as one program for batches of this size, None where it is computed layer by layer."""
-        bfloat16 = self._precision == "bfloat16"
-        if not self._has_passes_of_sequential() or (batch < SMALLEST_BATCH and not bfloat16):
+        if self._has_own_passes:
             return None
         if self._compiled is None or not self._compiled.fits():
-            self._compiled = compile_network(self.layers, batch, bfloat16)
+            self._compiled = compile_network(self.layers, batch, self._precision == "bfloat16")
         return self._compiled if self._compiled is not None and self._compiled.accepts(batch) else None
 
     def obstacle(self, batch: int) -> str | None:
-        """Return, in words, what keeps the network from being compiled, whatever its speed; None where nothing does."""
-        if not self._has_passes_of_sequential():
-            return f"{type(self).__name__} has a forward or backward of its own"
+        """Return why `compiled` returns None for batches of this size, None where it does not."""
+        if self._has_own_passes:
+            return f"{type(self).__name__} has passes of its own"
         return obstacle(self.layers, batch, self._precision == "bfloat16")
 
-    def _has_passes_of_sequential(self) -> bool:
-        # A subclass's own passes must not be bypassed.
-        return type(self).forward is Sequential.forward and type(self).backward is Sequential.backward
+    @property
+    def _has_own_passes(self) -> bool:
+        """Whether this is a subclass with passes of its own, which must not be bypassed."""
+        return type(self).forward is not Sequential.forward or type(self).backward is not Sequential.backward
 
     def astype(self, dtype: npt.DTypeLike) -> "Sequential":
         """Return a copy of another dtype, float32 or float64; optimizer state is not copied.

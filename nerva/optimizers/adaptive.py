@@ -35,7 +35,7 @@ class RMSprop(Optimizer):
         self.momentum = check_below_one(momentum, "momentum")
 
     def at(self, rate: float) -> Step:
-        """Return the update for a learning rate; a layer may apply it within its backward pass."""
+        """Return the update at a learning rate."""
         return Step(self._update("rmsprop", rate, self.momentum, second=self.alpha, epsilon=self.epsilon), self)
 
 
@@ -68,7 +68,7 @@ class Adam(Optimizer):
         self.epsilon = check_positive(epsilon, "epsilon")
 
     def at(self, rate: float) -> Step:
-        """Return the update for a learning rate; a layer may apply it within its backward pass."""
+        """Return the update at a learning rate."""
         settings = {"second": self.beta2, "epsilon": self.epsilon}
         # t is the parameter's own count of steps: one that a layer skips does not shift another's bias correction.
         return Step(lambda t: self._update(self._rule, rate, self.beta1, t=t, **settings), self)
@@ -126,5 +126,5 @@ class Lion(Optimizer):
         self.beta1, self.beta2 = check_below_one(beta1, "beta1"), check_below_one(beta2, "beta2")
 
     def at(self, rate: float) -> Step:
-        """Return the update for a learning rate; a layer may apply it within its backward pass."""
+        """Return the update at a learning rate."""
         return Step(self._update("lion", rate, self.beta1, second=self.beta2), self)

@@ -20,7 +20,7 @@ class SGD(Optimizer):
     """
 
     def at(self, rate: float) -> Step:
-        """Return the update for a learning rate; a layer may apply it within its backward pass."""
+        """Return the update at a learning rate."""
         return Step(self._update("sgd", rate), self)
 
 
@@ -50,7 +50,7 @@ class Momentum(Optimizer):
         self.momentum = check_below_one(momentum, "momentum")
 
     def at(self, rate: float) -> Step:
-        """Return the update for a learning rate; a layer may apply it within its backward pass."""
+        """Return the update at a learning rate."""
         return Step(self._update(self._rule, rate, self.momentum), self)
 
 

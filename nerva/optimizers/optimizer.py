@@ -28,8 +28,8 @@ class Optimizer(ABC):
     weight_decay : coefficient of the L2 penalty: weight_decay w is added to the gradient g
     clip_value : clips each entry of the gradient to [-clip_value, clip_value]; None does not
     clip_norm : scales the gradient, of all parameters together, down to this Euclidean norm where its norm is larger;
-        None does not. It is applied before clip_value. It needs every gradient before the first update, so that layers
-        cannot fuse the update into their backward pass
+        None does not. It is applied before clip_value. It needs every gradient before the first update, which a
+        compiled step does not have
 
     Raises TypeError or ValueError, which names the setting, for one out of range.
 
@@ -45,8 +45,8 @@ class Optimizer(ABC):
         self.clip_norm = None if clip_norm is None else check_positive(clip_norm, "clip_norm")
 
     @property
-    def fused(self) -> bool:
-        """Whether a layer may apply the update of `at` in its backward pass.
+    def compiled(self) -> bool:
+        """Whether a compiled step can take the update of `at`.
 
         False with a clip_norm, and for a subclass that overrides `step`, which would be bypassed.
         """
@@ -59,7 +59,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def at(self, rate: float) -> Step:
-        """Return the update for a learning rate; a layer may apply it within its backward pass."""
+        """Return the update at a learning rate."""
 
     def step(self, parameters: Iterable[Parameter], rate: float) -> None:
         """Take one step at a learning rate on every parameter, from its gradient."""

@@ -35,8 +35,9 @@ class TopologyUpdater:
     >>> updater = nerva.topology.TopologyUpdater(nerva.SET(every=1), [layer], 4, 2, np.random.default_rng(0))
     >>> for step in range(4):
     ...     learn = updater.before(step)
-    ...     Y = layer.forward(X)
-    ...     DX = layer.backward(Y, step=optimizer.at(0.1) if learn else None)
+    ...     DX = layer.backward(layer.forward(X))
+    ...     if learn:
+    ...         optimizer.step(layer.parameters(), 0.1)
     ...     updater.after(step, 0.1)
     >>> updater.finish()
     >>> [(record.step, record.dropped, record.grown) for record in updater.records]

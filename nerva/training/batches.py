@@ -89,13 +89,14 @@ class Batches:
         return Draw(rows, self._augment.draw(len(rows), self.rng))
 
     def gather(self, draw: Draw) -> tuple[Any, Array | None]:
-        """Return inputs X and targets y of some samples."""
+        """Return inputs X and targets y of some samples; raise ValueError for a value that is not finite."""
         samples, y = self.samples, None if self.targets is None else self.targets[draw.rows]
         if samples.sparse is not None:
             samples.sparse.gather(draw.rows, self._sparse)
             return self._sparse, y
         X = self._buffer.take(len(draw.rows))
-        gather(samples.array, draw.rows, X, samples.scale, samples.shift, self.image_shape, draw.moves)
+        if not gather(samples.array, draw.rows, X, samples.scale, samples.shift, self.image_shape, draw.moves):
+            samples.check_finite()
         return X, y
 
     @property

@@ -1,6 +1,6 @@
 """A network that is compiled into one program, as the loop of training and evaluation sees it."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -25,24 +25,28 @@ def compiled_for(model: Trainable, batches: Batches, draw: Draw) -> Compiled | N
     return None if compiled is None or batches.samples.sparse is not None else compiled(len(draw.rows))
 
 
-def computes_loss(loss: Loss, targets: Any) -> bool:
-    """Whether a compiled network computes this loss of these targets, which must be labels without weights."""
-    return loss.compiled and isinstance(targets, np.ndarray) and targets.ndim == 1
+def computes(loss: Loss, batches: Batches) -> bool:
+    """Whether a compiled network computes this loss of these targets."""
+    return loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1
 
 
-def check_bfloat16(model: Trainable, batches: Batches, loss: Loss, optimizer: Optimizer) -> None:
+def obstacle(model: Trainable, batches: Batches, batch: int, optimizer: Optimizer, loss: Loss) -> str | None:
+    """Return why steps on so many samples are not compiled, None where they are unless layers shall keep gradients."""
+    if not getattr(optimizer, "compiled", False):
+        return f"the optimizer is {optimizer!r}"
+    if batches.samples.sparse is not None:
+        return "samples are sparse"
+    own = getattr(model, "obstacle", None)
+    found: str | None = f"{type(model).__name__} is not compiled" if own is None else own(batch)
+    if found is None and not computes(loss, batches):
+        return f"{loss!r} has settings or targets that a compiled step does not compute"
+    return found
+
+
+def check_bfloat16(model: Trainable, batches: Batches, optimizer: Optimizer, loss: Loss) -> None:
     """Raise ValueError, which says why, where a network in "bfloat16" cannot be trained by a compiled step."""
     if getattr(model, "precision", None) != "bfloat16":
         return
-    problem = None
-    if batches.samples.sparse is not None:
-        problem = "X is sparse"
-    elif not computes_loss(loss, batches.targets):
-        weighted = " with sample weights" if loss.compiled else ""
-        problem = f"the loss is {loss!r}{weighted}, which a compiled step does not compute"
-    elif not getattr(optimizer, "fused", False):
-        problem = f"the optimizer is {optimizer!r}, which a compiled step does not compute"
-    else:
-        problem = model.obstacle(min(batches.batch_size, len(batches.samples)))  # type: ignore[attr-defined]
-    if problem is not None:
-        raise ValueError(f"precision is 'bfloat16', but {problem}; set the model's precision to 'float32'")
+    found = obstacle(model, batches, min(batches.batch_size, len(batches.samples)), optimizer, loss)
+    if found is not None:
+        raise ValueError(f"precision is 'bfloat16', but {found}; set the model's precision to 'float32'")

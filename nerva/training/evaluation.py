@@ -36,6 +36,7 @@ class Evaluator:
     ----------
     model, X, y, loss, batch_size, sample_weight : as of `evaluate`
     prefix : goes before "X" and "y" in the messages of errors
+    check : False looks for values of X that are not finite when they are read, not now
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Evaluator:
         batch_size: int,
         prefix: str = "",
         sample_weight: npt.ArrayLike | None = None,
+        *,
+        check: bool = True,
     ) -> None:
-        samples, targets = labelled_samples(model, X, y, loss, sample_weight, prefix)
+        samples, targets = labelled_samples(model, X, y, loss, sample_weight, prefix, check=check)
         self._model, self._loss, self._count = model, loss, len(samples)
         self._batches = Batches(samples, targets, batch_size, model.dtype)
 
@@ -90,7 +93,7 @@ def evaluate(
     (1.0986, 0.3333)
     """
     size = check_integer(batch_size, "batch_size", least=1)
-    return Evaluator(model, X, y, check_loss(loss, model), size, sample_weight=sample_weight)()
+    return Evaluator(model, X, y, check_loss(loss, model), size, sample_weight=sample_weight, check=False)()
 
 
 def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
@@ -109,7 +112,7 @@ def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_B
     >>> nerva.MLP([4, 2], init="zeros").predict_proba(np.ones((1, 4)))
     array([[0.5, 0.5]], dtype=float32)
     """
-    samples = Samples(X, model.in_features, model.dtype)
+    samples = Samples(X, model.in_features, model.dtype, check=False)
     probabilities = np.empty((len(samples), model.out_features), model.dtype)
     first = 0
     for outputs_of_batch in _predicted(model, samples, batch_size):
@@ -135,7 +138,7 @@ def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) 
     >>> model.predict(np.ones((2, 4)))
     array([0, 0])
     """
-    samples = Samples(X, model.in_features, model.dtype)
+    samples = Samples(X, model.in_features, model.dtype, check=False)
     predictions = [model.loss.predict(Z) for Z in _predicted(model, samples, batch_size)]
     return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
 
@@ -157,6 +160,7 @@ def _predicted(model: Trainable, samples: Samples, batch_size: int) -> Iterator[
     batch_size = check_integer(batch_size, "batch_size", least=1)
     alone = samples.sparse is None and len(samples) == 1
     if alone and samples.array.dtype == model.dtype and samples.scale is None:
+        samples.check_finite()
         return iter((model.forward(samples.array.T, training=False),))
     return (Z for Z, _ in outputs(model, Batches(samples, None, batch_size, model.dtype, buffer=model.inputs)))
 

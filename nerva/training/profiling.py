@@ -52,9 +52,15 @@ class ProfileRow:
 
 
 class Profile:
-    """The times that `nerva.profile` collects; `print(profile)` shows them as a table."""
+    """The times that `nerva.profile` collects; `print(profile)` shows them as a table.
+
+    Attributes
+    ----------
+    steps : how many training steps were compiled, by "", and how many were layer by layer, by the reason
+    """
 
     def __init__(self) -> None:
+        self.steps: dict[str, int] = {}
         self._times: dict[tuple[int, str, int], list[int]] = {}  # by layer, phase and batch: calls and nanoseconds
         self._layers: dict[int, Layer] = {}
 
@@ -76,6 +82,10 @@ class Profile:
                 self._layers[layer] = what
         times[0] += 1
         times[1] += nanoseconds
+
+    def add_step(self, reason: str = "") -> None:
+        """Count a training step that was compiled or, for a reason, layer by layer."""
+        self.steps[reason] = self.steps.get(reason, 0) + 1
 
     @property
     def rows(self) -> list[ProfileRow]:
@@ -122,11 +132,16 @@ class Profile:
         for row in self.rows:
             rate = f"{row.bytes / row.seconds / 1e9:.1f}" if row.bytes and row.seconds else "-"
             speed = f"{row.gflops:.1f}" if row.flops else "-"
-            phase = "backward, update" if row.phase == "backward" else row.phase
             times = f"{1e3 * row.seconds:.1f}", f"{row.seconds / whole:.1%}", f"{1e6 * row.seconds / row.calls:.1f}"
-            lines.append((row.layer, phase, str(row.calls), *times, speed, rate))
+            lines.append((row.layer, row.phase, str(row.calls), *times, speed, rate))
         lines.append(("total", "", "", f"{1e3 * whole:.1f}", "", "", "", ""))
-        return table(lines, left=(0, 1))
+        ways = [f"{count} step{'s' * (count > 1)} {_way(reason)}" for reason, count in self.steps.items()]
+        return "\n".join([table(lines, left=(0, 1)), *ways])
+
+
+def _way(reason: str) -> str:
+    """Return how steps were computed, in words."""
+    return f"layer by layer, since {reason}" if reason else "compiled"
 
 
 def recorder() -> Profile | None:
@@ -138,14 +153,13 @@ def recorder() -> Profile | None:
 def profile() -> Iterator[Profile]:
     """Profile what this thread trains and predicts while the context is open.
 
-    In a sparse layer one kernel computes input gradient and weight gradient and takes the optimizer's step, unless the
-    gradient's norm is clipped; so they are one row, "backward, update".
+    Weights may take the optimizer's step in the pass that computes their gradient; its time is in "backward" then.
 
     >>> model = nerva.MLP([4, 8, 3], density=0.5)
     >>> with nerva.profile() as profile:
     ...     history = model.fit(np.zeros((20, 4)), [0] * 20, epochs=1)
     >>> [row.phase for row in profile.rows]
-    ['data', 'forward', 'forward', 'loss', 'backward', 'backward']
+    ['data', 'forward', 'forward', 'loss', 'backward', 'backward', 'update']
     >>> profile.rows[1].layer
     '0 SparseLinear 4-8'
     """
@@ -168,5 +182,5 @@ def _work(layer: Layer, phase: str, batch: int, first: bool) -> tuple[float, flo
         return product, weights + inputs + outputs
     if phase == "backward":
         times = 1 if first else 2
-        return times * product, times * (weights + inputs + outputs) + 2 * nnz * size
+        return times * product, times * (weights + inputs + outputs)
     return 0.0, 0.0

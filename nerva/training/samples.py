@@ -99,6 +99,7 @@ class Samples:
     ----------
     X : (samples, features), float32, float64 or uint8, a datasets.Standardized, or a SciPy sparse matrix
     features, dtype, name : as of SparseSamples
+    check : False leaves it to those who read the samples to look for values that are not finite; see `check_finite`
 
     Dense data are in `array`, with `scale` and `shift` of a Standardized; sparse data in `sparse`, without an `array`.
     Dense data are copied only where the features of a sample are not contiguous.
@@ -106,7 +107,8 @@ class Samples:
     Raises TypeError for another dtype, ValueError for another shape, no samples, or values that are not finite.
     """
 
-    def __init__(self, X: object, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
+    def __init__(self, X: object, features: int, dtype: npt.DTypeLike, name: str = "X", *, check: bool = True) -> None:
+        self.checked = True  # whether all values are known to be finite
         self.scale: Array | None = None
         self.shift: Array | None = None
         self.sparse: SparseSamples | None = None
@@ -128,7 +130,10 @@ class Samples:
             raise ValueError(f"{name} has shape {self.array.shape}; it holds no samples")
         if not self._rows_are_usable():
             self.array = np.array(self.array, dtype=self.array.dtype.newbyteorder("="), order="C")
-        self._check_finite(name, np.dtype(dtype))
+        self._name, self._dtype = name, np.dtype(dtype)
+        self.checked = self.array.dtype.kind != "f"
+        if check:
+            self.check_finite()
 
     def _rows_are_usable(self) -> bool:
         """Whether the gathering kernel can read the rows: contiguous, aligned, one after another."""
@@ -142,10 +147,11 @@ class Samples:
             and self.array.dtype.isnative
         )
 
-    def _check_finite(self, name: str, dtype: np.dtype[Any]) -> None:
+    def check_finite(self) -> None:
         """Raise ValueError, which names the entry, for one that is not finite in the dtype of the network."""
         if self.array.dtype.kind != "f":
             return
+        name, dtype = self._name, self._dtype
         rows = max(1, CHUNK // max(1, self.array.shape[1] * self.array.itemsize))
         for first in range(0, len(self.array), rows):
             chunk = self.array[first : first + rows]
@@ -154,6 +160,7 @@ class Samples:
                 raise ValueError(
                     f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite in {dtype}"
                 )
+        self.checked = True
 
     def __len__(self) -> int:
         return len(self.array if self.sparse is None else self.sparse)
@@ -166,12 +173,14 @@ def labelled_samples(
     loss: Loss,
     sample_weight: npt.ArrayLike | None = None,
     prefix: str = "",
+    *,
+    check: bool = True,
 ) -> tuple[Samples, Any]:
     """Return samples X and targets y (weighted, where there are weights), checked for this network and this loss.
 
-    `prefix` goes before "X" and "y" in the messages of errors.
+    `prefix` goes before "X" and "y" in the messages of errors; `check` is as of Samples.
     """
-    samples = Samples(X, model.in_features, model.dtype, f"{prefix}X")
+    samples = Samples(X, model.in_features, model.dtype, f"{prefix}X", check=check)
     targets = loss.check_targets(y, len(samples), model.out_features, f"{prefix}y")
     return samples, weighted(targets, sample_weight, len(samples))
 

@@ -11,7 +11,7 @@ from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
 from nerva.training.batches import Batches, Draw
-from nerva.training.compiled import check_bfloat16, compiled_for, computes_loss
+from nerva.training.compiled import check_bfloat16, compiled_for, computes, obstacle
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
 from nerva.training.samples import labelled_samples
@@ -41,18 +41,20 @@ def train_draw(
 
     Layer by layer with `by_layer`, too: layers keep the factors of their gradients then.
     """
-    can_be = learn and not by_layer and getattr(optimizer, "fused", False)
+    can_be = learn and not by_layer and getattr(optimizer, "compiled", False)
     compiled = compiled_for(model, batches, draw) if can_be else None
-    if compiled is not None and computes_loss(loss, batches.targets):
+    if compiled is not None and computes(loss, batches):
         value, correct = compiled.train(batches, draw, optimizer.at(rate))
         return StepResult(value, correct, float(len(draw.rows)))
     if learn and not by_layer:
-        check_bfloat16(model, batches, loss, optimizer)
+        check_bfloat16(model, batches, optimizer, loss)
     profile = recorder()
     started = 0 if profile is None else time.perf_counter_ns()
     X, y = batches.gather(draw)
     if profile is not None:
         profile.add("data", started)
+        reason = obstacle(model, batches, len(draw.rows), optimizer, loss)
+        profile.add_step(reason or "the method of dynamic sparse training reads gradients")
     assert y is not None
     result = train_batch(model, X, y, optimizer, rate, loss, learn)
     return StepResult(result.value, result.correct, result.weight)
@@ -70,12 +72,8 @@ def train_batch(
     result = loss(Z, y)
     if profile is not None:
         profile.add("loss", started)
-    if not learn:
-        model.backward(result.gradient)
-    elif getattr(optimizer, "fused", False):
-        model.backward(result.gradient, step=optimizer.at(rate))
-    else:
-        model.backward(result.gradient)
+    model.backward(result.gradient)
+    if learn:
         started = 0 if profile is None else time.perf_counter_ns()
         optimizer.step(model.parameters(), rate)
         if profile is not None:
@@ -111,13 +109,13 @@ def train_step(
     [1.099, 0.921, 0.796]
     """
     optimizer, loss = check_optimizer(optimizer), check_loss(loss, model)
-    samples, targets = labelled_samples(model, X, y, loss, sample_weight)
+    samples, targets = labelled_samples(model, X, y, loss, sample_weight, check=False)
     rate = check_not_negative(rate, "rate")
     check_batch_size(model, len(samples), len(samples))
     batches = Batches(samples, targets, len(samples), model.dtype)
-    check_bfloat16(model, batches, loss, optimizer)
+    value = train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
     model.loss = loss
-    return train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
+    return value
 
 
 def check_optimizer(optimizer: Optimizer | None) -> Optimizer:

@@ -7,7 +7,7 @@ import numpy as np
 
 from nerva._kernels.memory import Array, Buffer
 from nerva.losses import Loss
-from nerva.parameters import Parameter, Step
+from nerva.parameters import Parameter
 
 
 class Trainable(Protocol):
@@ -33,5 +33,5 @@ class Trainable(Protocol):
     loss: Loss
 
     def forward(self, X: Array, *, training: bool = True) -> Array: ...
-    def backward(self, DY: Array, *, step: Step | None = None) -> None: ...
+    def backward(self, DY: Array) -> None: ...
     def parameters(self) -> Sequence[Parameter]: ...

@@ -303,3 +303,29 @@ def test_an_image_shape_alone_is_refused(dtype):
 def test_no_images_are_nothing_to_do(dtype):
     nothing = {"rows": np.zeros(0, np.int64), "out": np.zeros((24, 0), dtype), "moves": np.zeros((0, 3), np.int32)}
     moving_call(dtype)(**nothing)
+
+
+@pytest.mark.parametrize("source_type", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("N", "D"), [(1, 1), (1, 50), (2, 16), (3, 15), (3, 16), (17, 33), (50, 70), (65, 40)])
+def test_values_that_are_not_finite_are_found(instruction_set, dtype, rng, source_type, value, N, D):
+    source, out = draw_source(rng, N + 2, D, source_type, 3), np.empty((D, N), dtype)
+    rows = rng.permutation(N + 2)[:N]
+    for threads in (1, 2):
+        mkl.set_num_threads(threads)
+        source[np.setdiff1d(np.arange(N + 2), rows)] = value  # of samples that are not gathered
+        assert batches.gather(source, rows, out) is True
+        for _ in range(20):
+            at = rows[rng.integers(N)], rng.integers(D)
+            was, source[at] = source[at], value
+            assert batches.gather(source, rows, out) is False
+            source[at] = was
+        assert batches.gather(source, rows, out) is True
+
+
+def test_values_beyond_the_type_of_the_batch_are_not_finite(instruction_set, rng):
+    for N in (1, 40):
+        source, rows = draw_source(rng, N, 30, np.float64), np.arange(N)
+        source[N // 2, 17] = 1e39
+        assert batches.gather(source, rows, np.empty((30, N), np.float32)) is False
+        assert batches.gather(source, rows, np.empty((30, N), np.float64)) is True

@@ -1,6 +1,7 @@
 """A network compiled into one program: its loss, gradients and outputs against NumPy, within bounds of rounding."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from nerva._kernels import mkl
 from nerva._kernels.activations import ACTIVATIONS
-from nerva._kernels.plan import slices_of
+from nerva._kernels.slices import shares_rows, slices_of
 
 from ..plan_reference import ARRAY, SOURCES, Case, Oracle, gradients_of, plain_case
 from ..reference import PATTERNS, Frame, assert_same_bits, assert_within, subnormals_are_live
@@ -40,6 +41,7 @@ def cases(draw):
         samples=draw(st.integers(1, 40)),
         offset=draw(st.integers(0, 5)),
         seed=draw(st.integers(0, 2**32)),
+        by_rows=draw(st.sampled_from([None, True, False])),
     )
 
 
@@ -82,7 +84,7 @@ def assert_same(now, before):
         assert_same_bits(now, before, "what is not to be written")
 
 
-@given(case=cases(), threads=st.integers(1, 3))
+@given(case=cases(), threads=st.integers(1, 5))
 def test_loss_gradients_and_outputs(instruction_set, dtype, case, threads):
     assert_right(case, dtype, (threads,))
 
@@ -90,7 +92,9 @@ def test_loss_gradients_and_outputs(instruction_set, dtype, case, threads):
 @pytest.mark.parametrize("N", BATCHES)
 def test_every_shape_of_slices(instruction_set, dtype, N):
     for source in SOURCES:
-        assert_right(plain_case((40, 20, 15, 5), N, source=source, scaled=True, shifted=source == "uint8"), dtype)
+        for by_rows in (True, False):
+            settings = {"source": source, "scaled": True, "shifted": source == "uint8", "by_rows": by_rows}
+            assert_right(plain_case((40, 20, 15, 5), N, **settings), dtype)
 
 
 # Enough work for several threads. A row or column of most weights, layers without any, one feature, one class.
@@ -108,7 +112,8 @@ LARGE = [
 
 @pytest.mark.parametrize("case", LARGE, ids=lambda case: f"{case.sizes} {case.patterns}")
 def test_large_networks_on_several_threads(instruction_set, dtype, case):
-    assert_right(case, dtype, (1, 2, 3))
+    for by_rows in (True, False):
+        assert_right(replace(case, by_rows=by_rows), dtype, (1, 2, 3, 5))
 
 
 @pytest.mark.parametrize("pattern", ["half", ARRAY])
@@ -195,8 +200,26 @@ def test_slices_cover_every_sample_once():
         assert len(groups) - 1 == min(len(sizes), 8)
 
 
-def test_slices_depend_on_the_batch_alone():
-    before = [slices_of(N) for N in range(1, 2001)]
+def test_wide_slices_are_one_group():
+    for N in range(1, 2001):
+        columns, groups = slices_of(N, by_rows=True)
+        assert (columns[0], columns[-1]) == (0, N)
+        sizes = np.diff(columns)
+        assert sizes.min() > 0
+        assert sizes.max() <= 128
+        assert len(sizes) == -(-N // 128)
+        assert all(column % 8 == 0 for column in columns[:-1])
+        assert groups == [0, len(sizes)]
+
+
+def test_slices_depend_on_the_batch_and_the_weights_alone():
+    def decided():
+        return [(shares_rows(N, weights), slices_of(N)) for N in range(1, 1001) for weights in (100, 1 << 30)]
+
+    before = decided()
     for threads in (1, 2, 5):
         mkl.set_num_threads(threads)
-        assert [slices_of(N) for N in range(1, 2001)] == before
+        assert decided() == before
+    for N in (1, 64, 65, 1000):
+        assert shares_rows(N, 1 << 30)
+        assert shares_rows(N, 100) == (N <= 64)

@@ -14,9 +14,10 @@ from nerva._kernels.operations import Product
 from nerva._kernels.plan import Plan
 
 from ..bfloat16_reference import Bfloat16Oracle, needs_bfloat16, rounded
-from ..plan_reference import ARRAY, SOURCES, Case, gradients_of, plain_case
+from ..plan_reference import ARRAY, RULES, SOURCES, Case, gradients_of, plain_case, updates
 from ..reference import PATTERNS, Frame, assert_same_bits, assert_within
 from .test_plan import BATCHES, assert_gradients, assert_same, cases
+from .test_plan_updates import assert_steps
 
 pytestmark = needs_bfloat16
 
@@ -50,7 +51,9 @@ def test_loss_gradients_and_outputs(case, threads):
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("N", sorted({*BATCHES, 8, 15, 16, 17, 31, 32, 33, 47, 48, 49, 80, 97, 112}))
 def test_every_shape_of_slices(N, source):
-    assert_right(plain_case((70, 60, 15, 5), N, source=source, scaled=True, shifted=source == "uint8"), (1, 2, 3))
+    for by_rows in (True, False):
+        settings = {"source": source, "scaled": True, "shifted": source == "uint8", "by_rows": by_rows}
+        assert_right(plain_case((70, 60, 15, 5), N, **settings), (1, 2, 3))
 
 
 @pytest.mark.parametrize("pattern", [*PATTERNS, ARRAY])
@@ -149,17 +152,39 @@ def test_samples_of_float_are_rounded_and_bytes_are_exact():
     np.testing.assert_allclose(out[:, 0], scale * np.array([255, 201, 129, 3]) + shift, rtol=1e-6)
 
 
+@pytest.mark.parametrize("by_rows", [False, True])
 @pytest.mark.parametrize("source", ["uint8", "float32"])
-@pytest.mark.parametrize("N", [20, 64, 100, 200, 600])
-def test_the_same_bits_on_any_number_of_threads(N, source):
-    network = plain_case((300, 200, 100, 10), N, source=source, scaled=True).network(np.float32, bfloat16=True)
-    found = []
-    for threads in (1, 2, 3):
+@pytest.mark.parametrize("N", [1, 20, 64, 100, 200, 600])
+def test_the_same_bits_on_any_number_of_threads(N, source, by_rows):
+    case = plain_case((300, 200, 100, 10), N, source=source, scaled=True, by_rows=by_rows)
+    network, found = case.network(np.float32, bfloat16=True), []
+    for threads in (1, 2, 3, 5):
         mkl.set_num_threads(threads)
         found.append(gradients_of(network))
     for loss, correct, gradients in found[1:]:
         assert (loss, correct) == found[0][:2]
         assert_same(gradients, found[0][2])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("source", ["uint8", "float32"])
+def test_every_rule(rule, source):
+    """Also where weights take their step as their gradient is computed: with one group of slices."""
+    for N, by_rows, threads in ((1, True, 2), (50, True, 3), (128, True, 1), (200, True, 2), (200, False, 2)):
+        mkl.set_num_threads(threads)
+        case = plain_case((70, 60, 33, 10), N, source=source, scaled=True, by_rows=by_rows)
+        assert_steps(case.network(np.float32, bfloat16=True), rule)
+
+
+def test_memory_is_about_half_of_that_in_float32():
+    held = []
+    for bfloat16 in (False, True):
+        network = plain_case((300, 200, 100, 10), 128, by_rows=True).network(np.float32, bfloat16=bfloat16)
+        plan, nothing = network.plan(), network.moments()
+        plan.step(updates(RULES[0].at(0.1, 1), nothing, nothing), **network.batch)
+        held.append(plan.nbytes)
+    scratch = 5 * 304 * 4
+    assert held[1] - scratch < 0.55 * (held[0] - scratch)
 
 
 def test_a_nan_in_one_sample_leaves_the_outputs_of_others():

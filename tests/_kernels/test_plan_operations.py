@@ -6,7 +6,15 @@ import pytest
 from nerva._kernels.activations import ACTIVATIONS, FROM_INPUTS, activation, srelu
 from nerva._kernels.csr import CSR
 from nerva._kernels.dropout import dropout, dropout_vector
-from nerva._kernels.operations import Dropping, Elementwise, Mask, Product, TrainedReLU
+from nerva._kernels.operations import (
+    Dropping,
+    Elementwise,
+    Mask,
+    Normalization,
+    Product,
+    Statistics,
+    TrainedReLU,
+)
 from nerva._kernels.plan import Plan
 from nerva._kernels.program import Program
 from nerva._kernels.updates import Update
@@ -123,6 +131,28 @@ def test_a_program_refuses_what_does_not_fit():
         Program([Product(W, None, (5, 0.0))], np.float64)
     with pytest.raises(ValueError, match="has 8 parameters for 3 features"):
         Program([Product(W, None), TrainedReLU(np.zeros(8))], np.float64)
+
+
+def test_statistics_and_a_normalization_go_together():
+    W, ones = CSR.from_dense(np.eye(3, 4)), np.ones(3)
+    normalization = Normalization(ones, ones, ones, ones, lambda: (1e-5, 0.1))
+    for operations in ([normalization], [Statistics(), Elementwise((1, 0.0))]):
+        with pytest.raises(ValueError, match="statistics and a normalization go together"):
+            Program([Product(W, None), *operations], np.float64)
+    with pytest.raises(ValueError, match="statistics and a normalization go together"):
+        Program([Product(W, None), Statistics()], np.float64)
+
+
+def test_evaluation_normalizes_by_the_running_statistics(weights, batch, rng, instruction_set):
+    (W, b), (X, _) = weights, batch
+    gamma, beta, mean = rng.standard_normal((3, K)).astype(W.dtype)
+    variance = (rng.random(K) + 0.1).astype(W.dtype)
+    before = mean.copy(), variance.copy()
+    normalization = Normalization(gamma, beta, mean, variance, lambda: (0.01, 0.1), (ACTIVATIONS["tanh"], 0.0))
+    found = outputs_of([Product(CSR.from_dense(W), b), Statistics(), normalization], X)
+    Z = (W @ X.T + (b - mean)[:, None]) / np.sqrt(variance + 0.01)[:, None]
+    close(found, np.tanh(gamma[:, None] * Z + beta[:, None]))
+    np.testing.assert_array_equal((mean, variance), before)
 
 
 def test_there_is_an_update_for_each_vector_of_parameters():

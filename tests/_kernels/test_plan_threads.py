@@ -10,7 +10,7 @@ from nerva._kernels.updates import Update
 from ..plan_reference import ARRAY, RULES, Case, plain_case, updates
 from ..reference import assert_same_bits
 
-THREADS = (1, 2, 3, 5, 12)  # more than there are slices of most batches
+THREADS = (1, 2, 3, 4, 5, 12)  # more than there are slices of most batches
 BATCHES = (1, 40, 64, 65, 100, 129, 300, 513, 520)
 
 NETWORKS = {
@@ -19,6 +19,18 @@ NETWORKS = {
         (60, 200, 31, 7), ("thin", "one heavy row", ARRAY), ("relu", "leaky_relu", "identity"), (True, False, True), N
     ),
     "bytes": lambda N: plain_case((3 * 8 * 8, 100, 10), N, source="uint8", scaled=True, shifted=True),
+    "rows": lambda N: plain_case((120, 100, 80, 10), N, activation="tanh", samples=60, by_rows=True),
+    "rows of all kinds": lambda N: Case(
+        (60, 10, 600, 7),
+        ("one heavy row", "one heavy column", ARRAY),  # whose transpose has a heavy row
+        ("relu", "leaky_relu", "identity"),
+        (True, True, True),
+        N,
+        by_rows=True,
+    ),
+    "rows of bytes": lambda N: plain_case(
+        (3 * 8 * 8, 100, 10), N, "one heavy row", source="uint8", scaled=True, shifted=True, by_rows=True
+    ),
     "images": lambda N: plain_case((3 * 8 * 8, 100, 10), N, source="uint8", scaled=True, image_shape=(3, 8, 8)),
 }
 
@@ -49,14 +61,23 @@ def test_the_bits_do_not_depend_on_threads(instruction_set, dtype, name, N):
     assert_same_results([train(NETWORKS[name](N), dtype, rule, threads) for threads in THREADS], THREADS)
 
 
+@pytest.mark.parametrize("N", [1, 2, 7])
+def test_the_bits_of_few_samples_do_not_depend_on_threads(instruction_set, dtype, N):
+    """Of so many weights that several threads share them."""
+    case = plain_case((300, 250, 200, 10), N, activation="sigmoid")
+    assert_same_results([train(case, dtype, RULES[-1], threads) for threads in THREADS], THREADS)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=str)
-def test_the_bits_of_every_rule_do_not_depend_on_threads(instruction_set, dtype, rule):
-    case = plain_case((100, 90, 10), 200, offset=1)
+@pytest.mark.parametrize(("N", "by_rows"), [(200, False), (200, True), (100, True), (1, None)])
+def test_the_bits_of_every_rule_do_not_depend_on_threads(instruction_set, dtype, rule, N, by_rows):
+    case = plain_case((100, 90, 10), N, offset=1, by_rows=by_rows)
     assert_same_results([train(case, dtype, rule, threads) for threads in THREADS], THREADS)
 
 
-def test_a_plan_is_used_with_any_number_of_threads_in_turn(instruction_set, dtype):
-    case = NETWORKS["sparse"](300)
+@pytest.mark.parametrize("name", ["sparse", "rows", "rows of all kinds"])
+def test_a_plan_is_used_with_any_number_of_threads_in_turn(instruction_set, dtype, name):
+    case = NETWORKS[name](300)
     results = []
     for turns in ((1, 1, 1, 1, 1), (5, 1, 2, 3, 1), (1, 2, 5, 2, 3)):
         network = case.network(dtype)
@@ -137,3 +158,21 @@ def test_times_are_added_and_change_no_bits(instruction_set, dtype):
             assert (times > 0).all() == timed
             results.append((losses, [vector for pair in network.vectors() for vector in pair]))
     assert_same_results(results, ("plain", "plain, two threads", "timed", "timed, two threads"))
+
+
+def test_weights_that_take_their_step_at_once_have_no_vector_of_gradients(dtype):
+    """Where a batch is one slice that fits the registers; not where several slices are added up."""
+    case = plain_case((300, 200, 10), 40, by_rows=True)
+    weights = sum(weight.nnz for weight in case.network(dtype).weights) * dtype.itemsize
+    held = []
+    for N in (16, 300):
+        network = plain_case((300, 200, 10), N, by_rows=True).network(dtype)
+        plan, nothing = network.plan(), network.moments()
+        assert plan.nbytes == 0
+        plan.step(updates(Update("sgd", 0.1), nothing, nothing), **network.batch)
+        held.append(plan.nbytes)
+        plan.forward(network.source, network.rows, np.zeros((10, N), dtype))
+        assert plan.nbytes == held[-1]
+    rows, scratch = 300 + 200 + 10 + 200, 5 * 304 * dtype.itemsize
+    assert held[0] < rows * 64 * dtype.itemsize / 4 + scratch + 3000
+    assert weights <= held[1] < weights + rows * 112 * dtype.itemsize + scratch + 3000

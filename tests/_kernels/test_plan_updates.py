@@ -41,15 +41,16 @@ def assert_steps(network, rule):
     sizes=st.lists(st.one_of(st.integers(1, 40), st.sampled_from([16, 64])), min_size=2, max_size=4),
     patterns=st.lists(st.sampled_from(["half", "full", "every other row", "empty", ARRAY]), min_size=3, max_size=3),
     biased=st.tuples(*[st.booleans()] * 3),
-    N=st.sampled_from([1, 20, 64, 65, 130, 520]),
-    threads=st.integers(1, 3),
+    N=st.sampled_from([1, 20, 64, 65, 100, 130, 520]),
+    threads=st.integers(1, 5),
     offset=st.integers(0, 3),
+    by_rows=st.booleans(),
 )
-def test_every_rule(instruction_set, dtype, rule, sizes, patterns, biased, N, threads, offset):
+def test_every_rule(instruction_set, dtype, rule, sizes, patterns, biased, N, threads, offset, by_rows):
     mkl.set_num_threads(threads)
     count = len(sizes) - 1
     activations = ("tanh",) * (count - 1) + ("identity",)
-    case = Case(tuple(sizes), tuple(patterns[:count]), activations, biased[:count], N, offset=offset)
+    case = Case(tuple(sizes), tuple(patterns[:count]), activations, biased[:count], N, offset=offset, by_rows=by_rows)
     assert_steps(case.network(dtype), rule)
 
 
@@ -57,7 +58,9 @@ def test_every_rule(instruction_set, dtype, rule, sizes, patterns, biased, N, th
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_a_large_network_shared_among_threads(instruction_set, dtype, rule, threads):
     mkl.set_num_threads(threads)
-    assert_steps(plain_case((150, 120, 33, 10), 200, source="uint8", scaled=True).network(dtype), rule)
+    for by_rows in (False, True):
+        case = plain_case((150, 120, 33, 10), 200, source="uint8", scaled=True, by_rows=by_rows)
+        assert_steps(case.network(dtype), rule)
 
 
 def test_each_vector_has_a_rule_of_its_own(instruction_set, dtype):
@@ -79,10 +82,11 @@ def test_each_vector_has_a_rule_of_its_own(instruction_set, dtype):
             assert_within(vector, value, bound, str(rule))
 
 
+@pytest.mark.parametrize(("N", "by_rows"), [(200, False), (200, True), (100, True), (1, None)])
 @pytest.mark.parametrize("rule", RULES, ids=str)
-def test_it_is_the_step_of_the_kernel_that_steps_alone(instruction_set, dtype, rule):
-    """With the same gradient, to the last bit."""
-    network = plain_case((90, 70, 10), 200).network(dtype)
+def test_it_is_the_step_of_the_kernel_that_steps_alone(instruction_set, dtype, rule, N, by_rows):
+    """With the same gradient, to the last bit; also where weights take their step as their gradient is computed."""
+    network = plain_case((90, 70, 10), N, by_rows=by_rows).network(dtype)
     _, _, gradients = gradients_of(network)
     velocity, second, alone = network.moments(), network.moments(), network.moments()
     weights = [vector.copy() for vector in flat(network.vectors())]

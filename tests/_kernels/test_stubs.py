@@ -141,7 +141,7 @@ def test_there_is_no_stub_without_a_module():
         ("updates", "t: int = 1", "t: int = 0"),
         ("updates", "class Update", "class Step"),
         ("updates", "gradient: Array, velocity: Array | None", "velocity: Array | None, gradient: Array"),
-        ("products", "*,\n", ""),
+        ("normalization", "*,\n", ""),
         ("products", "BACKENDS: tuple[str, ...]\n", ""),
         ("products", "def check_batch", "def check"),
         ("products", "out: Array, backend: str", "backend: str, out: Array"),

@@ -138,3 +138,8 @@ def test_an_output_partly_on_the_gradient_is_refused(name, output):
     with pytest.raises(ValueError, match=f"{output} overlaps gradient"):
         right_calls(np.dtype(np.float32))[name](**{"gradient": block[:5], output: block[2:7]})
     assert (block == 1).all()
+
+
+def test_an_unknown_rule_is_named():
+    with pytest.raises(ValueError, match="rule is 'newton'"):
+        Update("newton", 0.1)

@@ -33,3 +33,16 @@ def test_without_an_installation_or_proc_nothing_fails(monkeypatch):
     entries = config.config()
     assert (entries["nerva"], entries["MKL library"]) == ("unknown", "unknown")
     assert entries["processor"]
+
+
+def test_the_processor_is_told_apart_from_others_of_the_same_name(monkeypatch):
+    def cpuinfo(model):
+        first = f"processor\t: 0\ncpu family\t: 26\nmodel\t\t: {model}\nmodel name\t: AMD EPYC\n"
+        return f"{first}\nprocessor\t: 1\nmodel\t\t: 9\n"
+
+    monkeypatch.setattr(config.Path, "read_text", lambda path: cpuinfo(2))
+    assert config.processor() == "AMD EPYC (family 26, model 2)"
+    monkeypatch.setattr(config.Path, "read_text", lambda path: cpuinfo(17))
+    assert config.processor() == "AMD EPYC (family 26, model 17)"
+    monkeypatch.setattr(config.Path, "read_text", lambda path: "model name\t: Some CPU\n")
+    assert config.processor() == "Some CPU"

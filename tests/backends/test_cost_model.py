@@ -53,16 +53,9 @@ def test_another_backend_must_be_much_faster():
 def test_each_product_is_chosen_for_itself():
     costs = made_up(dense=0.5)
     costs.rates[FORWARD]["dense"] = costs.rates[FORWARD]["mkl"]
-    assert chosen(costs, 1.0) == ("native", ("dense", "dense"), "dense")
+    assert chosen(costs, 1.0) == ("native", "dense", "dense")
     costs.rates[WEIGHT]["dense"] = costs.rates[FORWARD]["mkl"]
-    assert chosen(costs, 1.0) == ("native", ("dense", "native"), "native")
-
-
-def test_a_step_that_is_not_fused_costs():
-    """By dense products the backward pass takes 50 units for each product instead of 100, and the step more."""
-    for units, both, alone in ((10, "dense", "dense"), (45, "dense", "native"), (80, "native", "native")):
-        found = chosen(made_up(dense=0.5, step=units), 1.0)
-        assert found == ("dense", (both, both), alone)
+    assert chosen(costs, 1.0) == ("native", "dense", "native")
 
 
 def test_batches_are_told_apart():

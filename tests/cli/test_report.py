@@ -17,7 +17,7 @@ def test_a_run_shows_summary_epochs_and_result(command, blobs):
     code, out, errors = command("train", "--data", blobs, *SMALL, "--epochs", 4)
     text = "\n".join(out)
     assert (code, errors) == (0, [])
-    assert nerva.MLP([20, 16, 8, 3], density=0.3).summary() in text
+    assert nerva.MLP([20, 16, 8, 3], density=0.3).summary(32) in text
     assert len([line for line in out if EPOCH_LINE.fullmatch(line)]) == 4
     assert "after 4 epochs" in text
     assert "s per epoch" in text

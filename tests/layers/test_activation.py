@@ -70,7 +70,7 @@ def test_srelu_layers_train_their_parameters(dtype, rng):
         (parameter,) = layer.parameters()
         gradient = parameter.gradient.copy()
         assert gradient.any()
-        layer.backward(DY, step=nerva.SGD().at(0.5))
+        nerva.SGD().step(layer.parameters(), 0.5)
         np.testing.assert_allclose(layer.numbers.reshape(-1), np.repeat([0, 0, 1, 1], sets) - 0.5 * gradient, atol=1e-6)
         twin = pickle.loads(pickle.dumps(layer))
         assert_same_bits(twin.forward(X).copy(), layer.forward(X))

@@ -96,9 +96,8 @@ def test_a_wrong_dy_is_named_and_leaves_the_layer_alone(kind, activation, spoil)
     layer.forward(X)
     layer.backward(DY)
     before = [(parameter.values.copy(), parameter.gradient.copy()) for parameter in layer.parameters()]
-    for step in (None, nerva.SGD().at(0.1)):
-        with pytest.raises((TypeError, ValueError), match=r"\bDY\b"):
-            layer.backward(spoil(DY), step=step)
+    with pytest.raises((TypeError, ValueError), match=r"\bDY\b"):
+        layer.backward(spoil(DY))
     for parameter, (values, gradient) in zip(layer.parameters(), before, strict=True):
         assert_same_bits(parameter.values, values, parameter.name)
         assert_same_bits(parameter.gradient, gradient, parameter.name)

@@ -1,5 +1,6 @@
 """What every layer has: a config and arrays it can be made of again, copies for some features, arrays of another."""
 
+import inspect
 import json
 
 import numpy as np
@@ -173,7 +174,7 @@ def test_a_layer_of_ones_own_needs_no_config():
         def forward(self, X, *, training=True):
             return 2 * X
 
-        def backward(self, DY, **flags):
+        def backward(self, DY, *, input_gradient=True):
             return 2 * DY
 
         def astype(self, dtype):
@@ -184,3 +185,33 @@ def test_a_layer_of_ones_own_needs_no_config():
     for call in (layer.config, lambda: layer.take_features(np.arange(2)), lambda: Double.from_config({}, {})):
         with pytest.raises(NotImplementedError, match="Double"):
             call()
+
+
+@pytest.mark.parametrize("kind", [Layer, *LAYERS.values()])
+def test_the_passes_have_one_signature(kind):
+    """That of a layer of one's own: nothing else is asked of it."""
+    for run, given, flag in ((kind.forward, "X", "training"), (kind.backward, "DY", "input_gradient")):
+        own, first, last = inspect.signature(run).parameters.values()
+        assert (own.name, first.name, first.default) == ("self", given, first.empty)
+        assert (last.name, last.kind, last.default) == (flag, last.KEYWORD_ONLY, True)
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_each_layer_is_trained_by_its_passes_and_a_step_of_the_optimizer(kind, rng):
+    """Forward, a loss of the outputs, backward, step: the loss falls, and DY and X are as they were."""
+    layer, optimizer = make(kind, "tanh", np.float64), nerva.SGD()
+    X = rng.standard_normal((layer.in_features or 4, 30))
+    wanted, given, losses = rng.standard_normal((layer.out_features or 4, 30)) / 4, X.copy(), []
+    for _ in range(20):
+        Y = layer.forward(X)
+        DY = Y - wanted
+        losses.append(np.sum(DY**2) / 2)
+        before = DY.copy()
+        DX = layer.backward(DY)
+        assert_same_bits(DY, before)
+        assert DX.shape == X.shape
+        assert layer.backward(DY, input_gradient=False) is None
+        optimizer.step(layer.parameters(), 0.01)
+    assert_same_bits(X, given)
+    if layer.parameters():
+        assert losses[-1] < 0.9 * losses[0]

@@ -43,44 +43,41 @@ def test_auto_is_right_whatever_is_chosen(forward, by_input, by_weight, dtype, a
     )
     for N in (5, 130, 0, 1):
         assert_right(layer, N)
-    assert layer._choice(5) == (forward, (by_input, by_weight), by_weight)
+    assert layer._choice(5) == (forward, by_input, by_weight)
     optimizers = nerva.Nesterov(weight_decay=0.1), nerva.Nesterov(weight_decay=0.1)
     for N in (7, 130):
         X, DY = batch(layer, N)
         for input_gradient in (True, False):
             for one, optimizer in zip((layer, wanted), optimizers, strict=True):
                 one.forward(X)
-                one.backward(DY, input_gradient=input_gradient, step=optimizer.at(0.01))
+                one.backward(DY, input_gradient=input_gradient)
+                optimizer.step(one.parameters(), 0.01)
     for one, two in zip(layer.parameters(), wanted.parameters(), strict=True):
         np.testing.assert_allclose(one.values, two.values, rtol=1e-4, atol=1e-4)
 
 
 def test_the_products_are_of_the_backends_chosen(monkeypatch):
-    """And the backward pass is one kernel where all of it is native."""
-    called, choice = [], BackendChoice("mkl", ("dense", "dense"), "native")
+    called, choice = [], BackendChoice("mkl", "dense", "native")
     monkeypatch.setattr(backend_choice, "choose_backends", lambda *_: choice)
 
     def record(name, real):
-        def call(*arguments, **keywords):
-            called.append((name, None if keywords else arguments[-1]))  # the backend, which sparse_backward has none of
-            return real(*arguments, **keywords)
+        def call(*arguments):
+            called.append((name, arguments[-1]))
+            return real(*arguments)
 
         monkeypatch.setattr(sparse.products, name, call)
 
-    for name in ("spmm", "sddmm", "spmm_t", "sparse_backward"):
+    for name in ("spmm", "sddmm", "spmm_t"):
         record(name, getattr(sparse.products, name))
     layer = nerva.SparseLinear(23, 17, density=0.4)
     X, DY = batch(layer, 5)
     layer.forward(X)
     layer.backward(DY)
-    assert called == [("spmm", "mkl"), ("sddmm", "dense"), ("spmm_t", "dense")]
-    layer.backward(DY, input_gradient=False)
-    assert called[3:] == [("sparse_backward", None)]
-    choice, layer.weight, called[:] = BackendChoice("native", ("native", "native"), "dense"), layer.weight, []
+    assert called == [("spmm", "mkl"), ("sddmm", "native"), ("spmm_t", "dense")]
+    choice, layer.weight, called[:] = BackendChoice("native", "native", "dense"), layer.weight, []
     layer.forward(X)
-    layer.backward(DY)
     layer.backward(DY, input_gradient=False)
-    assert called == [("spmm", "native"), ("sparse_backward", None), ("sddmm", "dense")]
+    assert called == [("spmm", "native"), ("sddmm", "dense")]
 
 
 def test_the_choice_is_made_once_for_a_batch_and_threads(always_open, monkeypatch):

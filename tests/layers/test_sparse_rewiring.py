@@ -23,7 +23,8 @@ def test_state_moves_with_its_weight(dtype, backend, problem):
 
     def train():
         layer.forward(X)
-        DX = layer.backward(DY, step=nerva.Momentum().at(0.125)).copy()
+        DX = layer.backward(DY).copy()
+        nerva.Momentum().step(layer.parameters(), 0.125)
         return DX
 
     train()

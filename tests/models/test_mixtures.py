@@ -100,22 +100,6 @@ def test_gradients_of_a_mixture():
     assert_gradients(mixture())
 
 
-@pytest.mark.parametrize("settings", SETTINGS[1:], ids=str)
-@pytest.mark.parametrize("activation", ["relu", "srelu", "gelu"])
-def test_a_step_on_the_way_back_is_that_of_the_optimizer(activation, settings, dtype):
-    fused, apart = (
-        nerva.MLP([12, 10, 9, 4], density=0.5, activation=activation, dtype=dtype, **settings) for _ in range(2)
-    )
-    (X, y), loss, one = samples(dtype), nerva.SoftmaxCrossEntropy(), nerva.Nesterov(weight_decay=0.01)
-    other = copy.copy(one)
-    for _ in range(3):
-        fused.backward(loss(fused.forward(X), y).gradient, step=one.at(0.1))
-        apart.backward(loss(apart.forward(X), y).gradient)
-        other.step(apart.parameters(), 0.1)
-    for here, there in zip(fused.parameters(), apart.parameters(), strict=True):
-        assert_same_bits(here.values, there.values, here.name)
-
-
 @pytest.mark.parametrize(
     "make", [mixture, lambda: nerva.MLP([12, 10, 4], density=0.5, activation="srelu", **SETTINGS[-1])]
 )
@@ -147,7 +131,8 @@ def test_the_same_bits_on_any_threads():
         model = nerva.MLP([300, 200, 100, 4], density=0.1, activation="srelu", backend="native", seed=3, **SETTINGS[-1])
         optimizer = nerva.Nesterov()
         for _ in range(3):
-            model.backward(loss(model.forward(X), y).gradient, step=optimizer.at(0.1))
+            model.backward(loss(model.forward(X), y).gradient)
+            optimizer.step(model.parameters(), 0.1)
         results.append([parameter.values for parameter in model.parameters()])
     for values in results[1:]:
         for array, first in zip(values, results[0], strict=True):
@@ -161,7 +146,8 @@ def test_a_steady_step_allocates_nothing_to_speak_of(activation):
     X, y = rng.standard_normal((300, 100)).astype(np.float32), rng.integers(4, size=100)
 
     def step():
-        model.backward(loss(model.forward(X), y).gradient, step=optimizer.at(0.01))
+        model.backward(loss(model.forward(X), y).gradient)
+        optimizer.step(model.parameters(), 0.01)
 
     for _ in range(3):
         step()
@@ -264,18 +250,3 @@ def test_a_network_refused_leaves_its_layers_as_they_were():
         nerva.Sequential([nerva.Linear(3, 3), free, free])
     with pytest.raises(TypeError, match="batch_norm"):
         nerva.MLP([3, 2, 1], batch_norm=0.1)
-
-
-def test_the_layer_above_goes_through_an_activation_only_where_it_can():
-    below, above = nerva.Linear(3, 4, activation="gelu"), nerva.Linear(4, 2)
-    X = np.ones((3, 5), np.float32)
-    above.forward(below.forward(X))
-    with pytest.raises(RuntimeError, match="below"):
-        above.backward(np.ones((2, 5), np.float32), below=below)
-    with pytest.raises(RuntimeError, match="delta"):
-        below.backward(np.ones((4, 5), np.float32), delta=True)
-    dropout = nerva.Dropout(0.5, rng=0)
-    dropout.forward(below.forward(X))
-    for other in (below, above):
-        with pytest.raises(RuntimeError, match="below"):
-            dropout.backward(np.ones((4, 5), np.float32), below=other)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import nerva
+from nerva._kernels import slices
 
 from ..bfloat16_reference import needs_bfloat16
 from ..compiled_reference import SIZES, assert_same, counted, images, layer_by_layer, samples
@@ -11,6 +12,7 @@ from ..compiled_reference import SIZES, assert_same, counted, images, layer_by_l
 pytestmark = needs_bfloat16
 
 CLOSE = 0.006  # of the norm of an update: what is stored has 8 bits
+CENTERED = 0.02  # of gradients that batch normalization makes nearly cancel
 KINKED = 0.12  # where f has a kink: what is rounded to its other side has another derivative
 
 
@@ -35,6 +37,17 @@ def dropout():
     return nerva.Dropout(0.3, rng=5)
 
 
+def normalization(features=30, **settings):
+    return lambda: nerva.BatchNorm(features, **settings)
+
+
+@pytest.fixture(params=["slices", "rows"])
+def way(request, monkeypatch):
+    """Whether threads take slices of the batch, or share the rows of all, as in a network of many weights."""
+    if request.param == "rows":
+        monkeypatch.setattr(slices, "MOST_WEIGHTS", 0)
+
+
 NETWORKS = {
     **{name: lambda precision, name=name: mlp(precision, activation=name)
        for name in ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "srelu")},
@@ -55,11 +68,19 @@ NETWORKS = {
     "functions in a row": stack(linear(40, 30, "relu"), function("gelu"), function("srelu"), dropout, linear(30, 6)),
     "without biases": stack(linear(40, 30, "relu", bias=False), linear(30, 6, bias=False)),
     "dense": stack(lambda: nerva.Linear(40, 30, activation="relu", rng=0), lambda: nerva.Linear(30, 6, rng=1)),
+    "batch norm": stack(linear(40, 30, bias=False), normalization(activation="relu"), linear(30, 6)),
+    "batch norm of tanh": stack(linear(40, 30, "tanh"), normalization(momentum=0.3), linear(30, 6, "tanh")),
+    "batch norm and srelu": stack(linear(40, 30, "relu"), normalization(activation="srelu"), dropout, linear(30, 6)),
+    "batch norm and gelu": stack(linear(40, 30, bias=False), normalization(activation="gelu"), linear(30, 6)),
+    "batch norm first and last": stack(normalization(40), linear(40, 6, "tanh"), normalization(6, activation="tanh")),
+    "batch norm twice": stack(linear(40, 30, "tanh"), normalization(activation="tanh"), normalization(), linear(30, 6)),
 }  # fmt: skip
 
 
 SMOOTH = {"identity", "tanh", "sigmoid", "gelu", "silu", "gelu by tanh", "dropout of tanh", "one layer"}
-SMOOTH |= {"functions before and behind"}
+SMOOTH |= {"functions before and behind", "batch norm and gelu"}
+LIMITS = dict.fromkeys(NETWORKS, KINKED) | dict.fromkeys(SMOOTH, CLOSE)
+LIMITS |= dict.fromkeys(("batch norm of tanh", "batch norm first and last", "batch norm twice"), CENTERED)
 
 
 def change(model, X, y, steps=1):
@@ -71,8 +92,7 @@ def change(model, X, y, steps=1):
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("N", [40, 400])
-def test_every_operation(name, N):
-    limit = CLOSE if name in SMOOTH else KINKED
+def test_every_operation(name, N, way):
     for X, y in (images(N), samples(N, np.float32)):
         model, other = NETWORKS[name]("bfloat16"), layer_by_layer(NETWORKS[name]("float32"))
         with counted() as steps:
@@ -82,14 +102,14 @@ def test_every_operation(name, N):
         assert loss == pytest.approx(wanted, rel=2 * CLOSE)
         assert loss != wanted
         for change_of, should in zip(mine, right, strict=True):
-            assert np.linalg.norm(change_of - should) <= limit * np.linalg.norm(should) + 1e-7
+            assert np.linalg.norm(change_of - should) <= LIMITS[name] * np.linalg.norm(should) + 1e-7
         mine, right = model.predict_proba(X, batch_size=N), other.predict_proba(X)
         np.testing.assert_allclose(mine, right, atol=0.02)
         assert (mine != right).any()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_same_bits_on_any_number_of_threads(name):
+def test_the_same_bits_on_any_number_of_threads(name, way):
     found = []
     for threads in (1, 2, 3):
         nerva.set_num_threads(threads)

@@ -203,7 +203,7 @@ def test_astype_and_back():
     single = one.astype(np.float32)
     with counted() as steps:
         losses = [model.fit(X, y, epochs=2, rng=0)["loss"] for model in (one, single)]
-    assert steps.train == 2 * 2 * 3
+    assert steps.train == 2 * 2 * 4
     np.testing.assert_allclose(*losses, rtol=1e-3)
     double = single.astype(np.float64)
     reference = layer_by_layer(single.astype(np.float64))

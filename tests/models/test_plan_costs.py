@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import nerva
+from nerva._kernels import slices
 
 from ..compiled_reference import arrays, counted, images, network, samples
 from ..reference import assert_same_bits
@@ -20,9 +21,11 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+@pytest.mark.parametrize("most_weights", [0, slices.MOST_WEIGHTS], ids=["rows", "slices"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("make_optimizer", [nerva.Nesterov, nerva.Adam], ids=["nesterov", "adam"])
-def test_a_steady_step_allocates_nothing(make_optimizer, threads):
+def test_a_steady_step_allocates_nothing(make_optimizer, threads, most_weights, monkeypatch):
+    monkeypatch.setattr(slices, "MOST_WEIGHTS", most_weights)
     nerva.set_num_threads(threads)
     model, optimizer, (X, y) = network(), make_optimizer(), samples()
     steps, held = 200, []
@@ -59,7 +62,7 @@ def test_no_step_allocates_an_array_for_the_batch():
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 def test_memory_does_not_grow_over_many_steps():
     model, optimizer, (X, y) = network(), nerva.Nesterov(), samples()
-    batches = [(X[:n], y[:n]) for n in (330, 100, 129, 65)]
+    batches = [(X[:n], y[:n]) for n in (330, 100, 129, 20)]
     for _ in range(50):
         for X, y in batches:
             model.train_step(X, y, optimizer, 0.01)
@@ -117,14 +120,14 @@ def test_a_profile_has_every_phase_of_a_compiled_step():
 
 
 def test_a_profile_of_both_ways_has_both_in_its_rows():
-    """The remainder of an epoch is run layer by layer."""
+    """With weights of the samples, a step is run layer by layer."""
     model, (X, y) = network(), samples(330)
     with nerva.profile() as p, counted() as steps:
         model.fit(X, y, epochs=1)
-    assert steps.train == 3
+        model.fit(X, y, epochs=1, sample_weight=np.ones(330))
+    assert steps.train == 4
     calls = {(row.layer[:1], row.phase): row.calls for row in p.rows}
-    assert calls["0", "forward"] == calls["2", "backward"] == calls["", "data"] == calls["", "loss"] == 4
-    assert calls["", "update"] == 3
+    assert set(calls.values()) == {8}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -168,9 +171,10 @@ def test_a_profile_of_compiled_predictions_has_one_forward_pass_of_the_network()
         model.predict(X, batch_size=100)
         model.evaluate(X, y, batch_size=100)
         model.predict(X[:50])
-    assert steps.outputs == 6
+        model.predict(X[:1])  # a single sample is taken as it lies, layer by layer
+    assert steps.outputs == 7
     calls = {(row.layer[:1], row.phase): row.calls for row in p.rows}
-    assert calls == {("", "forward"): 6, ("0", "forward"): 1, ("1", "forward"): 1, ("2", "forward"): 1}
+    assert calls == {("", "forward"): 7, ("0", "forward"): 1, ("1", "forward"): 1, ("2", "forward"): 1}
     assert all(row.seconds > 0 for row in p.rows)
 
 

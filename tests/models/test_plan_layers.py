@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva._kernels import mkl
+from nerva._kernels import mkl, slices
 from nerva.training.batches import Batches
 from nerva.training.samples import Samples
 
-BATCHES = [65, 100, 200, 513]
+BATCHES = [7, 64, 65, 100, 200, 513]
 FEATURES, HIDDEN, CLASSES = 40, 48, 5
+
+
+@pytest.fixture(params=["slices", "rows"])
+def way(request, monkeypatch):
+    """Whether threads take slices of the batch, or share the rows of all, as in a network of many weights."""
+    if request.param == "rows":
+        monkeypatch.setattr(slices, "MOST_WEIGHTS", 0)
 
 
 def sparse(inputs, outputs, seed, **settings):
@@ -88,7 +95,7 @@ def assert_agree(make, batch, optimizer=nerva.Momentum, tolerance=1e-10):
 def assert_same_bits(make, batch):
     """A network has the same bits with any number of threads."""
     found = []
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 5):
         mkl.set_num_threads(threads)
         losses, arrays, outputs = trained(make(), batch)
         found.append([losses, *arrays, outputs])
@@ -158,29 +165,48 @@ ACTIVATIONS = {
     "first-and-last": around(function("gelu"), function("tanh")),
     "srelu-first-and-last": around(function(nerva.SReLU(per="neuron")), function("srelu")),
 }
-NETWORKS = DROPOUT | DROP_CONNECT | ACTIVATIONS
+
+
+def normalization(features=HIDDEN, **settings):
+    return lambda: nerva.BatchNorm(features, dtype=np.float64, **settings)
+
+
+BATCH_NORM = {
+    "batch-norm": lambda: network(normalization(), function("relu"), bias=False),
+    "batch-norm-with-bias": lambda: network(normalization(activation="relu")),
+    "batch-norm-tanh": lambda: network(normalization(activation="tanh", momentum=0.3, epsilon=0.01)),
+    "batch-norm-srelu": lambda: network(normalization(activation="srelu"), activation="leaky_relu"),
+    "batch-norm-gelu-dropout": lambda: network(normalization(activation="gelu"), dropout()),
+    "batch-norm-relu-dropout": lambda: network(normalization(activation="relu"), dropout(), drop_connect=0.1),
+    "batch-norm-tanh-dropout": lambda: network(normalization(activation="tanh"), dropout()),
+    "batch-norm-behind-dropout": lambda: network(dropout(), normalization(), activation="relu"),
+    "batch-norm-twice": lambda: network(normalization(), normalization(activation="relu")),
+    "batch-norm-first-and-last": around(normalization(FEATURES), normalization(CLASSES)),
+    "batch-norm-first-relu": around(normalization(FEATURES, activation="relu"), function("identity")),
+}
+NETWORKS = DROPOUT | DROP_CONNECT | ACTIVATIONS | BATCH_NORM
 
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_compiled_network_agrees_with_its_layers(name, batch, instruction_set):
+def test_a_compiled_network_agrees_with_its_layers(name, batch, way, instruction_set):
     assert_agree(NETWORKS[name], batch)
 
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_bits_do_not_depend_on_the_threads(name, batch, instruction_set):
+def test_the_bits_do_not_depend_on_the_threads(name, batch, way, instruction_set):
     assert_same_bits(NETWORKS[name], batch)
 
 
-@pytest.mark.parametrize("name", ["dropout", "drop-connect-and-dropout", "apart-srelu"])
+@pytest.mark.parametrize("name", ["dropout", "drop-connect-and-dropout", "apart-srelu", "batch-norm"])
 @pytest.mark.parametrize("optimizer", [nerva.SGD, nerva.Adam, lambda: nerva.Nesterov(clip_value=0.01)])
-def test_every_vector_of_parameters_has_its_update(name, optimizer, instruction_set):
+def test_every_vector_of_parameters_has_its_update(name, optimizer, way, instruction_set):
     assert_agree(NETWORKS[name], 100, optimizer, 1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_bits_of_float32_do_not_depend_on_the_threads(name, instruction_set):
+def test_the_bits_of_float32_do_not_depend_on_the_threads(name, way, instruction_set):
     assert_same_bits(lambda: NETWORKS[name]().astype("float32"), 200)
 
 
@@ -234,6 +260,25 @@ def test_softmax_as_a_layer_is_not_compiled():
 def test_layers_without_a_product_are_not_compiled():
     layers = [nerva.BatchNorm(4), nerva.Activation("srelu")]
     assert nerva.Sequential(layers).compiled(100) is None
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_batch_norm_of_large_means(batch, way, instruction_set):
+    """Variances are not differences of large squares."""
+
+    def make():
+        model = network(normalization(), bias=True)
+        for layer in (model.layers[0], model.layers[2]):
+            layer.bias[:] = 1e5
+        return model
+
+    assert_agree(make, batch, nerva.SGD, 1e-7)
+
+
+def test_batch_norm_of_more_slices_than_groups(way, instruction_set):
+    """With 18 slices a group has two or three of them."""
+    assert_agree(BATCH_NORM["batch-norm-with-bias"], 1100)
+    assert_same_bits(BATCH_NORM["batch-norm-with-bias"], 1100)
 
 
 @pytest.mark.parametrize("kind", [nerva.Dropout, nerva.Activation])

@@ -10,13 +10,13 @@ from ..compiled_reference import assert_close, assert_same_history, counted, lay
 
 STEPS = 16  # four epochs of three batches of 100 and one of 30
 
-# Of each method, how many of the 12 large batches (every fourth is small) run layer by layer, to have their gradients
-# read; None where that is the method's own affair.
+# Of each method, how many of the steps run layer by layer, to have their gradients read; None where that is the
+# method's own affair.
 METHODS = {
     "SET": (lambda: nerva.SET(every=3, unit="step"), 0),
     "SET after epochs": (lambda: nerva.SET(), 0),
-    "RigL": (lambda: nerva.RigL(every=5, end=1.0), 2),
-    "RigL, accumulated": (lambda: nerva.RigL(every=5, end=1.0, accumulate=3), 7),
+    "RigL": (lambda: nerva.RigL(every=5, end=1.0), 3),
+    "RigL, accumulated": (lambda: nerva.RigL(every=5, end=1.0, accumulate=3), 9),
     "RigL, regrowing": (lambda: nerva.RigL(every=2, end=0.6, regrow=True, init="xavier"), 4),
     "GMP": (lambda: nerva.GMP(0.15, every=2), 0),
     "GMP by layer": (lambda: nerva.GMP(0.2, every=3, scope="layer"), 0),
@@ -42,9 +42,9 @@ def test_every_method(name):
     assert_same_history(*histories)
     assert_close(*models)
     assert sum(record.grown + record.dropped for record in histories[0].topology) > 0
-    assert 0 < steps.train <= 12
+    assert 0 < steps.train <= STEPS
     if by_layer is not None:
-        assert steps.train == 12 - by_layer
+        assert steps.train == STEPS - by_layer
 
 
 def test_a_network_of_which_nothing_is_left_goes_on():

@@ -17,8 +17,8 @@ def batch(dtype=np.float32, n=17, seed=0):
     return rng.standard_normal((n, 30)).astype(dtype), rng.integers(0, 5, n)
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_groups_step_each_by_its_own(fused):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_groups_step_each_by_its_own(compiled):
     model, (X, y) = network(), batch()
     special = model.layers[1].parameters()[0]
     last = model.layers[2].parameters()
@@ -29,9 +29,9 @@ def test_groups_step_each_by_its_own(fused):
             (lambda parameter: any(parameter is p for p in last), nerva.Momentum(0.5), 0.0),
         ],
         rest=nerva.Nesterov(0.9, weight_decay=0.1),
-        clip_norm=None if fused else 1e30,
+        clip_norm=None if compiled else 1e30,
     )
-    assert groups.fused == fused
+    assert groups.compiled == compiled
     twin = copy.deepcopy(model)
     hows = {
         "0 weight": (nerva.Nesterov(0.9, weight_decay=0.1), 1.0),

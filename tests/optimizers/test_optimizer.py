@@ -109,13 +109,13 @@ def test_the_base_class_has_no_rule():
         nerva.Optimizer()
 
 
-def test_a_rule_of_ones_own_steps_in_the_backward_pass():
+def test_a_rule_of_ones_own_is_taken():
     class Halved(nerva.Optimizer):
         def at(self, rate):
             return Step(self._update("sgd", rate / 2), self)
 
     one, two, (X, y) = network(), network(), batch()
-    assert Halved().fused
+    assert Halved().compiled
     for _ in range(3):
         one.train_step(X, y, Halved(weight_decay=0.1), 0.2)
         two.train_step(X, y, nerva.SGD(weight_decay=0.1), 0.1)
@@ -136,7 +136,7 @@ def test_a_step_of_ones_own_is_taken():
                 parameter.values[:] -= rate * np.sign(parameter.gradient)
 
     one, two, (X, y) = network(), network(), batch()
-    assert not Signs().fused
+    assert not Signs().compiled
     with pytest.raises(TypeError, match="rest has Signs"):
         nerva.Groups([], rest=Signs())
     one.fit(X, y, epochs=2, optimizer=Signs(), rng=0)

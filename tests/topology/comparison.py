@@ -59,7 +59,9 @@ def run(model, topology, data, seed=11, steps=STEPS, momentum=0.9):
         learn = moves.before(step)
         X, y = batches.of(step)
         result = loss(model.forward(np.ascontiguousarray(X.T)), y)
-        model.backward(result.gradient, step=optimizer.at(RATE) if learn else None)
+        model.backward(result.gradient)
+        if learn:
+            optimizer.step(model.parameters(), RATE)
         moves.after(step, RATE)
         yield step, moves
     moves.finish()

@@ -100,8 +100,8 @@ optimizer = nerva.Momentum()
 X, DY = empty_batch(n, 32, np.float32), empty_batch(n, 32, np.float32)
 X[:], DY[:] = rng.standard_normal(X.shape), rng.standard_normal(DY.shape)
 layer.forward(X)
-layer.backward(DY, input_gradient=False, step=optimizer.at(0.01))
-layer.weight_gradient
+layer.backward(DY, input_gradient=False)
+optimizer.step(layer.parameters(), 0.01)
 before = status("VmRSS")
 seconds = []
 moves = TopologyUpdater(method, [layer], steps, steps, rng)
@@ -109,7 +109,9 @@ for step in range(steps):
     started = time.perf_counter()
     learn = moves.before(step)
     layer.forward(X)
-    layer.backward(DY, input_gradient=False, step=optimizer.at(0.01) if learn else None)
+    layer.backward(DY, input_gradient=False)
+    if learn:
+        optimizer.step(layer.parameters(), 0.01)
     moves.after(step, 0.01)
     seconds.append(time.perf_counter() - started)
 print(json.dumps({"peak": status("VmHWM") - before, "nnz": layer.nnz, "seconds": seconds,
@@ -144,7 +146,9 @@ def train(model, updater, optimizer, data, steps):
         rows = slice(step * BATCH, (step + 1) * BATCH)
         learn = updater.before(step)
         result = loss(model.forward(np.ascontiguousarray(X[rows].T)), y[rows])
-        model.backward(result.gradient, step=optimizer.at(RATE) if learn else None)
+        model.backward(result.gradient)
+        if learn:
+            optimizer.step(model.parameters(), RATE)
         updater.after(step, RATE)
 
 

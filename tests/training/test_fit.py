@@ -58,7 +58,8 @@ def test_fit_is_the_loop_by_hand(optimizer, backend, dtype):
         assert record.loss == pytest.approx(total / 90, rel=1e-5)
         assert record.train_accuracy == right / 90
     assert_same_weights(model, by_hand)
-    assert_same_weights(model, by_steps)
+    for mine, other in zip(by_steps.parameters(), model.parameters(), strict=True):  # steps that may be compiled
+        np.testing.assert_allclose(mine.values, other.values, rtol=0, atol=1e-5 if dtype == np.float32 else 1e-13)
     assert history["test_accuracy"][-1] == model.evaluate(X, y).accuracy
 
 

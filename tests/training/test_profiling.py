@@ -28,6 +28,7 @@ def test_every_phase_of_every_layer_is_there():
     assert set(rows) == {
         ("", "data"),
         ("", "loss"),
+        ("", "update"),
         *((layer, phase) for layer in layers for phase in ("forward", "backward")),
     }
     assert {row.calls for row in rows.values()} == {6}
@@ -39,12 +40,6 @@ def test_every_phase_of_every_layer_is_there():
     assert all(row.seconds > 0 for row in rows.values())
     assert p.seconds == pytest.approx(sum(row.seconds for row in rows.values()))
     assert rows[layers[0], "forward"].gflops > 0
-
-
-def test_an_optimizer_that_steps_afterwards_has_a_row():
-    with nerva.profile() as p:
-        network().fit(*data(), epochs=1, optimizer=nerva.SGD(clip_norm=1.0))
-    assert [row.calls for row in p.rows if row.phase == "update"] == [1]
 
 
 def test_the_table_and_the_dicts():
@@ -63,8 +58,8 @@ def test_the_table_and_the_dicts():
         "GFLOP/s",
         "GB/s",
     ]
-    assert "0 SparseLinear 12-10  backward, update" in text
-    assert text.splitlines()[-1].startswith("total")
+    assert "0 SparseLinear 12-10  backward " in text
+    assert text.splitlines()[-2].startswith("total")
     assert [entry["phase"] for entry in p.as_dicts()][:2] == ["data", "forward"]
 
 

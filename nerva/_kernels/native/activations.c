@@ -66,7 +66,8 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
     for (int64_t k = rows.first; k < rows.last; k++) {
         const S *dy = (const S *)DY.data + k * DY.ld, *y = (const S *)Y.data + k * Y.ld;
         S *dz = (S *)DZ.data + k * DZ.ld;
-        R total = 0;
+        /* In the order in which a product adds up the row sums of its epilogue. */
+        R total = Db && add ? ((R *)Db)[k] : 0;
         for (int64_t part = 0; part < batch_parts(vectors); part++) {
             const nerva_range own_part = batch_part(vectors, part);
             V sums = vzero();
@@ -81,7 +82,7 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
 #undef ROW
             total += vsum(sums);
         }
-        if (Db) ((R *)Db)[k] = (add ? ((R *)Db)[k] : 0) + total;
+        if (Db) ((R *)Db)[k] = total;
     }
 }
 

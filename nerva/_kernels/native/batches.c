@@ -19,11 +19,12 @@ INLINE void *element_at(const int BYTES, nerva_matrix out, int64_t d, int64_t n)
     return (char *)out.data + (d * out.ld + n) * (BYTES ? 1 : sizeof(S));
 }
 
-/* One thread's share: all samples of the features `own`. */
-INLINE void gather_plain(const int BYTES, int source_type, const void *source, int64_t stride, const int64_t *rows,
-                         int64_t N, nerva_range own, const float *scale, const float *shift, nerva_matrix out) {
+/* One thread's share: all samples of the features `own`. Returns whether a number is not finite. */
+INLINE int gather_plain(const int BYTES, int source_type, const void *source, int64_t stride, const int64_t *rows,
+                        int64_t N, nerva_range own, const float *scale, const float *shift, nerva_matrix out) {
     const int64_t size = source_type == NERVA_UINT8 ? 1 : source_type == NERVA_FLOAT32 ? 4 : 8;
     const int64_t step = LINE / size; /* features in a cache line */
+    int broken = 0;
     for (int64_t first = own.first; first < own.last; first += step) {
         const int64_t last = first + step < own.last ? first + step : own.last;
         for (int64_t n = 0; n < N; n += GROUP) {
@@ -44,30 +45,39 @@ INLINE void gather_plain(const int BYTES, int source_type, const void *source, i
                                     element_at(BYTES, out, d, n), out.ld);
                 }
 #endif
-#ifdef NERVA_REAL_F32
-            S *to = (S *)out.data + n;
-            if (!BYTES && source_type == NERVA_FLOAT32)
-                for (; rest.first + EIGHT <= last; rest.first += EIGHT) {
-                    const int64_t d = rest.first;
-                    const nerva_range eight = {d, d + EIGHT};
-                    int i = 0;
-                    for (; i + EIGHT <= count; i += EIGHT) {
-                        int64_t from[EIGHT];
-                        for (int k = 0; k < EIGHT; k++) from[k] = rows[n + i + k] * stride + d;
-                        transpose_floats(source, from, scale ? scale + d : 0, shift ? shift + d : 0,
-                                         to + d * out.ld + i, out.ld);
-                    }
-                    transpose(0, NERVA_FLOAT32, source, stride, rows + n + i, count - i, eight, scale, shift, to + i,
-                              out.ld);
-                }
-#endif
 #define TRANSPOSE(TYPE) \
-    transpose(BYTES, TYPE, source, stride, rows + n, count, rest, scale, shift, element_at(BYTES, out, 0, n), out.ld)
+    broken |= transpose(BYTES, TYPE, source, stride, rows + n, count, rest, scale, shift, \
+                        element_at(BYTES, out, 0, n), out.ld)
             NERVA_WITH_SOURCE(BYTES ? NERVA_UINT8 : source_type, TRANSPOSE)
 #undef TRANSPOSE
         }
     }
+    return broken;
 }
+
+#ifdef NERVA_REAL_F32
+/* The same for numbers, L samples at a time over all features: their rows are read as L streams. More at once would
+ * evict each other, where rows are a multiple of 4096 bytes long. */
+INLINE int gather_floats(const int TYPE, const void *source, int64_t stride, const int64_t *rows, int64_t N,
+                         nerva_range own, const float *scale, const float *shift, nerva_matrix out) {
+    const int64_t size = TYPE == NERVA_FLOAT32 ? 4 : 8;
+    V products = vzero();
+    for (int64_t n = 0; n < N; n += L) {
+        const int count = N - n < L ? (int)(N - n) : L;
+        const void *samples[L];
+        for (int i = 0; i < L; i++) samples[i] = (const char *)source + rows[n + (i < count ? i : 0)] * stride * size;
+        S *to = (S *)out.data + n;
+        /* Vectors that are aligned in the first sample; at both ends they overlap, and the same is stored again. */
+        const int64_t past = (uintptr_t)((const char *)samples[0] + own.first * size) / size % L;
+        for (int64_t d = own.first, next = own.first + L - past; d < own.last; d = next, next += L) {
+            if (d + L > own.last) d = own.last - L;
+            for (int i = 0; i < L; i++) _mm_prefetch((const char *)samples[i] + (d + L) * size + LINE, _MM_HINT_T0);
+            transpose_floats(TYPE, samples, count, d, scale, shift, to, out.ld, &products);
+        }
+    }
+    return is_nan(products);
+}
+#endif
 
 /* Images are gathered by rows of pixels, in tiles of BLOCK samples and SPAN columns: the plan of each sample's moves is
  * computed once per tile, and fits the stack. */
@@ -190,11 +200,21 @@ INLINE void gather_moved(const int BYTES, int source_type, const void *source, i
 }
 
 /* Not inlined into one function, in which gcc would allocate fewer registers to each. */
-static __attribute__((noinline)) void plain(int source_type, const void *source, int64_t stride, const int64_t *rows,
+static __attribute__((noinline)) int plain(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                                           int64_t N, nerva_range own, const float *scale, const float *shift,
+                                           nerva_matrix out) {
+    return gather_plain(0, source_type, source, stride, rows, N, own, scale, shift, out);
+}
+
+#ifdef NERVA_REAL_F32
+static __attribute__((noinline)) int floats(int source_type, const void *source, int64_t stride, const int64_t *rows,
                                             int64_t N, nerva_range own, const float *scale, const float *shift,
                                             nerva_matrix out) {
-    gather_plain(0, source_type, source, stride, rows, N, own, scale, shift, out);
+    return source_type == NERVA_FLOAT32
+               ? gather_floats(NERVA_FLOAT32, source, stride, rows, N, own, scale, shift, out)
+               : gather_floats(NERVA_FLOAT64, source, stride, rows, N, own, scale, shift, out);
 }
+#endif
 
 static __attribute__((noinline)) void moved(int source_type, const void *source, int64_t stride, const int64_t *rows,
                                             const nerva_images *images, int64_t N, nerva_range own, const float *scale,
@@ -202,36 +222,46 @@ static __attribute__((noinline)) void moved(int source_type, const void *source,
     gather_moved(0, source_type, source, stride, rows, images, N, own, scale, shift, out);
 }
 
-void NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
-                        const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
-                        nerva_matrix out, int thread, int team) {
-    if (images)
+int NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                       const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                       nerva_matrix out, int thread, int team) {
+    if (images) {
         moved(source_type, source, stride, rows, images, N, share(D / images->width, 1, thread, team), scale, shift,
               out);
-    else plain(source_type, source, stride, rows, N, share(D, LINE, thread, team), scale, shift, out);
+        return 0;
+    }
+    const nerva_range own = share(D, LINE, thread, team);
+#ifdef NERVA_REAL_F32
+    if (source_type != NERVA_UINT8 && N > 2 && own.last - own.first >= L)
+        return floats(source_type, source, stride, rows, N, own, scale, shift, out);
+#endif
+    return plain(source_type, source, stride, rows, N, own, scale, shift, out);
 }
 
 #if NERVA_BYTE_INPUTS
-static __attribute__((noinline)) void moved_bytes(const void *source, int64_t stride, const int64_t *rows,
-                                                  const nerva_images *images, int64_t N, int64_t D, nerva_matrix out) {
-    const nerva_range own = {0, D / images->width};
+static __attribute__((noinline)) void moved_bytes(const uint8_t *source, int64_t stride, const int64_t *rows,
+                                                  const nerva_images *images, int64_t N, nerva_range own,
+                                                  nerva_matrix out) {
     gather_moved(1, NERVA_UINT8, source, stride, rows, images, N, own, 0, 0, out);
 }
 
-void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows, const nerva_images *images, int64_t N,
-                        int64_t D, nerva_bytes X) {
-    const nerva_matrix out = {X.data, NERVA_BYTE_ROW};
-    if (images) moved_bytes(source, stride, rows, images, N, D, out);
-    else gather_plain(1, NERVA_UINT8, source, stride, rows, N, (nerva_range){0, D}, 0, 0, out);
+void NAME(gather_unscaled)(const uint8_t *source, int64_t stride, const int64_t *rows, const nerva_images *images,
+                           int64_t D, uint8_t *bytes, int64_t N, int thread, int team) {
+    const nerva_matrix out = {bytes, N};
+    if (images)
+        moved_bytes(source, stride, rows, images, N, share(D / images->width, 1, thread, team), out);
+    else gather_plain(1, NERVA_UINT8, source, stride, rows, N, share(D, LINE, thread, team), 0, 0, out);
 }
 #endif
 
-void NAME(gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
-                  const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift, int threads,
-                  nerva_matrix out) {
+int NAME(gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                 const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift, int threads,
+                 nerva_matrix out) {
     const nerva_team team = nerva_team_begin(threads, N * D);
-#pragma omp parallel num_threads(team.size) if (team.size > 1)
-    NAME(gather_share)(source_type, source, stride, rows, images, N, D, scale, shift, out, omp_get_thread_num(),
-                       omp_get_num_threads());
+    int broken = 0;
+#pragma omp parallel num_threads(team.size) if (team.size > 1) reduction(| : broken)
+    broken |= NAME(gather_share)(source_type, source, stride, rows, images, N, D, scale, shift, out,
+                                 omp_get_thread_num(), omp_get_num_threads());
     nerva_team_end(team);
+    return broken;
 }

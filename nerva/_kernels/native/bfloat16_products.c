@@ -2,6 +2,7 @@
  * by a weight is widened in registers: even samples of a cache line by a shift, odd ones by a mask, so that a vector has
  * every other sample. Products of deltas and activations are added up by vdpbf16ps, 32 samples an instruction. */
 #include "activations.h"
+#include "gradient_sink.h"
 #include "parallel.h"
 #include "shares.h"
 #include "storage.h"
@@ -152,7 +153,7 @@ INLINE __m512bh load_pairs(const int WIDTH, const S *x, int line, __mmask32 last
 /* The gradients of COUNT positions from j on, a power of two up to L, of which the first `count` are stored; the lanes
  * of all are summed together. */
 INLINE void dots(const int WIDTH, const int SCALED, const int COUNT, const deltas *row, const nerva_csr *W,
-                 const inputs *X, int64_t j, int64_t count, R *G, int add) {
+                 const inputs *X, int64_t j, int64_t count, const sink *to) {
     const int32_t *indices = W->indices + j;
     V sums[L];
 #pragma GCC unroll 16
@@ -167,14 +168,12 @@ INLINE void dots(const int WIDTH, const int SCALED, const int COUNT, const delta
     /* Repeats cost nothing: the compiler eliminates common subexpressions. */
 #pragma GCC unroll 16
     for (int i = COUNT; i < L; i++) sums[i] = sums[i % COUNT];
-    const M lanes = vfirst(count);
-    const V sum = vsums(sums);
-    vstore_first(lanes, G + j, add ? vadd(sum, vload_first(lanes, G + j)) : sum);
+    drain(to, j, vfirst(count), vsums(sums));
 }
 
 /* The positions [own.first, own.last), the first of which lies in row r. */
-INLINE void gradient(const int WIDTH, const int SCALED, const nerva_csr *W, nerva_matrix DY, const inputs *X, R *G,
-                     int add, nerva_range own, int64_t r, __mmask32 last) {
+INLINE void gradient(const int WIDTH, const int SCALED, const nerva_csr *W, nerva_matrix DY, const inputs *X,
+                     const sink *to, nerva_range own, int64_t r, __mmask32 last) {
     for (int64_t j = own.first; j < own.last; r++) {
         const S *dy = (const S *)DY.data + r * DY.ld;
         deltas row = {.last = last, .total = vzero()};
@@ -184,17 +183,17 @@ INLINE void gradient(const int WIDTH, const int SCALED, const nerva_csr *W, nerv
             if (SCALED) row.total = _mm512_dpbf16_ps(row.total, row.d[line], (__m512bh)_mm512_set1_epi16(0x3F80));
         }
         const int64_t row_end = W->indptr[r + 1] < own.last ? W->indptr[r + 1] : own.last;
-        for (; j + L <= row_end; j += L) dots(WIDTH, SCALED, L, &row, W, X, j, L, G, add);
+        for (; j + L <= row_end; j += L) dots(WIDTH, SCALED, L, &row, W, X, j, L, to);
         /* The rest at once, with positions of the rows below that are not stored: that is faster than power of two
          * after power of two. Behind the last position there is nothing to read. */
         const int64_t rest = row_end - j, after = W->nnz - j;
-#define REST(COUNT) dots(WIDTH, SCALED, COUNT, &row, W, X, j, rest, G, add), j = row_end
+#define REST(COUNT) dots(WIDTH, SCALED, COUNT, &row, W, X, j, rest, to), j = row_end
         if (rest > 8 && after >= 16) REST(16);
         else if (rest > 4 && rest <= 8 && after >= 8) REST(8);
         else if (rest > 2 && rest <= 4 && after >= 4) REST(4);
         else if (rest == 2) REST(2);
 #undef REST
-        for (; j < row_end; j++) dots(WIDTH, SCALED, 1, &row, W, X, j, 1, G, add);
+        for (; j < row_end; j++) dots(WIDTH, SCALED, 1, &row, W, X, j, 1, to);
     }
 }
 
@@ -206,9 +205,9 @@ INLINE void gradient(const int WIDTH, const int SCALED, const nerva_csr *W, nerv
     }
 #define GRADIENT(WIDTH, SCALED, SUFFIX) \
     static __attribute__((noinline)) void gradient##WIDTH##SUFFIX(const nerva_csr *W, nerva_matrix DY, const inputs *X, \
-                                                                  R *G, int add, nerva_range own, int64_t r, \
+                                                                  const sink *to, nerva_range own, int64_t r, \
                                                                   __mmask32 last) { \
-        gradient(WIDTH, SCALED, W, DY, X, G, add, own, r, last); \
+        gradient(WIDTH, SCALED, W, DY, X, to, own, r, last); \
     }
 #define TILES(WIDTH) \
     PRODUCT(WIDTH, 0, 0, _direct) PRODUCT(WIDTH, 1, 0, _permuted) PRODUCT(WIDTH, 0, 1, _scaled) \
@@ -216,8 +215,8 @@ INLINE void gradient(const int WIDTH, const int SCALED, const nerva_csr *W, nerv
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
 
 typedef void product_function(const nerva_csr *, const inputs *, const finish *, nerva_matrix, nerva_range);
-typedef void gradient_function(const nerva_csr *, nerva_matrix, const inputs *, R *, int, nerva_range, int64_t,
-                               __mmask32);
+typedef void gradient_function(const nerva_csr *, nerva_matrix, const inputs *, const sink *, nerva_range,
+                               int64_t, __mmask32);
 #define ROW(NAME, SUFFIX) {0, NAME##1##SUFFIX, NAME##2##SUFFIX, NAME##3##SUFFIX, NAME##4##SUFFIX, \
                            NAME##5##SUFFIX, NAME##6##SUFFIX, NAME##7##SUFFIX, NAME##8##SUFFIX}
 static product_function *const products[3][WIDEST + 1] = {
@@ -235,35 +234,32 @@ void NAME(spmm_scaled_share)(const nerva_csr *W, nerva_matrix X, int64_t N, cons
 
 void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y,
                       int by_batch, int thread, int team) {
-    (void)by_batch; /* a slice has few samples: threads share the rows */
+    (void)by_batch;
     NAME(spmm_scaled_share)(W, X, N, 0, 0, epilogue, Y, thread, team);
 }
 
-/* The row of position j: the last one that starts at or before it. */
-static int64_t row_of(const nerva_csr *W, int64_t j) {
-    int64_t low = 0, high = W->rows;
-    while (high - low > 1) {
-        const int64_t middle = (low + high) / 2;
-        if (W->indptr[middle] <= j) low = middle;
-        else high = middle;
-    }
-    return low;
+/* Threads always share the rows: they would share cache lines of a row of samples. */
+int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads) {
+    (void)W, (void)N, (void)threads;
+    return 0;
 }
 
 void NAME(sddmm_scaled_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, const float *scale,
-                              const float *shift, void *G, int add, int thread, int team) {
+                              const float *shift, void *G, const nerva_update *update, void *values, void *velocity,
+                              void *second, int add, int thread, int team) {
     const inputs from = {X.data, X.ld, scale, shift};
+    sink to = {.g = G, .w = values, .v = velocity, .s = second, .add = add, .update = update != 0};
+    if (update) to.how = prepare_update(update);
     const nerva_range own = share(W->nnz, 1, thread, team);
     const int64_t width = (N + L - 1) / L, rest = N - (width - 1) / 2 * PAIR;
-    gradients[scale != 0][width](W, DY, &from, G, add, own, row_of(W, own.first),
+    gradients[scale != 0][width](W, DY, &from, &to, own, row_of(W, own.first),
                                  (__mmask32)((UINT64_C(1) << rest) - 1));
 }
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
                        const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
                        int team) {
-    (void)update, (void)values, (void)velocity, (void)second;
-    NAME(sddmm_scaled_share)(W, DY, X, N, 0, 0, G, add, thread, team);
+    NAME(sddmm_scaled_share)(W, DY, X, N, 0, 0, G, update, values, velocity, second, add, thread, team);
 }
 
 void NAME(round_share)(int64_t K, int64_t N, nerva_matrix X, nerva_matrix Y, int thread, int team) {

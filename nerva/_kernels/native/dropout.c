@@ -58,16 +58,3 @@ void NAME(dropout_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_m
         if (Db) ((R *)Db)[k] = (add ? ((R *)Db)[k] : 0) + vsum(total);
     }
 }
-
-void NAME(dropout_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
-                            int activation, double alpha, int threads, nerva_matrix DZ, void *Db) {
-    const nerva_team team = nerva_team_begin(threads, K * N);
-#pragma omp parallel num_threads(team.size) if (team.size > 1)
-    {
-        const unsigned mode = flush_subnormals();
-        NAME(dropout_backward_share)(K, N, DY, Y, key, 0, rate, activation, alpha, 0, DZ, Db, 0, omp_get_thread_num(),
-                                     omp_get_num_threads());
-        _mm_setcsr(mode);
-    }
-    nerva_team_end(team);
-}

@@ -1,6 +1,8 @@
 /* Batch normalization (Ioffe & Szegedy 2015): a row is a feature, normalized while it is in the cache. */
 #include "activations.h"
 #include "parallel.h"
+#include "shares.h"
+#include "storage.h"
 
 /* Rows are processed in groups of L, so that the lanes of their sums are added together (see vsums) and statistics are
  * vectors. The results of a row do not depend on the other rows of its group. */
@@ -16,15 +18,15 @@ typedef struct {
         if (n < N) BODY(0, vfirst(N - n)) \
     } while (0)
 
-INLINE V take(int whole, M lanes, const R *from) { return whole ? vload(from) : vload_first(lanes, from); }
+INLINE V take(int whole, M lanes, const S *from) { return whole ? sload(from) : sload_first(lanes, from); }
 
-INLINE void put(int whole, M lanes, R *to, V v) {
-    if (whole) vstore(to, v);
-    else vstore_first(lanes, to, v);
+INLINE void put(int whole, M lanes, S *to, V v) {
+    if (whole) sstore(to, v);
+    else sstore_first(lanes, to, v);
 }
 
 /* The mean and the variance of each row less `from` of that row. */
-INLINE void moments(int64_t rows, int64_t N, const R *x, int64_t ldx, const R from[L], V *mean, V *variance) {
+INLINE void moments(int64_t rows, int64_t N, const S *x, int64_t ldx, const R from[L], V *mean, V *variance) {
     V sums[L], squares[L];
     const V part = vset(1 / (R)N);
     for (int i = 0; i < L; i++) sums[i] = squares[i] = vzero();
@@ -50,10 +52,10 @@ INLINE void moments(int64_t rows, int64_t N, const R *x, int64_t ldx, const R fr
 /* The mean of each row, and 1 / sqrt(variance + epsilon). The moments are about the row's first element, since those
  * about zero would cancel where the mean is large; and again, about the mean, where that element is an outlier: more
  * than four standard deviations from the mean. */
-INLINE statistics of_batch(int64_t rows, int64_t N, const R *x, int64_t ldx, V epsilon, V *mean, V *variance) {
+INLINE statistics of_batch(int64_t rows, int64_t N, const S *x, int64_t ldx, V epsilon, V *mean, V *variance) {
     statistics own;
     V rest;
-    for (int64_t i = 0; i < L; i++) own.center[i] = i < rows ? x[i * ldx] : 0;
+    for (int64_t i = 0; i < L; i++) own.center[i] = i < rows ? widened(x[i * ldx]) : 0;
     moments(rows, N, x, ldx, own.center, &rest, variance);
     *mean = vadd(vload(own.center), rest);
     const V far = vselect_greater(vmul(rest, rest), vmul(vset(16), *variance), vset(1), vzero());
@@ -73,6 +75,31 @@ INLINE void move(R *running, M lanes, V now, V momentum) {
     vstore_first(lanes, running, vfma(momentum, vsub(now, before), before));
 }
 
+/* `count` rows of Y from those of X: f(gamma (x - center) scale + beta). With `ahead`, the rows after them are next. */
+INLINE void normalize(int64_t count, int64_t N, const S *x, int64_t ldx, const statistics *own, const R *gamma,
+                      const R *beta, int activation, V slope, int64_t ahead, S *to, int64_t ldy) {
+    for (int64_t i = 0; i < count; i++) {
+        S *y = to + i * ldy;
+        if (i < ahead)
+            for (int64_t n = 0; n < N; n += 64 / (int64_t)sizeof(S)) __builtin_prefetch(y + L * ldy + n, 1);
+        const V from = vset(own->center[i]), factor = vset(own->scale[i] * gamma[i]);
+        const V shift = vset(beta[i]);
+#define BODY(whole, part) \
+    { \
+        const V z = vfma(factor, vsub(take(whole, part, x + i * ldx + n), from), shift); \
+        put(whole, part, y + n, activate(function, z, slope)); \
+    }
+#define ROW(ACTIVATION) \
+    { \
+        enum { function = ACTIVATION }; \
+        EACH(BODY); \
+    }
+        NERVA_WITH_FUSED_ACTIVATION(activation, ROW)
+#undef ROW
+#undef BODY
+    }
+}
+
 void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, double epsilon,
                       double momentum, int activation, double alpha, int threads, nerva_matrix Y, void *mean,
                       void *inverse, void *running_mean, void *running_variance) {
@@ -85,7 +112,7 @@ void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, c
         for (int64_t k = rows.first; k < rows.last; k += L) {
             const int64_t count = rows.last - k < L ? rows.last - k : L;
             const M lanes = vfirst(count);
-            const R *x = (const R *)X.data + k * X.ld;
+            const S *x = (const S *)X.data + k * X.ld;
             statistics own;
             if (mean) {
                 V middle, variance;
@@ -98,26 +125,8 @@ void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, c
                 vstore(own.center, vload_first(lanes, (R *)running_mean + k));
                 vstore(own.scale, vdiv(vset(1), vsqrt(vadd(vload_first(lanes, (R *)running_variance + k), least))));
             }
-            for (int64_t i = 0; i < count; i++) {
-                R *y = (R *)Y.data + (k + i) * Y.ld;
-                if (k + i + L < rows.last)
-                    for (int64_t n = 0; n < N; n += 64 / (int64_t)sizeof(R)) __builtin_prefetch(y + L * Y.ld + n, 1);
-                const V from = vset(own.center[i]), factor = vset(own.scale[i] * ((const R *)gamma)[k + i]);
-                const V shift = vset(((const R *)beta)[k + i]);
-#define BODY(whole, part) \
-    { \
-        const V z = vfma(factor, vsub(take(whole, part, x + i * X.ld + n), from), shift); \
-        put(whole, part, y + n, activate(function, z, slope)); \
-    }
-#define ROW(ACTIVATION) \
-    { \
-        enum { function = ACTIVATION }; \
-        EACH(BODY); \
-    }
-                NERVA_WITH_FUSED_ACTIVATION(activation, ROW)
-#undef ROW
-#undef BODY
-            }
+            normalize(count, N, x, X.ld, &own, (const R *)gamma + k, (const R *)beta + k, activation, slope,
+                      rows.last - k - L, (S *)Y.data + k * Y.ld, Y.ld);
         }
         _mm_setcsr(mode);
     }
@@ -133,7 +142,7 @@ typedef struct {
     V alpha;
 } backward_arguments;
 
-#define ROW_OF(matrix, k) ((R *)(matrix).data + (k) * (matrix).ld)
+#define ROW_OF(matrix, k) ((S *)(matrix).data + (k) * (matrix).ld)
 
 /* d = dy f'(y), written to DX if there is one, and of each row its vectors of partial sums of d and of d x^. */
 INLINE void sum_gradients(const backward_arguments *of, int64_t k, int64_t count, V sums[L], V dots[L]) {
@@ -142,8 +151,8 @@ INLINE void sum_gradients(const backward_arguments *of, int64_t k, int64_t count
     /* In place there is nothing to write where f is the identity. */
     const int written = of->DX.data && !(of->activation == NERVA_IDENTITY && of->DX.data == of->DY.data);
     for (int64_t i = 0; i < count; i++) {
-        const R *dy = ROW_OF(of->DY, k + i), *y = ROW_OF(of->Y, k + i), *x = ROW_OF(of->X, k + i);
-        R *dx = of->DX.data ? ROW_OF(of->DX, k + i) : 0;
+        const S *dy = ROW_OF(of->DY, k + i), *y = ROW_OF(of->Y, k + i), *x = ROW_OF(of->X, k + i);
+        S *dx = of->DX.data ? ROW_OF(of->DX, k + i) : 0;
         const V mean = vset(of->mean[k + i]), inverse = vset(of->inverse[k + i]);
         V sum = vzero(), dot = vzero();
 #define BODY(whole, part) \
@@ -171,8 +180,8 @@ INLINE void input_gradients(const backward_arguments *of, int64_t k, int64_t cou
                             const R dot_mean[L]) {
     const int64_t N = of->N;
     for (int64_t i = 0; i < count; i++) {
-        const R *x = ROW_OF(of->X, k + i);
-        R *dx = ROW_OF(of->DX, k + i);
+        const S *x = ROW_OF(of->X, k + i);
+        S *dx = ROW_OF(of->DX, k + i);
         const V mean = vset(of->mean[k + i]), scale = vset(of->inverse[k + i] * of->gamma[k + i]);
         const V level = vset(d_mean[i]), slope = vset(dot_mean[i] * of->inverse[k + i]);
 #define BODY(whole, part) \
@@ -212,4 +221,56 @@ void NAME(batch_norm_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matr
         _mm_setcsr(mode);
     }
     nerva_team_end(team);
+}
+
+/* ---- of a slice of the batch, whose statistics are those of the whole batch */
+
+void NAME(slice_moments)(int64_t K, int64_t N, nerva_matrix X, void *mean, void *squares) {
+    for (int64_t k = 0; k < K; k += L) {
+        const int64_t count = K - k < L ? K - k : L;
+        const M lanes = vfirst(count);
+        V middle, variance;
+        of_batch(count, N, (const S *)X.data + k * X.ld, X.ld, vset(1), &middle, &variance);
+        vstore_first(lanes, (R *)mean + k, middle);
+        vstore_first(lanes, (R *)squares + k, vmul(variance, vset((R)N)));
+    }
+}
+
+void NAME(slice_normalize)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, const void *mean,
+                           const void *inverse, int activation, double alpha, nerva_matrix Y) {
+    for (int64_t k = 0; k < K; k += L) {
+        const int64_t count = K - k < L ? K - k : L;
+        const M lanes = vfirst(count);
+        statistics own;
+        vstore(own.center, vload_first(lanes, (const R *)mean + k));
+        vstore(own.scale, vload_first(lanes, (const R *)inverse + k));
+        normalize(count, N, (const S *)X.data + k * X.ld, X.ld, &own, (const R *)gamma + k, (const R *)beta + k,
+                  activation, vset((R)alpha), 0, (S *)Y.data + k * Y.ld, Y.ld);
+    }
+}
+
+void NAME(slice_gradient_sums)(int64_t K, int64_t N, nerva_matrix D, nerva_matrix Y, nerva_matrix X, const void *mean,
+                               const void *inverse, int activation, double alpha, void *sums, void *dots) {
+    const backward_arguments of = {N, D, Y, X, D, 0, mean, inverse, activation, vset((R)alpha)};
+    for (int64_t k = 0; k < K; k += L) {
+        const int64_t count = K - k < L ? K - k : L;
+        const M lanes = vfirst(count);
+        V sum_lanes[L], dot_lanes[L];
+        for (int i = 0; i < L; i++) sum_lanes[i] = dot_lanes[i] = vzero();
+        sum_gradients(&of, k, count, sum_lanes, dot_lanes);
+        vstore_first(lanes, (R *)sums + k, vsums(sum_lanes));
+        vstore_first(lanes, (R *)dots + k, vsums(dot_lanes));
+    }
+}
+
+void NAME(slice_input_gradients)(int64_t K, int64_t N, nerva_matrix D, nerva_matrix X, const void *gamma,
+                                 const void *mean, const void *inverse, const void *d_mean, const void *dot_mean) {
+    const backward_arguments of = {N, D, D, X, D, gamma, mean, inverse, NERVA_IDENTITY, vzero()};
+    for (int64_t k = 0; k < K; k += L) {
+        const int64_t count = K - k < L ? K - k : L;
+        R level[L], slope[L];
+        vstore(level, vload_first(vfirst(count), (const R *)d_mean + k));
+        vstore(slope, vload_first(vfirst(count), (const R *)dot_mean + k));
+        input_gradients(&of, k, count, level, slope);
+    }
 }

@@ -1,13 +1,17 @@
-/* A whole network in one parallel region. Each thread takes slices of the batch, from gathering to gradients, so that
- * activations never leave the core that computed them. Only gradients and weights cross between cores, and are streamed
- * past the caches: a store to a line that another core has read waits for that core. Gradients go to a mailbox for each
- * group of slices; after a barrier they are added in the order of the groups, and each thread updates a share of the
- * weights. Slices and groups depend on the batch alone, and so do the bits of the result. */
+/* A whole network in one parallel region. The team of threads splits into crews, as many as there are groups of slices
+ * of the batch, at most one for each thread. A crew takes its slices through the whole network, from gathering to
+ * gradients, and its threads share the rows of each operation.
+ *
+ * With many groups a crew is a single thread, whose activations never leave its core. Only gradients and weights cross
+ * between cores, and are streamed past the caches: a store to a line that another core has read waits for that core.
+ * Gradients go to a mailbox for each group; after a barrier they are added in the order of the groups, and each thread
+ * updates a share of the weights. With one group there is one crew and one vector of gradients, and weights take their
+ * step where the last slice completes their gradient.
+ *
+ * Slices and groups depend on the batch and the network alone, and so do the bits of the result. */
 #include <time.h>
 
 #include "plan.h"
-
-enum { MOST_GROUPS = 8 };
 
 /* Whether the kernels take a slice in one part: then g + (sum of a slice) is rounded as a sum that begins with g. */
 #ifdef NERVA_AVX512
@@ -39,48 +43,123 @@ INLINE void lap(stopwatch *watch, int64_t phase) {
 INLINE int64_t stage_count(const nerva_plan *plan) { return 2 * plan->count + 1 - plan->first_trained; }
 INLINE int64_t update_phase(const nerva_plan *plan) { return 2 * plan->count + 2; }
 
-static void train_slice(const nerva_slice *slice, stopwatch *watch) {
+/* The operation of a stage; that of the loss is none. */
+INLINE int64_t operation_of(const nerva_plan *plan, int64_t stage) {
+    return stage < plan->count ? stage : 2 * plan->count - stage;
+}
+
+INLINE int crew_count(const nerva_plan *plan, int team) {
+    return team < plan->group_count ? team : (int)plan->group_count;
+}
+
+/* Whether a stage reads statistics of the whole batch, so that all slices must have passed the stages before it. */
+INLINE int waits(const nerva_plan *plan, int64_t stage) {
+    if (!plan->waits || stage == plan->count) return 0;
+    return plan->operations[operation_of(plan, stage)].kind
+           == (stage < plan->count ? NERVA_NORMALIZATION : NERVA_STATISTICS);
+}
+
+/* Whether a value of a sample was found not to be finite. Asked once all threads that may set it have been waited for, so
+ * that all of them return, or none. */
+INLINE int is_broken(const nerva_plan *plan) {
+    return plan->broken && __atomic_load_n(plan->broken, __ATOMIC_RELAXED);
+}
+
+/* The stages [from, to) of a slice. */
+static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopwatch *watch) {
     const nerva_plan *plan = slice->plan;
-    NAME(plan_gather)(slice);
-    lap(watch, 0);
-    for (int64_t stage = 0; stage < stage_count(plan); stage++) {
-        const nerva_operation *of = &plan->operations[stage];
+    if (from == 0) {
+        NAME(plan_gather)(slice);
+        crew_wait(&slice->crew);
+        lap(watch, 0);
+        if (plan->group_count == 1 && is_broken(plan)) return; /* before a step within the backward pass */
+    }
+    for (int64_t stage = from; stage < to; stage++) {
+        const int64_t i = operation_of(plan, stage);
         if (stage < plan->count)
-            NAME(plan_forward_operation)(slice, of, inputs_of(slice, stage), at(slice, of->output));
+            NAME(plan_forward_operation)(slice, &plan->operations[i], inputs_of(slice, i),
+                                         at(slice, plan->operations[i].output));
         else if (stage == plan->count) NAME(plan_loss)(slice);
-        else NAME(plan_backward_operation)(slice, 2 * plan->count - stage);
+        else NAME(plan_backward_operation)(slice, i);
+        crew_wait(&slice->crew);
         lap(watch, 1 + stage);
     }
 }
 
-/* What a thread does of a step. */
-static void step_share(const nerva_plan *plan, int thread, int team) {
+/* What a thread does of a step: its crew and their groups of slices, and where they add up the gradients. */
+typedef struct {
+    const nerva_plan *plan;
+    int thread, team, crews;
+    nerva_crew crew;
     /* Where groups are single slices, one thread adds them all in one buffer: the order of additions is the same. */
-    const int onward = ONE_PART && team == 1 && plan->slice_count == plan->group_count;
-    const nerva_range groups = share(plan->group_count, 1, thread, team);
-    const nerva_range own = share(plan->gradient_size, LINE, thread, team);
-    const nerva_range none = {plan->gradient_size, plan->gradient_size};
+    int onward;
+    int posts; /* whether gradients are added up in a buffer of the crew, then posted to the mailbox of the group */
+    nerva_range groups, own; /* `own` are the gradients of the parameters that this thread updates */
+} nerva_part;
+
+static nerva_part part_of(const nerva_plan *plan, int thread, int team, nerva_barrier *barriers) {
+    const int crews = crew_count(plan, team);
+    const nerva_crew crew = crew_of(crews, thread, team, barriers);
+    nerva_part part = {.plan = plan, .thread = thread, .team = team, .crews = crews, .crew = crew, .posts = crews > 1,
+                       .onward = ONE_PART && team == 1 && plan->slice_count == plan->group_count,
+                       .groups = share(plan->group_count, 1, crew.number, crews),
+                       .own = share(plan->updated_size, LINE, thread, team)};
+    /* Between waits, a crew has the gradients of all its groups at once. */
+    if (plan->waits && part.groups.last - part.groups.first > 1) part.posts = 0;
+    return part;
+}
+
+/* Post the gradients of a group, but for those of its last group that the crew's own threads will read. */
+static void post(const nerva_part *part, int64_t group) {
+    const nerva_plan *plan = part->plan;
+    const nerva_crew *crew = &part->crew;
+    const int first = part->thread - crew->thread, last = group == part->groups.last - 1 ? first + crew->size : first;
+    const nerva_range kept = {share(plan->updated_size, LINE, first, part->team).first,
+                              share(plan->updated_size, LINE, last, part->team).first};
+    WIDE(plan_post)(plan->gradients[crew->number], plan->mailboxes[group],
+                    share(plan->gradient_size, LINE, crew->thread, crew->size), kept);
+}
+
+static void train_groups(const nerva_part *part, int64_t from, int64_t to, stopwatch *watch) {
+    const nerva_plan *plan = part->plan;
+    for (int64_t g = part->groups.first; g < part->groups.last; g++) {
+        R *G = part->posts ? plan->gradients[part->crew.number] : plan->mailboxes[part->onward ? 0 : g];
+        for (int64_t s = plan->groups[g]; s < plan->groups[g + 1]; s++) {
+            const int add = (part->onward && g > 0) || s > plan->groups[g];
+            const nerva_slice slice = slice_of(plan, s, plan->waits ? s : part->crew.number, part->thread, part->crew,
+                                               G, add);
+            run_stages(&slice, from, to, watch);
+        }
+        if (part->posts && to == stage_count(plan)) post(part, g);
+    }
+}
+
+static void step_share(const nerva_plan *plan, int thread, int team, nerva_barrier *barriers) {
+    const nerva_part part = part_of(plan, thread, team, barriers);
     const R *sources[MOST_GROUPS];
     stopwatch watch = {thread ? 0 : plan->nanoseconds, plan->nanoseconds ? now() : 0};
     if (plan->masks) {
         WIDE(plan_mask_weights)(plan, thread, team);
 #pragma omp barrier
     }
-    for (int64_t g = groups.first; g < groups.last; g++) {
-        R *G = team > 1 ? plan->gradients[thread] : plan->mailboxes[onward ? 0 : g];
-        for (int64_t s = plan->groups[g]; s < plan->groups[g + 1]; s++) {
-            const int add = (onward && g > 0) || s > plan->groups[g];
-            const nerva_slice slice = slice_of(plan, s, plan->arenas[thread], G, add);
-            train_slice(&slice, &watch);
-        }
-        if (team > 1)
-            WIDE(plan_post)(G, plan->mailboxes[g], plan->gradient_size, g == groups.last - 1 ? own : none);
-    }
-    _mm_sfence(); /* streamed stores are not ordered by the barrier */
+    for (int64_t from = 0, to; from < stage_count(plan); from = to) {
+        for (to = from + 1; to < stage_count(plan) && !waits(plan, to);) to++;
+        if (from > 0) {
+            const nerva_operation *of = &plan->operations[operation_of(plan, from)];
 #pragma omp barrier
+            if (is_broken(plan)) return;
+            NAME(plan_combine)(plan, of + (of->kind == NERVA_STATISTICS), from < plan->count, thread);
+        }
+        train_groups(&part, from, to, &watch);
+    }
+    if (part.crews > 1) {
+        _mm_sfence(); /* streamed stores are not ordered by the barrier */
+#pragma omp barrier
+    }
+    if (is_broken(plan)) return;
     for (int64_t g = 0; g < plan->group_count; g++)
-        sources[g] = team > 1 && g == groups.last - 1 ? plan->gradients[thread] : plan->mailboxes[g];
-    WIDE(plan_update)(plan, own, sources, onward ? 1 : plan->group_count, team > 1);
+        sources[g] = part.posts && g == part.groups.last - 1 ? plan->gradients[part.crew.number] : plan->mailboxes[g];
+    WIDE(plan_update)(plan, part.own, sources, part.onward ? 1 : plan->group_count, part.crews > 1);
     _mm_sfence();
     lap(&watch, update_phase(plan));
 }
@@ -95,42 +174,52 @@ static int64_t work_of(const nerva_plan *plan) {
 }
 
 void NAME(plan_step)(const nerva_plan *plan, int threads) {
-    const int most = threads < plan->group_count ? threads : (int)plan->group_count;
-    const nerva_team team = nerva_team_begin(most, work_of(plan));
+    const nerva_team team = nerva_team_begin(threads, work_of(plan));
+    nerva_barrier barriers[MOST_GROUPS] = {{0}};
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        step_share(plan, omp_get_thread_num(), omp_get_num_threads());
+        step_share(plan, omp_get_thread_num(), omp_get_num_threads(), barriers);
         _mm_setcsr(mode);
     }
     nerva_team_end(team);
 }
 
-/* Nothing is dropped when a network is evaluated. */
-INLINE int is_evaluated(const nerva_operation *of) { return of->kind != NERVA_DROPOUT; }
+/* In evaluation nothing is dropped, and the statistics are known. */
+INLINE int is_evaluated(const nerva_operation *of) {
+    return of->kind != NERVA_DROPOUT && of->kind != NERVA_STATISTICS;
+}
 
-void NAME(plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) {
-    const int most = threads < plan->slice_count ? threads : (int)plan->slice_count;
-    const nerva_team team = nerva_team_begin(most, work_of(plan));
+static void forward_share(const nerva_plan *plan, int thread, int team, nerva_barrier *barriers, nerva_matrix Y) {
+    const int crews = crew_count(plan, team);
+    const nerva_crew crew = crew_of(crews, thread, team, barriers);
+    const nerva_range slices = share(plan->slice_count, 1, crew.number, crews);
     int64_t last = plan->count - 1;
     while (!is_evaluated(&plan->operations[last])) last--;
+    if (plan->waits) NAME(plan_use_running)(plan, thread);
+    for (int64_t s = slices.first; s < slices.last; s++) {
+        const nerva_slice slice = slice_of(plan, s, crew.number, thread, crew, 0, 0);
+        const nerva_matrix outputs = {(R *)Y.data + slice.first, Y.ld};
+        nerva_matrix X = NAME(plan_gather)(&slice);
+        crew_wait(&crew);
+        for (int64_t i = 0; i <= last; i++) {
+            const nerva_operation *of = &plan->operations[i];
+            if (!is_evaluated(of)) continue;
+            const nerva_matrix to = i < last ? at(&slice, of->output) : outputs;
+            NAME(plan_forward_operation)(&slice, of, X, to);
+            crew_wait(&crew);
+            X = to;
+        }
+    }
+}
+
+void NAME(plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) {
+    const nerva_team team = nerva_team_begin(threads, work_of(plan));
+    nerva_barrier barriers[MOST_GROUPS] = {{0}};
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        const int thread = omp_get_thread_num();
-        const nerva_range slices = share(plan->slice_count, 1, thread, omp_get_num_threads());
-        for (int64_t s = slices.first; s < slices.last; s++) {
-            const nerva_slice slice = slice_of(plan, s, plan->arenas[thread], 0, 0);
-            const nerva_matrix outputs = {(R *)Y.data + slice.first, Y.ld};
-            nerva_matrix X = NAME(plan_gather)(&slice);
-            for (int64_t i = 0; i <= last; i++) {
-                const nerva_operation *of = &plan->operations[i];
-                if (!is_evaluated(of)) continue;
-                const nerva_matrix to = i < last ? at(&slice, of->output) : outputs;
-                NAME(plan_forward_operation)(&slice, of, X, to);
-                X = to;
-            }
-        }
+        forward_share(plan, omp_get_thread_num(), omp_get_num_threads(), barriers, Y);
         _mm_setcsr(mode);
     }
     nerva_team_end(team);

@@ -2,14 +2,20 @@
 #include "plan.h"
 
 #if NERVA_BYTE_INPUTS || defined(NERVA_BFLOAT16)
-/* Whether operation `of` is a product that reads the bytes of the source. */
+/* From how many samples on the bytes of a source of uint8 are read: rows of them are made for whole slices. In bfloat16,
+ * which holds them exactly, they always are. */
+enum { LEAST_BYTES = NERVA_BYTE_INPUTS ? WIDEST_SLICE / 2 + 1 : 1 };
+
+/* Whether operation `of` is a product that reads the bytes of the source, and scales and shifts them itself. */
 INLINE int reads_bytes(const nerva_plan *plan, const nerva_operation *of) {
-    return plan->source_type == NERVA_UINT8 && of == plan->operations && of->kind == NERVA_PRODUCT;
+    return plan->source_type == NERVA_UINT8 && of == plan->operations && of->kind == NERVA_PRODUCT
+           && plan->N >= LEAST_BYTES;
 }
 #endif
 #if NERVA_BYTE_INPUTS
-INLINE nerva_bytes bytes_of(const nerva_plan *plan, nerva_matrix X) {
-    return (nerva_bytes){X.data, plan->scale, plan->shift};
+INLINE nerva_bytes bytes_of(const nerva_slice *slice, nerva_matrix X) {
+    const int64_t ld = slice->n > NERVA_BYTE_LINE ? 2 * NERVA_BYTE_LINE : NERVA_BYTE_LINE;
+    return (nerva_bytes){X.data, ld, slice->plan->scale, slice->plan->shift};
 }
 #endif
 
@@ -27,51 +33,64 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
 #endif
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(plan, plan->operations)) {
-        NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(plan, X));
+        NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(slice, X),
+                           slice->crew.thread, slice->crew.size);
         return X;
     }
 #endif
-    NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
-                       scale, shift, X, 0, 1);
+    if (NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
+                           scale, shift, X, slice->crew.thread, slice->crew.size)
+        && plan->broken)
+        __atomic_store_n(plan->broken, 1, __ATOMIC_RELAXED);
     return X;
 }
 
 static void product(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const nerva_epilogue epilogue = {.activation = of->activation, .alpha = of->alpha,
                                      .bias = of->bias ? of->bias->values : 0, .wide = of->wide};
+    const nerva_crew *crew = &slice->crew;
 #ifdef NERVA_BFLOAT16
     if (reads_bytes(slice->plan, of)) {
-        NAME(spmm_scaled_share)(of->W, X, slice->n, slice->plan->scale, slice->plan->shift, &epilogue, Y, 0, 1);
+        NAME(spmm_scaled_share)(of->W, X, slice->n, slice->plan->scale, slice->plan->shift, &epilogue, Y, crew->thread,
+                                crew->size);
         return;
     }
 #elif NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
-        NAME(spmm_bytes)(of->W, bytes_of(slice->plan, X), slice->n, &epilogue, Y);
+        NAME(spmm_bytes)(of->W, bytes_of(slice, X), slice->n, &epilogue, Y, crew->thread, crew->size);
         return;
     }
 #endif
-    NAME(spmm_share)(of->W, X, slice->n, &epilogue, Y, 0, 0, 1);
+    NAME(spmm_share)(of->W, X, slice->n, &epilogue, Y, NAME(spmm_by_batch)(of->W, slice->n, crew->size), crew->thread,
+                     crew->size);
 }
 
-/* The gradient of the weights of a product, set, or added to what is there. */
+/* The gradient of the weights of a product, set, or added to what is there; or the step by it, once it is complete. */
 static void weight_gradient(const nerva_slice *slice, const nerva_operation *of, nerva_matrix D, nerva_matrix X) {
-    R *const G = slice->gradients + of->weight->gradient;
+    const nerva_plan_parameter *weight = of->weight;
+    R *const G = slice->gradients + weight->gradient;
+    const nerva_update *update = slice->complete && weight->fused ? weight->update : 0;
 #ifdef NERVA_BFLOAT16
     if (reads_bytes(slice->plan, of)) {
-        NAME(sddmm_scaled_share)(of->W, D, X, slice->n, slice->plan->scale, slice->plan->shift, G, slice->add, 0, 1);
+        NAME(sddmm_scaled_share)(of->W, D, X, slice->n, slice->plan->scale, slice->plan->shift, G, update,
+                                 weight->values, weight->velocity, weight->second, slice->add, slice->crew.thread,
+                                 slice->crew.size);
         return;
     }
 #elif NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
-        NAME(sddmm_bytes)(of->W, D, bytes_of(slice->plan, X), slice->n, G, slice->add);
+        NAME(sddmm_bytes)(of->W, D, bytes_of(slice, X), slice->n, G, update, weight->values, weight->velocity,
+                          weight->second, slice->add, slice->crew.thread, slice->crew.size);
         return;
     }
 #endif
-    NAME(sddmm_share)(of->W, D, X, slice->n, G, 0, 0, 0, 0, slice->add, 0, 1);
+    NAME(sddmm_share)(of->W, D, X, slice->n, G, update, weight->values, weight->velocity, weight->second, slice->add,
+                      slice->crew.thread, slice->crew.size);
 }
 
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const int64_t K = of->rows, n = slice->n;
+    const int thread = slice->crew.thread, size = slice->crew.size;
 #ifdef NERVA_BFLOAT16
     if (of->wide && of->kind != NERVA_PRODUCT) {
         WIDE(plan_forward_operation)(slice, of, X, Y);
@@ -80,23 +99,32 @@ void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operatio
 #endif
     switch (of->kind) {
     case NERVA_PRODUCT: product(slice, of, X, Y); break;
-    case NERVA_ELEMENTWISE: NAME(activation_share)(K, n, X, of->activation, of->alpha, Y, 0, 1); break;
-    case NERVA_TRAINED: NAME(srelu_share)(K, n, X, of->weight->values, of->weight->size / 4, Y, 0, 1); break;
+    case NERVA_ELEMENTWISE: NAME(activation_share)(K, n, X, of->activation, of->alpha, Y, thread, size); break;
+    case NERVA_TRAINED:
+        NAME(srelu_share)(K, n, X, of->weight->values, of->weight->size / 4, Y, thread, size);
+        break;
     case NERVA_DROPOUT:
         if (of->rate > 0 || X.data != Y.data)
-            NAME(dropout_share)(K, n, X, of->key, 0, slice->first, of->rate, Y, 0, 1);
+            NAME(dropout_share)(K, n, X, of->key, 0, slice->first, of->rate, Y, thread, size);
         break;
+    case NERVA_STATISTICS: NAME(plan_slice_moments)(slice, of + 1, X); break;
+    case NERVA_NORMALIZATION: NAME(plan_normalize)(slice, of, X, Y); break;
     }
 }
 
+/* Each thread of the crew has some samples. */
 void NAME(plan_loss)(const nerva_slice *slice) {
     const nerva_plan *plan = slice->plan;
     const nerva_operation *last = &plan->operations[plan->count - 1];
+    const nerva_range own = own_rows(slice, slice->n);
+    const nerva_matrix Z = at(slice, last->output), D = at(slice, last->delta);
+    const int64_t first = slice->first + own.first, n = own.last - own.first;
     int64_t labels[WIDEST_SLICE];
-    for (int64_t i = 0; i < slice->n; i++) labels[i] = plan->labels[plan->rows[slice->first + i]];
-    plan->correct[slice->number] =
-        WIDE(softmax_cross_entropy)(last->rows, slice->n, at(slice, last->output), labels, 1.0 / plan->N,
-                                    at(slice, last->delta), plan->per_sample + slice->first);
+    for (int64_t i = 0; i < n; i++) labels[i] = plan->labels[plan->rows[first + i]];
+    const int64_t correct = WIDE(softmax_cross_entropy)(
+        last->rows, n, (nerva_matrix){(R *)Z.data + own.first, Z.ld}, labels, 1.0 / plan->N,
+        (nerva_matrix){(R *)D.data + own.first, D.ld}, plan->per_sample + first);
+    __atomic_fetch_add(&plan->correct[slice->number], correct, __ATOMIC_RELAXED);
 }
 
 /* Where the gradient of the bias of an operation is, NULL where it has none. */
@@ -107,53 +135,70 @@ INLINE R *bias_gradient(const nerva_slice *slice, const nerva_operation *of) {
 /* The gradient by the sums of a product, before its activation, which is differentiated here unless it has been. */
 static nerva_matrix product_delta(const nerva_slice *slice, const nerva_operation *of) {
     const nerva_matrix D = at(slice, of->delta), Y = at(slice, of->output);
+    const nerva_crew *crew = &slice->crew;
 #ifdef NERVA_BFLOAT16
-    if (of->wide) {
+    if (of->wide) { /* a thread rounds the rows that it differentiated */
         const nerva_matrix narrow = at(slice, of->rounded);
         if (!of->settled)
             WIDE(activation_backward_share)(of->rows, slice->n, D, Y, of->activation, of->alpha, D,
-                                            bias_gradient(slice, of), slice->add, 0, 1);
-        NAME(round_share)(of->rows, slice->n, D, narrow, 0, 1);
+                                            bias_gradient(slice, of), slice->add, crew->thread, crew->size);
+        NAME(round_share)(of->rows, slice->n, D, narrow, crew->thread, crew->size);
+        crew_wait(crew);
         return narrow;
     }
 #endif
-    if (!of->settled)
+    if (!of->settled) {
         NAME(activation_backward_share)(of->rows, slice->n, D, Y, of->activation, of->alpha, D,
-                                        bias_gradient(slice, of), slice->add, 0, 1);
+                                        bias_gradient(slice, of), slice->add, crew->thread, crew->size);
+        crew_wait(crew);
+    }
     return D;
 }
 
+/* The input gradient comes first: it is that of the weights before their step. */
 static void product_backward(const nerva_slice *slice, const nerva_operation *of, const nerva_operation *below,
                              nerva_matrix X) {
     const nerva_matrix D = product_delta(slice, of);
-    nerva_epilogue epilogue = {.activation = NERVA_IDENTITY};
+    const nerva_crew *crew = &slice->crew;
+    if (below) {
+        const nerva_matrix DX = at(slice, below->delta);
+        const int by_batch = NAME(spmm_by_batch)(of->transposed, slice->n, crew->size);
+        nerva_epilogue epilogue = {.activation = NERVA_IDENTITY};
+        if (below->settled && !by_batch)
+            epilogue = (nerva_epilogue){.activation = below->activation, .alpha = below->alpha, .outputs = X,
+                                        .row_sums = bias_gradient(slice, below), .add = slice->add};
+        NAME(spmm_share)(of->transposed, D, slice->n, &epilogue, DX, by_batch, crew->thread, crew->size);
+        crew_wait(crew);
+        if (below->settled && by_batch) /* which leaves no thread a whole row to add up */
+            NAME(activation_backward_share)(below->rows, slice->n, DX, X, below->activation, below->alpha, DX,
+                                            bias_gradient(slice, below), slice->add, crew->thread, crew->size);
+    }
     weight_gradient(slice, of, D, X);
-    if (!below) return;
-    if (below->settled)
-        epilogue = (nerva_epilogue){.activation = below->activation, .alpha = below->alpha, .outputs = X,
-                                    .row_sums = bias_gradient(slice, below), .add = slice->add};
-    NAME(spmm_share)(of->transposed, D, slice->n, &epilogue, at(slice, below->delta), 0, 0, 1);
 }
 
 static void srelu_backward(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, R *below_bias) {
     const nerva_matrix D = at(slice, of->delta);
+    const nerva_crew *crew = &slice->crew;
     const int64_t K = of->rows, count = of->weight->size / 4;
-    R *const gradient = slice->gradients + of->weight->gradient, *const scratch = (R *)(slice->arena + slice->plan->scratch);
+    R *const gradient = slice->gradients + of->weight->gradient, *const by_row = slice->scratch;
     const int shared = count == 1 && K > 1;
-    if (shared && below_bias && slice->add) {
-        /* The sums by row are set, those of the bias are added to: apart. */
-        NAME(srelu_backward_share)(K, slice->n, D, X, of->weight->values, count, D, scratch + 4 * K, scratch, 0, 0, 1);
-        for (int64_t k = 0; k < K; k++) below_bias[k] += scratch[4 * K + k];
-    } else
-        NAME(srelu_backward_share)(K, slice->n, D, X, of->weight->values, count, D, below_bias,
-                                   shared ? scratch : gradient, shared ? 0 : slice->add, 0, 1);
-    if (shared) NAME(srelu_sum_rows)(K, scratch, gradient, slice->add);
+    /* The sums by row are set, those of the bias are added to: apart. */
+    R *const bias = shared && below_bias && slice->add ? by_row + 4 * K : below_bias;
+    NAME(srelu_backward_share)(K, slice->n, D, X, of->weight->values, count, D, bias, shared ? by_row : gradient,
+                               shared ? 0 : slice->add, crew->thread, crew->size);
+    if (!shared) return;
+    crew_wait(crew);
+    if (crew->thread) return;
+    NAME(srelu_sum_rows)(K, by_row, gradient, slice->add);
+    if (bias != below_bias)
+        for (int64_t k = 0; k < K; k++) below_bias[k] += bias[k];
 }
 
 void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
     const nerva_operation *of = &slice->plan->operations[i];
     const nerva_operation *below = i > slice->plan->first_trained ? of - 1 : 0;
     const int64_t K = of->rows, n = slice->n;
+    const int thread = slice->crew.thread, size = slice->crew.size;
     const nerva_matrix X = inputs_of(slice, i), D = at(slice, of->delta);
     R *const below_bias = below && below->settled ? bias_gradient(slice, below) : 0;
 #ifdef NERVA_BFLOAT16
@@ -166,14 +211,16 @@ void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
     case NERVA_PRODUCT: product_backward(slice, of, below, X); break;
     case NERVA_ELEMENTWISE: /* from NERVA_GELU on, the derivative is computed from X */
         NAME(activation_backward_share)(K, n, D, of->activation < NERVA_GELU ? at(slice, of->output) : X,
-                                        of->activation, of->alpha, D, below_bias, slice->add, 0, 1);
+                                        of->activation, of->alpha, D, below_bias, slice->add, thread, size);
         break;
     case NERVA_TRAINED: srelu_backward(slice, of, X, below_bias); break;
     case NERVA_DROPOUT:
         if (below->settled)
             NAME(dropout_backward_share)(K, n, D, X, of->key, slice->first, of->rate, below->activation, below->alpha,
-                                         of->output == below->output, D, below_bias, slice->add, 0, 1);
-        else if (of->rate > 0) NAME(dropout_share)(K, n, D, of->key, 0, slice->first, of->rate, D, 0, 1);
+                                         of->output == below->output, D, below_bias, slice->add, thread, size);
+        else if (of->rate > 0) NAME(dropout_share)(K, n, D, of->key, 0, slice->first, of->rate, D, thread, size);
         break;
+    case NERVA_STATISTICS: NAME(plan_statistics_backward)(slice, of + 1, X, D); break;
+    case NERVA_NORMALIZATION: NAME(plan_normalization_backward)(slice, of, X, D); break;
     }
 }

@@ -19,13 +19,14 @@ void NAME(plan_mask_weights)(const nerva_plan *plan, int thread, int team) {
     }
 }
 
-/* Stream to the mailbox what other threads will read: all but the range `kept`. */
-void NAME(plan_post)(const void *from, void *to, int64_t count, nerva_range kept) {
-    for (int64_t i = 0; i < count; i += L) {
-        if (i == kept.first) i = kept.last;
-        if (i >= count) break;
-        OP(stream)((R *)to + i, vload((const R *)from + i));
-    }
+INLINE void stream(const R *from, R *to, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i += L) OP(stream)(to + i, vload(from + i));
+}
+
+/* Stream a range of gradients to the mailbox, but not those within `kept`, which no other crew will read. */
+void NAME(plan_post)(const void *from, void *to, nerva_range posted, nerva_range kept) {
+    stream(from, to, posted.first, posted.last < kept.first ? posted.last : kept.first);
+    stream(from, to, posted.first > kept.last ? posted.first : kept.last, posted.last);
 }
 
 /* The update of those whose gradients, the sums of `count` sources, lie within `own`. */
@@ -57,5 +58,5 @@ static void update_within(const nerva_plan_parameter *of, nerva_range own, const
 
 void NAME(plan_update)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, int stream) {
     for (int64_t p = 0; p < plan->parameter_count; p++)
-        update_within(&plan->parameters[p], own, sources, count, stream);
+        if (!plan->parameters[p].fused) update_within(&plan->parameters[p], own, sources, count, stream);
 }

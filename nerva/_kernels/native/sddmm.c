@@ -2,7 +2,7 @@
 #include "blocks.h"
 #include "parallel.h"
 #include "shares.h"
-#include "update_rules.h"
+#include "gradient_sink.h"
 
 /* Vectors of a row of DY that stay in registers while rows of X are read. */
 #ifdef NERVA_AVX512
@@ -13,19 +13,6 @@ enum { WIDEST = 4 };
 
 /* For blocks of columns: the vectors of X per row and block that pay for its start, and rows to prefetch ahead. */
 enum { LEAST = 112 * 64 / sizeof(V), AHEAD = 1 };
-
-/* Where a sum of products goes: to g, added to what is there if `add`; or, with an update, into the step of w. */
-typedef struct {
-    R *g, *w, *v, *s;
-    int add, update;
-    vector_update how;
-} sink;
-
-INLINE void drain(const sink *to, int64_t j, M lanes, V total) {
-    if (to->add) total = vadd(total, vload_first(lanes, to->g + j));
-    if (to->update) step(&to->how, lanes, total, to->w + j, to->v ? to->v + j : 0, to->s ? to->s + j : 0);
-    else vstore_first(lanes, to->g + j, total);
-}
 
 /* The sums of positions j to j + COUNT - 1: dot products of d, WIDTH vectors of which the last has `last` lanes, with a
  * row of X each. COUNT is a power of two up to L; the lanes of all are summed together. */
@@ -152,17 +139,6 @@ static tile_function *const tiles[2][WIDEST + 1] = {
     ROW(_whole), ROW(_half),
 #undef ROW
 };
-
-/* The row of position j: the last one that starts at or before it. */
-static int64_t row_of(const nerva_csr *W, int64_t j) {
-    int64_t low = 0, high = W->rows;
-    while (high - low > 1) {
-        const int64_t middle = (low + high) / 2;
-        if (W->indptr[middle] <= j) low = middle;
-        else high = middle;
-    }
-    return low;
-}
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
                        const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,

@@ -24,11 +24,12 @@ typedef struct {
 #define NERVA_BYTE_INPUTS 0
 #endif
 
-/* Inputs (features, batch) that stay the bytes x of their source, and stand for scale x + shift, float32 (features,):
- * a row of at most NERVA_BYTE_ROW samples, all of which can be read, is a cache line. */
-enum { NERVA_BYTE_ROW = 64 };
+/* Inputs (features, batch) that stay the bytes x of their source, and stand for scale x + shift, float32 (features,).
+ * A row, in the order of byte_products.c, is a cache line for up to 64 samples, two for up to 128: `ld` bytes. */
+enum { NERVA_BYTE_LINE = 64 };
 typedef struct {
     uint8_t *data;
+    int64_t ld;
     const float *scale, *shift;
 } nerva_bytes;
 
@@ -40,16 +41,22 @@ void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int6
                        const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
                        int team);
 
-/* By one thread; the former without the epilogue's `outputs`. */
-void NAME(spmm_bytes)(const nerva_csr *W, nerva_bytes X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y);
-void NAME(sddmm_bytes)(const nerva_csr *W, nerva_matrix DY, nerva_bytes X, int64_t N, void *G, int add);
+/* The product without the epilogue's `outputs`. Threads share the features to gather, the rows of W and the sums. */
+void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows, const nerva_images *images, int64_t N,
+                        int64_t D, nerva_bytes X, int thread, int team);
+void NAME(spmm_bytes)(const nerva_csr *W, nerva_bytes X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y,
+                      int thread, int team);
+void NAME(sddmm_bytes)(const nerva_csr *W, nerva_matrix DY, nerva_bytes X, int64_t N, void *G,
+                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
+                       int team);
 
 #ifdef NERVA_BFLOAT16
 /* spmm_share and sddmm_share for inputs X that stand for scale x + shift, float32 (features,); at most 128 samples. */
 void NAME(spmm_scaled_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const float *scale, const float *shift,
                              const nerva_epilogue *epilogue, nerva_matrix Y, int thread, int team);
 void NAME(sddmm_scaled_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, const float *scale,
-                              const float *shift, void *G, int add, int thread, int team);
+                              const float *shift, void *G, const nerva_update *update, void *values, void *velocity,
+                              void *second, int add, int thread, int team);
 
 /* Y = X of R, (K, N), rounded to bfloat16. */
 void NAME(round_share)(int64_t K, int64_t N, nerva_matrix X, nerva_matrix Y, int thread, int team);
@@ -77,18 +84,27 @@ void NAME(dropout_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_m
                                   int64_t first_column, double rate, int activation, double alpha, int dropped,
                                   nerva_matrix DZ, void *Db, int add, int thread, int team);
 
-void NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
-                        const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
-                        nerva_matrix out, int thread, int team);
+/* Batch normalization of a slice: the mean of each row and its sum of squares about it; Y by the statistics of the
+ * batch; in the backward pass, d = dy f'(y) in place of D and its row sums, also those of d x^; then DX in place of d, by
+ * the means of both over the batch. */
+void NAME(slice_moments)(int64_t K, int64_t N, nerva_matrix X, void *mean, void *squares);
+void NAME(slice_normalize)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, const void *beta, const void *mean,
+                           const void *inverse, int activation, double alpha, nerva_matrix Y);
+void NAME(slice_gradient_sums)(int64_t K, int64_t N, nerva_matrix D, nerva_matrix Y, nerva_matrix X, const void *mean,
+                               const void *inverse, int activation, double alpha, void *sums, void *dots);
+void NAME(slice_input_gradients)(int64_t K, int64_t N, nerva_matrix D, nerva_matrix X, const void *gamma,
+                                 const void *mean, const void *inverse, const void *d_mean, const void *dot_mean);
 
-/* The bytes alone. */
-void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows, const nerva_images *images, int64_t N,
-                        int64_t D, nerva_bytes X);
+/* Returns what `gather` of the table does, for the features of this share. */
+int NAME(gather_share)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                       const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                       nerva_matrix out, int thread, int team);
+
+/* Bytes as they are, of N samples, a multiple of GROUP of transpose.h, in rows of N. */
+void NAME(gather_unscaled)(const uint8_t *source, int64_t stride, const int64_t *rows, const nerva_images *images,
+                           int64_t D, uint8_t *bytes, int64_t N, int thread, int team);
 
 int64_t NAME(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                     nerva_matrix DZ, double *per_sample);
-
-void NAME(update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
-                  void *second, void *weights);
 
 #endif

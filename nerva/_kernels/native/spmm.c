@@ -66,16 +66,59 @@ INLINE void add_product(const int WIDTH, const int HALVED, const int PERMUTED, c
                              : vfma(w, vload_first(last, rest), sums[WIDTH - 1]);
 }
 
-/* Rows [rows.first, rows.last) of Y: WIDTH vectors from Y on, by those from X on. */
+/* Whether position j is one of a row's, and with BLOCKED of a block of columns before `limit`. Without the hint gcc
+ * moves the body out of the loop, and spills its pointers. */
+INLINE int is_within(const int BLOCKED, const nerva_csr *W, int64_t j, int64_t end, int64_t limit) {
+    return __builtin_expect(j < end && (!BLOCKED || W->indices[j] < limit), 1);
+}
+
+/* The sums of ROWS rows from r on, one or two, from positions `at` to their end or to `limit`. Two take turns: the sums
+ * of one would wait for its last product. A loop over the rows would keep the sums in memory. */
+INLINE void add_rows(const int WIDTH, const int HALVED, const int PERMUTED, const int BLOCKED, const int ROWS,
+                     const nerva_csr *W, const R *X, int64_t ldx, M last, int64_t r, int64_t limit, int64_t at[2],
+                     V sums[2][WIDEST]) {
+    const int64_t ends[2] = {W->indptr[r + 1], W->indptr[r + ROWS]};
+    int64_t i = at[0], j = at[1];
+    if (ROWS == 2)
+        for (; __builtin_expect(is_within(BLOCKED, W, i, ends[0], limit) && is_within(BLOCKED, W, j, ends[1], limit), 1);
+             i++, j++) {
+            add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, last, i, sums[0]);
+            add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, last, j, sums[1]);
+        }
+    for (; is_within(BLOCKED, W, i, ends[0], limit); i++)
+        add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, last, i, sums[0]);
+    if (ROWS == 2)
+        for (; is_within(BLOCKED, W, j, ends[1], limit); j++)
+            add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, last, j, sums[1]);
+    at[0] = i, at[1] = j;
+}
+
+/* CALL(ROWS, r) for all rows from `first` to before `end`, two by two where the sums of both fit the registers. */
+#define NERVA_BY_PAIRS(WIDTH, first, end, CALL) \
+    do { \
+        int64_t r = first; \
+        if (WIDTH <= WIDEST / 2) \
+            for (; r + 2 <= end; r += 2) CALL(2, r); \
+        for (; r < end; r++) CALL(1, r); \
+    } while (0)
+
+/* ROWS rows of Y from r on: WIDTH vectors from Y on, by those from X on. */
+INLINE void tile_rows(const int WIDTH, const int HALVED, const int PERMUTED, const int ROWS, const nerva_csr *W,
+                      const R *X, int64_t ldx, R *Y, int64_t ldy, const finish *to, int64_t r) {
+    V sums[2][WIDEST];
+    int64_t at[2] = {W->indptr[r], W->indptr[r + ROWS - 1]};
+    start(WIDTH, to, r, sums[0]);
+    if (ROWS == 2) start(WIDTH, to, r + 1, sums[1]);
+    add_rows(WIDTH, HALVED, PERMUTED, 0, ROWS, W, X, ldx, to->last, r, 0, at, sums);
+    end(WIDTH, to, r, sums[0], Y + r * ldy);
+    if (ROWS == 2) end(WIDTH, to, r + 1, sums[1], Y + (r + 1) * ldy);
+}
+
 INLINE void tile(const int WIDTH, const int HALVED, const int PERMUTED, const nerva_csr *W, const R *X, int64_t ldx,
                  R *Y, int64_t ldy, const finish *to, nerva_range rows) {
-    for (int64_t r = rows.first; r < rows.last; r++) {
-        V sums[WIDEST];
-        start(WIDTH, to, r, sums);
-        for (int64_t j = W->indptr[r]; j < W->indptr[r + 1]; j++)
-            add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, to->last, j, sums);
-        end(WIDTH, to, r, sums, Y + r * ldy);
-    }
+#define ROWS_OF_TILE(ROWS, r) tile_rows(WIDTH, HALVED, PERMUTED, ROWS, W, X, ldx, Y, ldy, to, r)
+    NERVA_BY_PAIRS(WIDTH, rows.first, rows.last, ROWS_OF_TILE);
+#undef ROWS_OF_TILE
 }
 
 /* A batch of one with contiguous features: scalars in four alternating sums, which is faster than gathering vectors. */
@@ -97,7 +140,49 @@ INLINE void single(const int PERMUTED, const nerva_csr *W, const R *x, R *Y, int
     }
 }
 
-/* As `tile`, to the last bit, but a block of columns at a time: between blocks the sums are kept in Y. */
+/* Prefetch the weights of a row's next block, `run` of them from position j on. */
+INLINE void prefetch_weights(const int PERMUTED, const nerva_csr *W, int64_t j, int64_t run) {
+    prefetch(W->indices + j, run, sizeof(int32_t));
+    if (PERMUTED) prefetch(W->permutation + j, run, sizeof(int32_t));
+    else prefetch((const R *)W->values + j, run, sizeof(R));
+}
+
+/* The sums of a row before and after a block of columns, which is the first or the last of W or not: meanwhile they are
+ * kept in Y. */
+INLINE void start_block(const int WIDTH, const finish *to, int64_t r, int first, const R *y, V sums[WIDEST]) {
+    if (first) start(WIDTH, to, r, sums);
+    else {
+#pragma GCC unroll 8
+        for (int t = 0; t < WIDTH - 1; t++) sums[t] = vload(y + t * L);
+        sums[WIDTH - 1] = vload_first(to->last, y + (WIDTH - 1) * L);
+    }
+}
+INLINE void end_block(const int WIDTH, const finish *to, int64_t r, int last, V sums[WIDEST], R *y) {
+    if (last) end(WIDTH, to, r, sums, y);
+    else store(WIDTH, sums, to->last, y);
+}
+
+/* As tile_rows, but for columns `own` of W, and from the positions `next` of rows r, r + 1 and so on, of which there are
+ * `count`. */
+INLINE void block_rows(const int WIDTH, const int HALVED, const int PERMUTED, const int ROWS, const nerva_csr *W,
+                       const R *X, int64_t ldx, R *Y, int64_t ldy, const finish *to, int64_t r, nerva_range own,
+                       int64_t run, int32_t *next, int64_t count) {
+    const int first = own.first == 0, last = own.last >= W->cols;
+    R *y = Y + r * ldy;
+    V sums[2][WIDEST];
+    int64_t at[2] = {next[0], next[ROWS - 1]};
+    if (AHEAD < count) prefetch_weights(PERMUTED, W, next[AHEAD], run);
+    if (ROWS == 2 && AHEAD + 1 < count) prefetch_weights(PERMUTED, W, next[AHEAD + 1], run);
+    start_block(WIDTH, to, r, first, y, sums[0]);
+    if (ROWS == 2) start_block(WIDTH, to, r + 1, first, y + ldy, sums[1]);
+    add_rows(WIDTH, HALVED, PERMUTED, 1, ROWS, W, X, ldx, to->last, r, own.last, at, sums);
+    next[0] = (int32_t)at[0];
+    if (ROWS == 2) next[1] = (int32_t)at[1];
+    end_block(WIDTH, to, r, last, sums[0], y);
+    if (ROWS == 2) end_block(WIDTH, to, r + 1, last, sums[1], y + ldy);
+}
+
+/* As `tile`, to the last bit, but a block of columns at a time. */
 INLINE void blocked_tile(const int WIDTH, const int HALVED, const int PERMUTED, const nerva_csr *W, const R *X,
                          int64_t ldx, R *Y, int64_t ldy, const finish *to, nerva_range rows, nerva_blocks blocks) {
     int32_t next[NERVA_CHUNK]; /* the next position of each row */
@@ -105,29 +190,11 @@ INLINE void blocked_tile(const int WIDTH, const int HALVED, const int PERMUTED, 
         const int64_t bottom = top + NERVA_CHUNK < rows.last ? top + NERVA_CHUNK : rows.last;
         for (int64_t r = top; r < bottom; r++) next[r - top] = W->indptr[r];
         for (int64_t first = 0; first < W->cols; first += blocks.columns) {
-            const int64_t last = first + blocks.columns;
-            for (int64_t r = top; r < bottom; r++) {
-                if (r + AHEAD < bottom) {
-                    const int32_t soon = next[r + AHEAD - top];
-                    prefetch(W->indices + soon, blocks.run, sizeof(int32_t));
-                    if (PERMUTED) prefetch(W->permutation + soon, blocks.run, sizeof(int32_t));
-                    else prefetch((const R *)W->values + soon, blocks.run, sizeof(R));
-                }
-                R *y = Y + r * ldy;
-                V sums[WIDEST];
-                if (first == 0) start(WIDTH, to, r, sums);
-                else {
-#pragma GCC unroll 8
-                    for (int t = 0; t < WIDTH - 1; t++) sums[t] = vload(y + t * L);
-                    sums[WIDTH - 1] = vload_first(to->last, y + (WIDTH - 1) * L);
-                }
-                int64_t j = next[r - top];
-                for (const int64_t row_end = W->indptr[r + 1]; j < row_end && W->indices[j] < last; j++)
-                    add_product(WIDTH, HALVED, PERMUTED, W, X, ldx, to->last, j, sums);
-                next[r - top] = (int32_t)j;
-                if (last < W->cols) store(WIDTH, sums, to->last, y);
-                else end(WIDTH, to, r, sums, y);
-            }
+            const nerva_range own = {first, first + blocks.columns};
+#define ROWS_OF_BLOCK(ROWS, r) \
+    block_rows(WIDTH, HALVED, PERMUTED, ROWS, W, X, ldx, Y, ldy, to, r, own, blocks.run, next + (r - top), bottom - r)
+            NERVA_BY_PAIRS(WIDTH, top, bottom, ROWS_OF_BLOCK);
+#undef ROWS_OF_BLOCK
         }
     }
 }

@@ -91,13 +91,13 @@ void NAME(srelu_sum_rows)(int64_t K, const void *by_row, void *gradient, int add
 }
 
 void NAME(srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters, int64_t count,
-                          int threads, nerva_matrix DZ, void *Db, void *gradient, void *rows_gradient) {
+                          int threads, nerva_matrix DZ, void *gradient, void *rows_gradient) {
     const nerva_team team = nerva_team_begin(threads, K * N);
     void *const by_row = count > 1 || K == 1 ? gradient : rows_gradient;
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        NAME(srelu_backward_share)(K, N, DY, Z, parameters, count, DZ, Db, by_row, 0, omp_get_thread_num(),
+        NAME(srelu_backward_share)(K, N, DY, Z, parameters, count, DZ, 0, by_row, 0, omp_get_thread_num(),
                                    omp_get_num_threads());
         _mm_setcsr(mode);
     }

@@ -9,7 +9,7 @@ void NAME(activation_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, int
 void NAME(activation)(int64_t, int64_t, nerva_matrix, int, double, int, nerva_matrix);
 void NAME(srelu)(int64_t, int64_t, nerva_matrix, const void *, int64_t, int, nerva_matrix);
 void NAME(srelu_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, const void *, int64_t, int, nerva_matrix,
-                          void *, void *, void *);
+                          void *, void *);
 void NAME(softmax)(int64_t, int64_t, nerva_matrix, int, int, nerva_matrix);
 void NAME(softmax_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, int, int, nerva_matrix);
 void NAME(batch_norm)(int64_t, int64_t, nerva_matrix, const void *, const void *, double, double, int, double, int,
@@ -17,13 +17,10 @@ void NAME(batch_norm)(int64_t, int64_t, nerva_matrix, const void *, const void *
 void NAME(batch_norm_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, nerva_matrix, const void *, const void *,
                                const void *, int, double, int, nerva_matrix, void *, void *);
 void NAME(dropout)(int64_t, int64_t, nerva_matrix, uint64_t, int64_t, double, int, nerva_matrix);
-void NAME(dropout_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, uint64_t, double, int, double, int,
-                            nerva_matrix, void *);
 int64_t NAME(softmax_cross_entropy)(int64_t, int64_t, nerva_matrix, const int64_t *, double, nerva_matrix, double *);
-void NAME(backward)(const nerva_backward *, int);
 void NAME(update)(int64_t, const void *, const nerva_update *, int, void *, void *, void *);
-void NAME(gather)(int, const void *, int64_t, const int64_t *, const nerva_images *, int64_t, int64_t, const float *,
-                  const float *, int, nerva_matrix);
+int NAME(gather)(int, const void *, int64_t, const int64_t *, const nerva_images *, int64_t, int64_t, const float *,
+                 const float *, int, nerva_matrix);
 void NAME(sparse_input_spmm)(const nerva_csr *, const nerva_csr *, const void *, int, double, int, nerva_matrix);
 void NAME(sparse_input_gemm)(int64_t, nerva_matrix, const nerva_csr *, const void *, int, double, int, nerva_matrix);
 void NAME(sparse_input_sddmm)(const nerva_csr *, const nerva_csr *, const int32_t *, nerva_matrix, int, void *);
@@ -35,7 +32,12 @@ void NAME(plan_step)(const nerva_plan *, int);
 void NAME(plan_forward)(const nerva_plan *, int, nerva_matrix);
 
 #ifdef NERVA_BFLOAT16
-const nerva_table NAME(table) = {.isa = "avx512_bf16", .plan_step = NAME(plan_step), .plan_forward = NAME(plan_forward)};
+const nerva_table NAME(table) = {
+    .isa = "avx512_bf16",
+    .widest_batch = 8 * L,
+    .plan_step = NAME(plan_step),
+    .plan_forward = NAME(plan_forward),
+};
 #else
 const nerva_table NAME(table) = {
     .plan_step = NAME(plan_step),
@@ -59,9 +61,7 @@ const nerva_table NAME(table) = {
     .batch_norm = NAME(batch_norm),
     .batch_norm_backward = NAME(batch_norm_backward),
     .dropout = NAME(dropout),
-    .dropout_backward = NAME(dropout_backward),
     .softmax_cross_entropy = NAME(softmax_cross_entropy),
-    .backward = NAME(backward),
     .update = NAME(update),
     .gather = NAME(gather),
     .sparse_input_spmm = NAME(sparse_input_spmm),

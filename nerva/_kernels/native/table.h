@@ -78,35 +78,16 @@ typedef struct {
     double rate, momentum, decay, second, epsilon, root, shrink, clip;
 } nerva_update;
 
-/* The arguments of the backward pass of a sparse layer. */
-typedef struct {
-    const nerva_csr *W, *transposed; /* `transposed` may be NULL where DX is not needed */
-    int64_t N;
-    nerva_matrix X, Y, DY;
-    int activation;
-    double alpha;
-    nerva_matrix DZ, DX; /* DZ may be DY where the activation is the identity; DX.data may be NULL */
-    /* Whether DY is DZ already, and `bias_gradient` its row sums: the layer above has set them. */
-    int delta;
-    /* Whether this layer sets them for the layer below, whose outputs are X: DX = (W' DZ) f'(.), and its row sums. */
-    int through, below_activation;
-    double below_alpha;
-    void *below_bias_gradient;
-    void *gradient, *bias_gradient; /* (nnz,) and (K,); the latter may be NULL */
-    /* With an update, the weights are updated in the same pass, and `gradient` is scratch: it may be NULL for a batch
-     * of at most `nerva_table.widest_batch`. */
-    const nerva_update *update, *bias_update;
-    void *values, *velocity, *second, *bias, *bias_velocity, *bias_second;
-} nerva_backward;
-
 /* DropConnect masks a vector of weights as a matrix with rows of this length. */
 enum { NERVA_MASKED_ROW = 1024 };
 
 /* A vector of parameters of a compiled network. Its gradients begin at `gradient` in a vector of those of all. With a
- * `rate`, its values are dropped into `masked` by the mask of a key before the step, and so are their gradients. */
+ * `rate`, its values are dropped into `masked` by the mask of a key before the step, and so are their gradients. Those
+ * that are `fused` take their step where the last slice completes their gradient, without another pass over both. */
 typedef struct {
     void *values, *velocity, *second, *masked;
     int64_t size, gradient;
+    int fused;
     const nerva_update *update;
     uint64_t key;
     double rate;
@@ -117,39 +98,49 @@ enum nerva_operation_kind {
     NERVA_ELEMENTWISE = 1, /* Y = f(X), for every activation */
     NERVA_TRAINED = 2,     /* Y = f(X), an SReLU */
     NERVA_DROPOUT = 3,
+    /* Batch normalization is two operations, with a barrier between them, forward and backward: NERVA_STATISTICS, whose
+     * Y is X in place, and NERVA_NORMALIZATION right above it, Y = f(gamma (X - mean) inverse + beta). */
+    NERVA_STATISTICS = 4,
+    NERVA_NORMALIZATION = 5,
 };
 
-/* An operation of a compiled network on a slice of the batch. In the arena of a slice, Y (rows, batch) begins at
- * `output`, and the gradient by Y at `delta`. */
+/* An operation of a compiled network on a slice of the batch. In the arena of a slice, Y (rows, batch) begins at row
+ * `output`, and the gradient by Y at row `delta`; what is never needed at the same time may lie in the same memory. */
 typedef struct {
     int kind, activation; /* f */
     /* The operation above also differentiates f, and adds up the bias gradient: it leaves the gradient by f's input. */
     int settled;
-    /* In bfloat16: Y, and what is at `delta`, are of float32. So it is from the last product on; the gradient by its sums
-     * is rounded, to `rounded`. */
+    /* In bfloat16: Y, and what is at `delta`, are of float32, each row in the memory of two. So it is from the last
+     * product on; the gradient by its sums is rounded, to `rounded`. */
     int wide;
     double alpha;
-    int64_t rows, output, delta, rounded; /* in bytes */
-    const nerva_csr *W, *transposed;                /* of a product; `transposed` may be NULL, as in nerva_backward */
-    const nerva_plan_parameter *weight, *bias;      /* of a product; of an SReLU, `weight` are its four; or NULL */
+    int64_t rows, output, delta, rounded;
+    const nerva_csr *W, *transposed;                /* of a product; `transposed` may be NULL where DX is not needed */
+    const nerva_plan_parameter *weight, *bias;      /* of a product; gamma, beta; `weight` of an SReLU; or NULL */
     uint64_t key;                                   /* of dropout in this step */
     double rate;
+    int64_t statistics; /* of a normalization: where its four vectors begin in the memory for statistics */
+    double epsilon, momentum;
+    void *running_mean, *running_variance;
 } nerva_operation;
 
 /* A network and a mini-batch of N samples, in slices of the batch: slice s has the samples columns[s] to
  * columns[s + 1] - 1. Slices are in groups, whose gradients go to one buffer: group g has the slices groups[g] to
- * groups[g + 1] - 1. Each thread has an arena for the activations of one slice, in which the inputs begin at 0:
- * numbers, or with AVX-512 and float32 the bytes of a source of uint8, where the first operation is a product; it applies
- * `scale` and `shift` then, which must be given with uint8. No
- * operation before `first_trained` has parameters, so that none of them needs a gradient. */
+ * groups[g + 1] - 1. The threads that share a slice, a crew, have an arena for its activations, or if the network
+ * `waits` for statistics of the whole batch, each slice has. In it the inputs begin at row 0: numbers, or the bytes
+ * of a source of uint8, which a first operation that is a product of float32 may read; it applies `scale` and `shift`
+ * then, which must not be NULL with uint8. No operation before `first_trained` has parameters, so that none of
+ * them needs a gradient. */
 typedef struct {
-    int64_t N, count, first_trained, parameter_count, slice_count, group_count, gradient_size;
+    int64_t N, count, first_trained, parameter_count, slice_count, group_count;
+    int64_t gradient_size, updated_size; /* of a vector of gradients; `fused` parameters lie behind `updated_size` */
     const nerva_operation *operations;
     const nerva_plan_parameter *parameters;
-    int masks;              /* whether weights are dropped in this step */
-    int64_t scratch;        /* where an arena has memory for five values of each row, in bytes */
-    const int64_t *columns, *groups;
-    void *const *arenas, *const *gradients; /* one of each for each thread */
+    int masks, waits;       /* whether weights are dropped in this step; whether there is batch normalization */
+    int64_t scratch;        /* numbers at the front of an arena: five of each row, before row 0 */
+    const int64_t *columns, *groups, *strides; /* strides: of each slice, elements from row to row */
+    void *const *arenas, *const *gradients; /* one of each for each crew */
+    void *const *partials, *const *totals;  /* statistics of each slice, and of the batch for each thread */
     void *const *mailboxes;                 /* a vector of gradients for each group, read by all threads */
     int source_type;                        /* the samples: source[rows[n]], scaled and moved as by `gather` */
     const void *source;
@@ -159,7 +150,8 @@ typedef struct {
     const float *scale, *shift;
     const int64_t *labels; /* of all samples of the source */
     double *per_sample;    /* (N,), the loss of each sample */
-    int64_t *correct;      /* how many predictions of each slice are correct */
+    int64_t *correct;      /* of each slice, to which the number of correct predictions is added */
+    int *broken; /* set to 1 where a value of a sample is not finite, and plan_step then updates nothing; or NULL */
     /* Of the first thread: gather, forward by operation, loss, backward by operation from the last on, update; or
      * NULL. */
     int64_t *nanoseconds;
@@ -167,6 +159,8 @@ typedef struct {
 
 typedef struct {
     const char *isa;
+
+    /* The widest slice of which a weight gradient is computed in one part, so that no memory for it is needed. */
     int64_t widest_batch;
 
     /* Y = f(W X + b), (K, N). `bias` may be NULL. */
@@ -188,10 +182,10 @@ typedef struct {
     void (*srelu)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, int threads,
                   nerva_matrix Y);
 
-    /* DZ, its row sums Db, which may be NULL, and the gradient of the parameters, (4, count). `rows_gradient` is
-     * scratch of (4, K), needed where count is 1. DZ may be DY. */
+    /* DZ and the gradient of the parameters, (4, count). `rows_gradient` is scratch of (4, K), needed where count is 1.
+     * DZ may be DY. */
     void (*srelu_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Z, const void *parameters, int64_t count,
-                           int threads, nerva_matrix DZ, void *Db, void *gradient, void *rows_gradient);
+                           int threads, nerva_matrix DZ, void *gradient, void *rows_gradient);
 
     /* Softmax, or its logarithm, of each column, and the backward pass from Y. Y may be Z, DZ may be DY. */
     void (*softmax)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, int threads, nerva_matrix Y);
@@ -215,11 +209,6 @@ typedef struct {
     void (*dropout)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, double rate, int threads,
                     nerva_matrix Y);
 
-    /* The backward pass of `dropout` and of the activation before it, Y = f(Z), whose derivative is computed from Y:
-     * DZ = DY / (1 - rate) f'(Z) or 0, and its row sums Db, which may be NULL. DZ may be DY. */
-    void (*dropout_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, uint64_t key, double rate,
-                             int activation, double alpha, int threads, nerva_matrix DZ, void *Db);
-
     /* DZ = DY f'(Y) and Db[k] = sum_n DZ[k, n], where Y = f(Z); from NERVA_GELU on, Y is Z. DZ may be DY; Db may be
      * NULL. */
     void (*activation_backward)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation, double alpha,
@@ -231,20 +220,17 @@ typedef struct {
     int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                      nerva_matrix DZ, double *per_sample);
 
-    /* The backward pass of a sparse layer: DZ = DY f'(Z) and its row sums; DX = W' DZ; the gradient on the pattern, or
-     * the update by it. */
-    void (*backward)(const nerva_backward *layer, int threads);
-
     /* One step on n weights; `velocity` and `second` may be NULL where the rule does not use them. */
     void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
                    void *second, void *weights);
 
     /* out[d, j] = source[rows[j], d] scale[d] + shift[d] for D features of N samples; scale and shift may be NULL.
      * `stride` elements from one sample of the source to the next. With `images`, which may be NULL, sample j is moved
-     * first, as images->moves[j] says; D is channels height width. */
-    void (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
-                   const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
-                   int threads, nerva_matrix out);
+     * first, as images->moves[j] says; D is channels height width. Returns whether a value of the source is not
+     * finite in the type of the network; 0 where images are moved. */
+    int (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
+                  const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
+                  int threads, nerva_matrix out);
 
     /* Y = f(W X + b), (K, N), where X is sparse: (N, D), a sample a row. `columns` is W's transposed companion (D, K);
      * for the dense one, W is (K, D). `bias` may be NULL. A row of X may be unsorted and have duplicates. */
@@ -276,8 +262,8 @@ typedef struct {
 
 extern const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64;
 
-/* Of this one, plan_step and plan_forward alone: for networks of float32, whose activations and deltas are stored as
- * bfloat16. It needs AVX512_BF16. */
+/* Of this one, `widest_batch`, plan_step and plan_forward alone: for networks of float32, whose activations and deltas
+ * are stored as bfloat16. It needs AVX512_BF16. */
 extern const nerva_table nerva_table_avx512_bf16;
 
 #endif

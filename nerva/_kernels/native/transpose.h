@@ -69,37 +69,88 @@ INLINE void put(const int BYTES, void *out, int64_t at, R x) {
     else ((S *)out)[at] = narrowed(x);
 }
 
-/* Any number of features of `count` samples, element by element. */
-INLINE void transpose(const int BYTES, const int TYPE, const void *source, int64_t stride, const int64_t *rows,
-                      int count, nerva_range features, const float *scale, const float *shift, void *out, int64_t ld) {
+/* Any number of features of `count` samples, element by element. Returns whether one is not finite, as R. */
+INLINE int transpose(const int BYTES, const int TYPE, const void *source, int64_t stride, const int64_t *rows,
+                     int count, nerva_range features, const float *scale, const float *shift, void *out, int64_t ld) {
+    int broken = 0;
     for (int64_t d = features.first; d < features.last; d++) {
         const R factor = scale ? scale[d] : 1, offset = shift ? shift[d] : 0;
-        for (int i = 0; i < count; i++)
-            put(BYTES, out, d * ld + i, element(TYPE, source, rows[i] * stride + d) * factor + offset);
+        for (int i = 0; i < count; i++) {
+            const R x = element(TYPE, source, rows[i] * stride + d);
+            if (TYPE != NERVA_UINT8) broken |= x - x != 0;
+            put(BYTES, out, d * ld + i, x * factor + offset);
+        }
     }
+    return broken;
 }
 
 #ifdef NERVA_REAL_F32
-/* EIGHT features of EIGHT samples of float32, scaled, shifted and transposed in registers; sample i is at from[i]. */
-enum { EIGHT = 8 };
+/* L features of a sample of float32 or float64. */
+INLINE V load_features(const int TYPE, const void *sample, int64_t d) {
+    if (TYPE == NERVA_FLOAT32) return vload((const float *)sample + d);
+    const double *x = (const double *)sample + d;
+#ifdef NERVA_AVX512
+    const __m256 low = _mm512_cvtpd_ps(_mm512_loadu_pd(x)), high = _mm512_cvtpd_ps(_mm512_loadu_pd(x + L / 2));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+#else
+    return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(x + L / 2)), _mm256_cvtpd_ps(_mm256_loadu_pd(x)));
+#endif
+}
 
-INLINE void transpose_floats(const float *source, const int64_t from[EIGHT], const float *scale, const float *shift,
-                             S *out, int64_t ld) {
-    __m256 a[EIGHT], b[EIGHT];
-    for (int i = 0; i < EIGHT; i++) a[i] = _mm256_loadu_ps(source + from[i]);
-    for (int i = 0; i < EIGHT; i += 2) {
-        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
-        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+/* Transpose L x L numbers: first within the quarters of 4 x 4 that a 128-bit lane of 4 rows has, then the quarters. */
+INLINE void transpose_square(V a[L]) {
+    V b[L];
+    for (int i = 0; i < L; i += 2) {
+        b[i] = OP(unpacklo)(a[i], a[i + 1]);
+        b[i + 1] = OP(unpackhi)(a[i], a[i + 1]);
     }
-    for (int i = 0; i < EIGHT; i += 4)
+    for (int i = 0; i < L; i += 4)
         for (int k = 0; k < 2; k++) {
-            a[i + 2 * k] = _mm256_shuffle_ps(b[i + k], b[i + 2 + k], 0x44);
-            a[i + 2 * k + 1] = _mm256_shuffle_ps(b[i + k], b[i + 2 + k], 0xEE);
+            a[i + 2 * k] = OP(shuffle)(b[i + k], b[i + 2 + k], 0x44);
+            a[i + 2 * k + 1] = OP(shuffle)(b[i + k], b[i + 2 + k], 0xEE);
         }
-    for (int i = 0; i < EIGHT; i++) {
-        const __m256 x = _mm256_permute2f128_ps(a[i % 4], a[i % 4 + 4], i < 4 ? 0x20 : 0x31);
-        const __m256 factor = _mm256_set1_ps(scale ? scale[i] : 1), offset = _mm256_set1_ps(shift ? shift[i] : 0);
-        sstore_half(out + i * ld, _mm256_fmadd_ps(x, factor, offset));
+#ifdef NERVA_AVX512
+    for (int i = 0; i < 4; i++) {
+        const V upper[2] = {_mm512_shuffle_f32x4(a[i], a[4 + i], 0x44), _mm512_shuffle_f32x4(a[8 + i], a[12 + i], 0x44)};
+        const V lower[2] = {_mm512_shuffle_f32x4(a[i], a[4 + i], 0xEE), _mm512_shuffle_f32x4(a[8 + i], a[12 + i], 0xEE)};
+        b[i] = _mm512_shuffle_f32x4(upper[0], upper[1], 0x88);
+        b[4 + i] = _mm512_shuffle_f32x4(upper[0], upper[1], 0xDD);
+        b[8 + i] = _mm512_shuffle_f32x4(lower[0], lower[1], 0x88);
+        b[12 + i] = _mm512_shuffle_f32x4(lower[0], lower[1], 0xDD);
+    }
+#else
+    for (int i = 0; i < 4; i++) {
+        b[i] = _mm256_permute2f128_ps(a[i], a[4 + i], 0x20);
+        b[4 + i] = _mm256_permute2f128_ps(a[i], a[4 + i], 0x31);
+    }
+#endif
+    for (int i = 0; i < L; i++) a[i] = b[i];
+}
+
+/* Whether a lane is NaN. */
+INLINE int is_nan(V a) {
+#ifdef NERVA_AVX512
+    return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0;
+#else
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)) != 0;
+#endif
+}
+
+/* Features d to d + L - 1 of `count` <= L samples of float32 or float64, scaled and shifted; all of `samples` are read.
+ * `products` become NaN where a number read is not finite. */
+INLINE void transpose_floats(const int TYPE, const void *const samples[L], int count, int64_t d, const float *scale,
+                             const float *shift, S *out, int64_t ld, V *products) {
+    V a[L];
+    for (int i = 0; i < L; i++) {
+        a[i] = load_features(TYPE, samples[i], d);
+        *products = vfma(a[i], vzero(), *products);
+    }
+    transpose_square(a);
+    for (int i = 0; i < L; i++) {
+        const V x = vfma(a[i], vset(scale ? scale[d + i] : 1), vset(shift ? shift[d + i] : 0));
+        S *to = out + (d + i) * ld;
+        if (count == L) sstore(to, x);
+        else sstore_first(vfirst(count), to, x);
     }
 }
 #endif

@@ -28,7 +28,7 @@ INLINE vector_update prepare_update(const nerva_update *update) {
     };
 }
 
-/* RMSprop, Adam, AdamW and Lion. Not inlined: every kernel would contain them many times. */
+/* RMSprop, Adam, AdamW and Lion. Not inlined: kernels would contain them many times. */
 static __attribute__((noinline, unused)) V adaptive_step(const vector_update *update, M lanes, V gradient, V x, R *v,
                                                          R *s) {
     V move;
