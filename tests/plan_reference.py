@@ -38,8 +38,8 @@ class Case:
     seed: int = 0
     by_rows: bool | None = None  # whether threads share rows; as the batch and the weights say where it is None
 
-    def network(self, dtype):
-        return Network(self, np.dtype(dtype))
+    def network(self, dtype, bfloat16=False):
+        return Network(self, np.dtype(dtype), bfloat16)
 
 
 def plain_case(sizes=(30, 40, 10), N=100, pattern="half", activation="relu", **settings):
@@ -52,9 +52,9 @@ def plain_case(sizes=(30, 40, 10), N=100, pattern="half", activation="relu", **s
 class Network:
     """The arrays of a Case: weights to train in place, samples, labels, and what of them a step takes."""
 
-    def __init__(self, case, dtype):
+    def __init__(self, case, dtype, bfloat16=False):
         rng = np.random.default_rng(case.seed)
-        self.case, self.dtype = case, dtype
+        self.case, self.dtype, self.bfloat16 = case, dtype, bfloat16
         self.weights, self.biases, self.frames = [], [], []
         for K, D, pattern, biased in zip(case.sizes[1:], case.sizes[:-1], case.patterns, case.biased, strict=True):
             mask = draw_mask(rng, K, D, "full" if pattern == ARRAY else pattern)
@@ -91,7 +91,7 @@ class Network:
             Product(weight, bias, (ACTIVATIONS[activation], alpha.get(activation, 0.0)))
             for weight, bias, activation in zip(self.weights, self.biases, self.case.activations, strict=True)
         ]
-        return Plan(layers, self.dtype, by_rows=self.case.by_rows)
+        return Plan(layers, self.dtype, by_rows=self.case.by_rows, bfloat16=self.bfloat16)
 
     @property
     def batch(self):
@@ -192,6 +192,10 @@ class Oracle:
         error = A.error * np.abs(B.value) + np.abs(A.value) * B.error + A.error * B.error
         return Bounded(value, error + 4 * self.eps * np.abs(value) + self.tiny * (value != 0), np.abs(value))
 
+    def stored(self, X):
+        """X as it is kept between two products."""
+        return X
+
     def activation(self, name, Z):
         value = activate(name, Z.value, LEAKY)
         error = LIPSCHITZ[name] * Z.error + 8 * self.eps * np.abs(value) + self.tiny * (Z.error > 0)
@@ -249,18 +253,20 @@ class Oracle:
         weights = network.dense()
         names = network.case.activations
         inputs, sums = [self.samples(network)], []
-        for (W, _), bias, name in zip(weights, network.biases, names, strict=True):
+        for i, ((W, _), bias, name) in enumerate(zip(weights, network.biases, names, strict=True)):
             b = 0.0 if bias is None else bias.astype(np.float64)[:, None]
             sums.append(self.product(self._exact(W), inputs[-1], b))
-            inputs.append(self.activation(name, sums[-1]))
+            Y = self.activation(name, sums[-1])
+            inputs.append(self.stored(Y) if i < len(weights) - 1 else Y)
         (loss, loss_error), correct, D = self.loss(inputs[-1], network.labels[network.rows])
         gradients = []
         for i in reversed(range(len(weights))):
             W, at = weights[i]
             D = self.times(D, self.slope(names[i], sums[i], inputs[i + 1]))
-            G = self.product(D, inputs[i].transposed)
             ones = self._exact(np.ones((network.case.N, 1)))
-            B = self.product(D, ones)
+            B = self.product(D, ones)  # of what is still in registers
+            D = self.stored(D)
+            G = self.product(D, inputs[i].transposed)
             gradients.append(((G.value[at], G.error[at]), (B.value[:, 0], B.error[:, 0])))
             if i:
                 D = self.product(self._exact(W).transposed, D)

@@ -76,7 +76,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "classification regression",
     ],
     "models": [
-        "compaction plan pruning_criteria",
+        "compaction plan precision pruning_criteria",
         "sequential",
         "mlp pruning",
     ],

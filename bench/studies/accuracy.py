@@ -66,9 +66,10 @@ class Data:
 class NervaRun(NervaStep):
     """nerva, trained on the whole data set."""
 
-    def __init__(self, weights: Weights, data: Data, threads: int) -> None:
+    def __init__(self, weights: Weights, data: Data, threads: int, precision: str | None = None) -> None:
         super().__init__(Step(weights, np.zeros((1, SIZES[0]), np.float32), np.zeros(1, np.int64), RATE), threads)
         self._data, self._test = data, data.test()
+        self.model.precision = precision
 
     def epoch(self, order: Array, seed: int, rate: float) -> tuple[float, float, float]:
         """Train on the samples in this order; return the mean loss, the test accuracy and the seconds of training."""
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--decay", action="store_true", help="divide the learning rate by ten at 50 %% and 75 %%")
     parser.add_argument("--augment", action="store_true", help="crop and flip the training images at random")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="of nerva's activations")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one for each epoch of each run")
     options = parser.parse_args()
@@ -126,7 +128,12 @@ def main() -> None:
     data = Data(files.train, files.test, options.augment)
     schedule = MultiStep(options.rate, [fraction * options.epochs for fraction in DECAYS] if options.decay else [])
     about = {"data": options.data_name, "sizes": SIZES, "optimizer": "Nesterov 0.9", "batch": BATCH}
-    about |= {"rate": options.rate, "decays": DECAYS if options.decay else (), "augmented": options.augment}
+    about |= {
+        "precision": options.precision,
+        "rate": options.rate,
+        "decays": DECAYS if options.decay else (),
+        "augmented": options.augment,
+    }
     with options.out.open("w") as file:
         print(json.dumps({"run": {**about, "environment": environment(runs, [options.threads])}}), file=file)
         final = defaultdict(list)
@@ -135,7 +142,8 @@ def main() -> None:
                 weights = network(1.0 - density, seed)
                 for run in runs:
                     worker = Worker()
-                    worker.make(run, weights, data, options.threads)
+                    own = (options.precision,) if run is NervaRun else ()
+                    worker.make(run, weights, data, options.threads, *own)
                     for record in _epochs(worker, options.epochs, len(files.train.y), seed, schedule):
                         record = {"framework": run.name, "density": density, "seed": seed, **record}
                         print(json.dumps(record), file=file, flush=True)

@@ -54,9 +54,9 @@ cdef extern from "table.h" nogil:
         NERVA_PRODUCT, NERVA_ELEMENTWISE, NERVA_TRAINED, NERVA_DROPOUT, NERVA_STATISTICS, NERVA_NORMALIZATION
 
     ctypedef struct nerva_operation:
-        int kind, activation, settled
+        int kind, activation, settled, wide
         double alpha
-        int64_t rows, output, delta
+        int64_t rows, output, delta, rounded
         const nerva_csr *W
         const nerva_csr *transposed
         const nerva_plan_parameter *weight
@@ -149,6 +149,8 @@ cdef extern from "table.h" nogil:
         void (*plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) noexcept nogil
 
     const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64
+    const nerva_table nerva_table_avx512_bf16
 
 
 cdef const nerva_table *kernels(int typenum) noexcept
+cdef const nerva_table *bfloat16_kernels() except NULL

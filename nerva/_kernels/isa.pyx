@@ -22,9 +22,14 @@ cdef extern from *:
             && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
             && __builtin_cpu_supports("avx512vl");
     }
+    static int nerva_has_avx512_bf16(void) {
+        __builtin_cpu_init();
+        return nerva_has_avx512() && __builtin_cpu_supports("avx512bf16");
+    }
     """
     bint nerva_has_avx2()
     bint nerva_has_avx512()
+    bint nerva_has_avx512_bf16()
 
 cdef const nerva_table *float32_kernels
 cdef const nerva_table *float64_kernels
@@ -63,6 +68,25 @@ def choose(wanted=None):
         float32_kernels, float64_kernels = &nerva_table_avx512_f32, &nerva_table_avx512_f64
     else:
         float32_kernels, float64_kernels = &nerva_table_avx2_f32, &nerva_table_avx2_f64
+
+
+def lacking_for_bfloat16():
+    """Return what precision="bfloat16" needs and is not there, in words; None where nothing is missing."""
+    if not nerva_has_avx512():
+        return "AVX-512 and AVX512_BF16, which this processor does not have"
+    if not nerva_has_avx512_bf16():
+        return "AVX512_BF16, which this processor does not have"
+    if chosen() != "avx512":
+        return f"AVX-512, which is not in use: NERVA_ISA is {chosen()!r}"
+    return None
+
+
+cdef const nerva_table *bfloat16_kernels() except NULL:
+    """The kernels of networks whose activations are bfloat16; raises RuntimeError where they cannot run."""
+    lacking = lacking_for_bfloat16()
+    if lacking is not None:
+        raise RuntimeError(f"bfloat16 needs {lacking}")
+    return &nerva_table_avx512_bf16
 
 
 cdef const nerva_table *kernels(int typenum) noexcept:

@@ -8,7 +8,14 @@ from nerva._kernels.operations import Operation
 from nerva._kernels.updates import Update
 
 class Plan:
-    def __init__(self, operations: Sequence[Operation], dtype: npt.DTypeLike, by_rows: bool | None = None) -> None: ...
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        dtype: npt.DTypeLike,
+        by_rows: bool | None = None,
+        *,
+        bfloat16: bool = False,
+    ) -> None: ...
     @property
     def nbytes(self) -> int: ...
     def step(

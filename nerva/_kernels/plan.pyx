@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from .arrays cimport matrix, vector
 from .batches cimport check_source, sample_source, take_moves
-from .isa cimport NERVA_UINT8, kernels, nerva_matrix, nerva_plan, nerva_table
+from .isa cimport NERVA_UINT8, bfloat16_kernels, kernels, nerva_matrix, nerva_plan, nerva_table
 from .mkl cimport threads
 from .program cimport Program
 
@@ -26,10 +26,11 @@ cdef class Plan:
 
     Parameters
     ----------
-    operations, dtype : as of Program
+    operations, dtype, bfloat16 : as of Program
     by_rows : whether all threads share the rows of wide slices, see `slices_of`; None decides by batch and weights
 
-    Raises TypeError or ValueError where an operation does not fit.
+    Raises TypeError or ValueError where an operation does not fit, RuntimeError where this processor has no kernels for
+    bfloat16.
     """
 
     cdef nerva_plan plan
@@ -41,9 +42,10 @@ cdef class Plan:
     cdef object unit_scale, no_shift  # of bytes that have none; None before the first of them
     cdef Py_ssize_t widest, stride, arena_size, gradient_size, parameters_size
 
-    def __init__(self, operations, dtype, by_rows=None):
-        cdef Program program = Program(operations, dtype)
+    def __init__(self, operations, dtype, by_rows=None, *, bfloat16=False):
+        cdef Program program = Program(operations, dtype, bfloat16=bfloat16)
         self.program, self.slices, self.by_rows = program, {}, by_rows
+        self._kernels()
         self.typenum = program.typenum
         self.arenas, self.partials, self.totals = [], [], []
         self.gradients, self.mailboxes = [], []
@@ -52,6 +54,9 @@ cdef class Plan:
         self.plan.parameters, self.plan.parameter_count = program.parameters, program.parameter_count
         self.plan.waits = program.statistics_size > 0
         self.plan.first_trained, self.plan.scratch = program.first_trained, program.scratch
+
+    cdef const nerva_table *_kernels(self) except NULL:
+        return bfloat16_kernels() if self.program.bfloat16 else kernels(self.typenum)
 
     @property
     def nbytes(self):
@@ -65,7 +70,7 @@ cdef class Plan:
         self.plan.masks = self.program.masks
         self.plan.updated_size = self.program.updated_size
         # A gradient that is complete with the first slice, in one part, is used where it is computed.
-        stored = self.plan.slice_count > 1 or self.widest > kernels(self.typenum).widest_batch
+        stored = self.plan.slice_count > 1 or self.widest > self._kernels().widest_batch
         self.plan.gradient_size = self.program.gradient_size if stored else self.program.updated_size
         return 0
 
@@ -80,7 +85,7 @@ cdef class Plan:
             if len(self.slices) >= 64:
                 self.slices.clear()
             columns, groups = slices_of(N, by_rows)
-            strides = [row_stride(n, self.program.dtype.itemsize) for n in np.diff(columns).tolist()]
+            strides = [row_stride(n, self.program.stored) for n in np.diff(columns).tolist()]
             slices = [np.array(part, np.int64) for part in (columns, groups, strides)]
             self.slices[N, by_rows] = slices
         columns, groups, strides = slices
@@ -117,7 +122,8 @@ cdef class Plan:
 
     cdef int _outgrow(self, bint training) except -1:
         """Give memory back that is too small, and gradients of other weights than those of the last step."""
-        cdef Py_ssize_t arena_size = self.program.scratch + self.program.arena_rows * self.stride
+        cdef Py_ssize_t row = self.stride * self.program.stored  # bytes, and cache lines where there are two sizes
+        cdef Py_ssize_t arena_size = self.program.scratch + self.program.arena_rows * row // self.program.dtype.itemsize
         if arena_size > self.arena_size:
             self.arena_size, self.arenas = arena_size, []
         if not training:
@@ -174,7 +180,7 @@ cdef class Plan:
         cdef double total = 0.0
         cdef int64_t correct = 0
         cdef int team = threads()
-        cdef const nerva_table *kernel = kernels(self.typenum)
+        cdef const nerva_table *kernel = self._kernels()
         cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
         cdef const int64_t *label = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, samples.count)
         take_moves(&samples, image_shape, moves)
@@ -205,7 +211,7 @@ cdef class Plan:
         Returns whether the values of the samples are finite in the dtype of the plan.
         """
         cdef int broken = 0, team = threads()
-        cdef const nerva_table *kernel = kernels(self.typenum)
+        cdef const nerva_table *kernel = self._kernels()
         cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
         cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, samples.N, True)
         self._take_batch(&samples)

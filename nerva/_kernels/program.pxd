@@ -9,6 +9,8 @@ cdef class Program:
     cdef nerva_csr *full  # of each product with a dense W: the pattern of all positions, and its transpose
     cdef int typenum
     cdef bint masks  # whether weights are dropped in the present step
+    cdef bint bfloat16  # whether activations and deltas are stored in it
+    cdef Py_ssize_t stored  # bytes of one of them
     cdef readonly object dtype
     cdef readonly list descriptions
     cdef readonly Py_ssize_t features, outputs

@@ -37,11 +37,12 @@ cdef class Program:
     ----------
     operations : of nerva._kernels.operations, in order; one must be a Product
     dtype : float32 or float64
+    bfloat16 : whether a network of float32 stores activations and deltas in bfloat16
 
     Raises TypeError or ValueError where an operation does not fit.
     """
 
-    def __cinit__(self, operations, dtype):
+    def __cinit__(self, operations, dtype, *, bfloat16=False):
         self.operations = <nerva_operation *> calloc(len(operations), sizeof(nerva_operation))
         self.parameters = <nerva_plan_parameter *> calloc(2 * len(operations), sizeof(nerva_plan_parameter))
         self.full = <nerva_csr *> calloc(2 * len(operations), sizeof(nerva_csr))
@@ -53,10 +54,13 @@ cdef class Program:
         free(self.parameters)
         free(self.full)
 
-    def __init__(self, operations, dtype):
+    def __init__(self, operations, dtype, *, bfloat16=False):
         cdef Py_ssize_t i, rows
         self.dtype, self.held, self.descriptions = np.dtype(dtype), [], list(operations)
-        self.typenum, self.count = self.dtype.num, len(self.descriptions)
+        self.typenum, self.count, self.bfloat16 = self.dtype.num, len(self.descriptions), bfloat16
+        self.stored = 2 if bfloat16 else self.dtype.itemsize
+        if bfloat16 and self.dtype != np.float32:
+            raise TypeError(f"dtype is {self.dtype}; with bfloat16 it must be float32")
         self.weights = [None] * self.count
         products = [operation.weight for operation in self.descriptions if operation.kind == "product"]
         if not products:
@@ -130,10 +134,13 @@ cdef class Program:
     cdef int place_matrices(self) except -1:
         """Set where in an arena each operation writes its outputs and the gradient by them."""
         cdef Py_ssize_t i, widest = self.features
+        # From the last product on, a network in bfloat16 has outputs and deltas of float32.
+        cdef Py_ssize_t last = max(i for i in range(self.count) if self.operations[i].kind == NERVA_PRODUCT)
         cdef nerva_operation *of
         cdef nerva_operation *below
         for i in range(self.count):
             of, below = self.operations + i, NULL if i == 0 else self.operations + i - 1
+            of.wide = self.bfloat16 and i >= last
             widest = max(widest, of.rows)
             if below != NULL and (below.kind == NERVA_PRODUCT or below.kind == NERVA_NORMALIZATION):
                 adds_up = of.kind == NERVA_ELEMENTWISE or of.kind == NERVA_TRAINED
@@ -143,6 +150,9 @@ cdef class Program:
         outputs, deltas, self.arena_rows = place(self.features, matrices, self.first_trained)
         for i in range(self.count):
             self.operations[i].output, self.operations[i].delta = outputs[i], deltas[i]
+        if self.bfloat16:
+            self.operations[last].rounded = self.arena_rows
+            self.arena_rows += self.operations[last].rows
         self.scratch = 5 * padded(widest)
         return 0
 
@@ -154,7 +164,8 @@ cdef class Program:
         whole = i > 0 and self.operations[i - 1].activation in (NERVA_TANH, NERVA_SIGMOID)
         in_place = of.kind == NERVA_STATISTICS or (of.kind == NERVA_DROPOUT and not whole)
         unread = is_product and (of.settled or of.activation == <int> NERVA_IDENTITY)
-        return Matrices(of.rows, is_product, in_place, not unread)
+        rows = 2 * of.rows if of.wide else of.rows  # a number of float32 takes the memory of two of bfloat16
+        return Matrices(rows, is_product, in_place, not unread)
 
     # ---- for each step
 

@@ -34,12 +34,12 @@ def slices_of(N: int, by_rows: bool = False) -> tuple[list[int], list[int]]:
 def row_stride(n: int, itemsize: int) -> int:
     """Return the elements from row to row of activations (features, n), in whole cache lines.
 
-    Those of a single sample are contiguous, and rows a multiple of 1024 bytes apart would compete for the same few sets
-    of a cache.
+    Those of a single sample are contiguous, but in bfloat16, of which kernels store whole lines; and rows a multiple of
+    1024 bytes apart would compete for the same few sets of a cache.
 
-    >>> [row_stride(n, 4) for n in (1, 2, 100)], row_stride(128, 8)
-    ([1, 16, 112], 136)
+    >>> [row_stride(n, 4) for n in (1, 2, 100)], row_stride(128, 8), row_stride(1, 2)
+    ([1, 16, 112], 136, 32)
     """
     line = 64 // itemsize
     padded = -(-n // line) * line
-    return 1 if n == 1 else padded if padded * itemsize % 1024 else padded + line
+    return 1 if n == 1 and itemsize > 2 else padded if padded * itemsize % 1024 else padded + line

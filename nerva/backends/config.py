@@ -16,6 +16,7 @@ def config() -> dict[str, str]:
     >>> nerva.config()["NumPy"] == np.__version__
     True
     """
+    lacking = isa.lacking_for_bfloat16()
     return {
         "nerva": package_version(),
         "Python": sys.version.split()[0],
@@ -25,6 +26,7 @@ def config() -> dict[str, str]:
         "OpenMP runtime": ", ".join(_loaded("libiomp5", "libgomp", "libomp")) or "unknown",
         "processor": processor(),
         "instruction set": f"{isa.chosen()} (this processor has {', '.join(isa.supported())})",
+        "bfloat16": "yes" if lacking is None else f"no: it needs {lacking}",
         "threads": str(mkl.get_num_threads()),
     }
 

@@ -191,6 +191,7 @@ def _add_computation(parser: Parser) -> None:
     add = group.add_argument
     add("--threads", metavar="N", type=whole(1, 1024), help="how many ($OMP_NUM_THREADS, or all processors)")
     add("--dtype", **_one_of(("float32", "float64"), "float32"), help="%(choices)s (%(default)s)")
+    add("--precision", **_one_of(("float32", "bfloat16")), help="of activations: %(choices)s (that of --dtype)")
     add("--backend", **_one_of(BACKENDS, "auto"), help="of the sparse products: %(choices)s (%(default)s)")
 
 

@@ -39,6 +39,7 @@ def build_network(options: Namespace, data: Dataset) -> Sequential:
     sizes = [data.train.X.shape[1], *options.hidden, len(data.classes)]
     try:
         model = _prune(options, sizes, data) if options.prune_at_start else _initialize(options, sizes)
+        model.precision = options.precision
     except ValueError as error:
         raise Failure(error, 2) from error
     if options.load_weights is not None:

@@ -9,8 +9,11 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import numpy as np
+
 from nerva._kernels.activations import ACTIVATIONS
 from nerva.cli.choices import CRITERIA, DATA, LOSSES, OPTIMIZERS, SCHEDULES, TOPOLOGIES, Choices
+from nerva.models.precision import check_precision
 
 Error = Callable[[str], NoReturn]
 
@@ -26,11 +29,19 @@ def apply_rules(options: Namespace, error: Error) -> None:
     _pruning(options, error)
     _schedule(options, error)
     _topology(options, error)
+    _precision(options, error)
     for name in ("save_weights", "metrics"):
         if options.check_gradients and getattr(options, name) is not None:
             error(f"{flag(name)}: does not go with --check-gradients, which trains nothing")
     if options.overwrite and options.metrics is None:
         error("--overwrite: goes with --metrics")
+
+
+def _precision(options: Namespace, error: Error) -> None:
+    try:
+        check_precision(options.precision, np.dtype(options.dtype))
+    except ValueError as problem:
+        error(f"--precision {options.precision}: {problem}")
 
 
 def flag(option: str) -> str:

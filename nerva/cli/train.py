@@ -125,12 +125,13 @@ def _describe(options: Namespace, data: Dataset) -> str:
     steps = f", times {options.gamma:g} after epoch {reached}" if reached else ""
     if options.schedule not in ("milestones", "constant"):
         steps = f", {options.schedule}"
+    stored = f", activations {options.precision}" if options.precision == "bfloat16" else ""
     moving = f", {options.topology} every {options.update_every:,} steps" if options.topology else ""
     return (
         f"data      {data.name}: {size}; {features:,} features, {len(data.classes)} classes\n"
         f"training  {options.optimizer}{momentum}{decay}, learning rate {options.learning_rate:g}{steps}, "
         f"batches of {options.batch_size:,}{augmented}{moving}\n"
-        f"machine   {threads} thread{'s' * (threads > 1)}, {isa.chosen()}, {options.dtype}, seed {options.seed}"
+        f"machine   {threads} thread{'s' * (threads > 1)}, {isa.chosen()}, {options.dtype}{stored}, seed {options.seed}"
     )
 
 

@@ -85,12 +85,16 @@ class Layer(ABC):
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the operations by which a compiled network computes this layer, for batches of this size.
 
-        None where it cannot, so that the network is trained layer by layer: as here.
+        None where it cannot, or where it would not be faster, so that the network is trained layer by layer: as here.
         """
         return None
 
-    def obstacle(self, batch: int) -> str:
-        """Say why `compiled` returns None for batches of this size, after the name of the layer."""
+    def operations(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the operations as `compiled` does, but whatever their speed; None only where there are none."""
+        return self.compiled(batch)
+
+    def obstacle(self, batch: int, bfloat16: bool = False) -> str:
+        """Say, after the layer's name, why `compiled` (in bfloat16 `operations`) returns None for such batches."""
         return "which a compiled step does not compute"
 
     def _has_passes_of(self, layer: Any) -> bool:

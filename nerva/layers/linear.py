@@ -91,13 +91,13 @@ class Linear(Affine):
 
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the operations of a layer that is too small for gemm to pay off beside a barrier."""
-        return self._operations(batch) if self.weight.size <= LARGEST_COMPILED else None
+        return self.operations(batch) if self.weight.size <= LARGEST_COMPILED else None
 
-    def obstacle(self, batch: int) -> str:
-        """Say why `compiled` returns None for batches of this size, after the name of the layer."""
-        if self.weight.size > LARGEST_COMPILED:
+    def obstacle(self, batch: int, bfloat16: bool = False) -> str:
+        """Say, after the layer's name, why `compiled` (in bfloat16 `operations`) returns None for such batches."""
+        if not bfloat16 and self.weight.size > LARGEST_COMPILED:
             return f"whose {self.weight.size:,} weights gemm multiplies faster"
-        return super().obstacle(batch)
+        return super().obstacle(batch, bfloat16)
 
     def _set_outputs(self, W: Array, X: Array, Y: Array) -> None:
         products.gemm(W, X, Y)

@@ -154,12 +154,16 @@ class SparseLinear(Affine):
 
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the operations of a layer all of whose products are computed by kernels of our own."""
-        return self._operations(batch) if self._choice(batch) == FIXED["native"] else None
+        return self.operations(batch) if self._choice(batch) == FIXED["native"] else None
 
-    def obstacle(self, batch: int) -> str:
-        """Say why `compiled` returns None for batches of this size, after the name of the layer."""
-        others = set(self._choice(batch)) - {"native"}
-        return f"whose backend is {' and '.join(sorted(others))}" if others else super().obstacle(batch)
+    def operations(self, batch: int) -> tuple[Operation, ...] | None:
+        """Return the operations of a layer whose backend is not another one by choice."""
+        return super().operations(batch) if self.backend in ("auto", "native") else None
+
+    def obstacle(self, batch: int, bfloat16: bool = False) -> str:
+        """Say, after the layer's name, why `compiled` (in bfloat16 `operations`) returns None for such batches."""
+        others = set([self.backend] if bfloat16 else self._choice(batch)) - {"auto", "native"}
+        return f"whose backend is {' and '.join(sorted(others))}" if others else super().obstacle(batch, bfloat16)
 
     def _choice(self, N: int) -> BackendChoice:
         """Return the backend of each product for a batch of N."""

@@ -12,6 +12,7 @@ from nerva.activations import check_activation, of_hidden_layers
 from nerva.backends.cost_model import BackendSetting
 from nerva.initializers import Fan, Initializer
 from nerva.layers import BatchNorm, Dropout, Layer, Linear, SparseLinear
+from nerva.models.precision import Precision, check_precision
 from nerva.models.sequential import Sequential
 from nerva.topology.distributions import Distribution, distribute
 from nerva.topology.supports import Support, as_support
@@ -43,6 +44,7 @@ class MLP(Sequential):
     drop_connect : rate of DropConnect in every linear layer (see nerva.Linear)
     output : activation of the last layer; "identity" gives logits
     sparse : whether layers of density 1 are nerva.SparseLinear too, so that they can be pruned in training
+    precision : of activations and their gradients, "bfloat16" or that of the dtype (see nerva.Sequential)
 
     Raises TypeError or ValueError, which name the argument.
 
@@ -69,10 +71,12 @@ class MLP(Sequential):
         drop_connect: float = 0.0,
         output: Function = "identity",
         sparse: bool = False,
+        precision: Precision | None = None,
     ) -> None:
         sizes = check_sizes(sizes)
         densities = _densities(density, distribution, list(pairwise(sizes)))
         dtype, rng = real_dtype(dtype), as_generator(seed, "seed")
+        check_precision(precision, dtype)
         activations = [*of_hidden_layers(activation, len(sizes) - 2), check_activation(output, "output")]
         dropout = check_below_one(dropout, "dropout")
         batch_norm, sparse = check_flag(batch_norm, "batch_norm"), check_flag(sparse, "sparse")
@@ -92,7 +96,7 @@ class MLP(Sequential):
                 layers.append(BatchNorm(K, activation=f, dtype=dtype))
             if hidden and dropout > 0:
                 layers.append(Dropout(dropout, rng=rng))
-        super().__init__(layers, rng=rng)
+        super().__init__(layers, rng=rng, precision=precision)
         if self.nnz == 0 and any(densities):
             raise ValueError(f"density is {density}; a network of {sizes} would have no weight at all")
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nerva._kernels.isa import lacking_for_bfloat16
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
 from nerva._kernels.operations import IDENTITY, Dropping, Elementwise, Normalization, Operation, Product
@@ -37,11 +38,15 @@ class CompiledNetwork:
     layers : of the network, in order
     operations : what they compute, for the batch sizes that `accepts` is asked about
     dtype : float32 or float64
+    bfloat16 : whether activations and their gradients are stored in bfloat16; what is faster decides nothing then
     """
 
-    def __init__(self, layers: Sequence[Layer], operations: Iterable[Owned], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], operations: Iterable[Owned], dtype: np.dtype[Any], *, bfloat16: bool = False
+    ) -> None:
         self._layers, self._operations = layers, fuse(operations)
-        self._plan = Plan([operation for operation, _ in self._operations], dtype)
+        self._plan = Plan([operation for operation, _ in self._operations], dtype, bfloat16=bfloat16)
+        self._bfloat16 = bfloat16
         self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
         self._draws = any(_is_random(operation) for operation, _ in self._operations)
         self._nnz = [layer.nnz for layer in layers]
@@ -65,7 +70,7 @@ class CompiledNetwork:
         key = batch, get_num_threads(), tuple(getattr(layer, "backend", "") for layer in self._layers)
         found = self._accepted.get(key)
         if found is None:
-            found = self._accepted[key] = obstacle(self._layers, batch) is None
+            found = self._accepted[key] = obstacle(self._layers, batch, self._bfloat16) is None
         return found
 
     def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]:
@@ -149,21 +154,29 @@ def _is_random(operation: Operation) -> bool:
     return isinstance(operation, Dropping) or (isinstance(operation, Product) and operation.drop is not None)
 
 
-def obstacle(layers: Sequence[Layer], batch: int) -> str | None:
+def _operations(layer: Layer, batch: int, bfloat16: bool) -> tuple[Operation, ...] | None:
+    """Return the operations of a layer; in bfloat16, which nothing else computes, whatever their speed."""
+    return layer.operations(batch) if bfloat16 else layer.compiled(batch)
+
+
+def obstacle(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> str | None:
     """Return why a network has no program for batches of this size, such as a layer's name; None where it has one."""
+    lacking = lacking_for_bfloat16() if bfloat16 else None
+    if lacking is not None:  # the network was pickled on another machine
+        return f"it needs {lacking}"
     linear = False
     for i, layer in enumerate(layers):
-        operations = layer.compiled(batch)
+        operations = _operations(layer, batch, bfloat16)
         if operations is None:
-            return f"layers[{i}] is {layer!r}, {layer.obstacle(batch)}"
+            return f"layers[{i}] is {layer!r}, {layer.obstacle(batch, bfloat16)}"
         linear = linear or any(isinstance(operation, Product) for operation in operations)
     return None if linear else "no layer is linear"
 
 
-def compile_network(layers: Sequence[Layer], batch: int) -> CompiledNetwork | None:
+def compile_network(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> CompiledNetwork | None:
     """Return the program of a network for batches of this size, None where there is an `obstacle`."""
-    if obstacle(layers, batch) is not None:
+    if obstacle(layers, batch, bfloat16) is not None:
         return None
-    found = [Owned(operation, i) for i, layer in enumerate(layers) for operation in layer.compiled(batch) or ()]
+    found = [Owned(of, i) for i, layer in enumerate(layers) for of in _operations(layer, batch, bfloat16) or ()]
     assert layers[0].dtype is not None
-    return CompiledNetwork(layers, found, layers[0].dtype)
+    return CompiledNetwork(layers, found, layers[0].dtype, bfloat16=bfloat16)

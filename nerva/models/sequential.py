@@ -16,6 +16,7 @@ from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.models import compaction
 from nerva.models.plan import CompiledNetwork, compile_network, obstacle
+from nerva.models.precision import Precision, check_precision
 from nerva.parameters import Parameter
 from nerva.tables import table
 from nerva.training import evaluation, step
@@ -52,6 +53,9 @@ class Sequential:
     layers : any mixture of nerva.Linear, SparseLinear, BatchNorm, Activation and Dropout, of matching features and of
         the same dtype; at least one must have a number of features of its own
     rng : generator or seed of `fit`, for the order of samples, augmentation and topology; None for a fresh one
+    precision : of activations and their gradients in training and evaluation: "bfloat16" stores them in half the
+        memory, with weights, sums and updates in float32. It needs a processor with AVX512_BF16, and layers, loss and
+        optimizer that a compiled step takes: `fit` and `train_step` refuse others. None is that of the dtype
 
     `fit`, `train_step`, `evaluate`, `predict` and `predict_proba` take samples as rows, and are thread-safe: one call
     waits for the other. `forward` and `backward` take samples as columns and write into buffers of the layers, which
@@ -65,7 +69,13 @@ class Sequential:
     (784, 10, 3149)
     """
 
-    def __init__(self, layers: Iterable[Layer], *, rng: np.random.Generator | int | None = None) -> None:
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        *,
+        rng: np.random.Generator | int | None = None,
+        precision: Precision | None = None,
+    ) -> None:
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers is {type(layers).__name__}; it must be a list of layers")
         self.layers: tuple[Layer, ...] = tuple(layers)
@@ -79,7 +89,7 @@ class Sequential:
             weight = getattr(layer, "weight", None)
             if weight is not None and any(weight is getattr(other, "weight", None) for other in self.layers[:i]):
                 raise ValueError(f"layers[{i}] shares its weight with another layer; give it a copy")
-        self.in_features, self.dtype = self._build()
+        self.in_features, self.dtype = self._build(precision)
         # The backward pass ends at the first layer with trainable parameters: nothing before it needs a gradient.
         learning = [i for i, layer in enumerate(self.layers) if layer.parameters()]
         self._first = learning[0] if learning else len(self.layers)
@@ -87,11 +97,12 @@ class Sequential:
         self.loss: Loss = SoftmaxCrossEntropy()  # of the last `fit`: predictions depend on it
         self.inputs = Buffer(self.in_features, self.dtype)  # for predictions, which then allocate nothing
         self._compiled: CompiledNetwork | None = None
+        self._precision = check_precision(precision, self.dtype)
         self._lock = threading.RLock()
 
     # ---- shape and size
 
-    def _build(self) -> tuple[int, np.dtype[Any]]:
+    def _build(self, precision: Precision | None) -> tuple[int, np.dtype[Any]]:
         """Check that the layers fit, build those that take any number of features, and return features and dtype."""
         known = next((layer for layer in self.layers if layer.in_features is not None), None)
         if known is None or known.in_features is None or known.dtype is None:
@@ -104,11 +115,26 @@ class Sequential:
             if layer.dtype is not None and layer.dtype != dtype:
                 raise ValueError(f"layers[{i - 1}] has dtype {dtype}, layers[{i}] {layer.dtype}")
             features = layer.out_features or features
+        check_precision(precision, dtype)
         # Only now that all layers have been checked: a refused network leaves them as they were.
         for layer, given in zip(self.layers, carried, strict=True):
             if layer.in_features is None:
                 layer.build(given, dtype)
         return carried[0], dtype
+
+    @property
+    def precision(self) -> Precision:
+        """Of activations and their gradients, "bfloat16" or that of the dtype; it may be set between steps.
+
+        `forward` and `backward`, called as such, compute in the dtype, and so do the steps of `fit` in which a method
+        of dynamic sparse training reads gradients.
+        """
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision | None) -> None:
+        with self._lock:
+            self._precision, self._compiled = check_precision(precision, self.dtype), None
 
     @property
     def out_features(self) -> int:
@@ -158,15 +184,18 @@ class Sequential:
             )
         each = _each(self.nbytes, self.nnz)
         rows.append(("total", "", "", "", f"{self.density:.4%}", f"{self.nnz:,}", f"{self.nbytes:,}", each))
-        dense = self.dense_size * self.dtype.itemsize
-        closing = f"{self.dtype.name}; dense it would have {self.dense_size:,} weights, {dense:,} bytes for them alone"
-        obstacle = self.obstacle(batch_size)
-        way = "compiled" if obstacle is None else f"layer by layer, since {obstacle}"
+        size, dense = f"{self.dense_size:,} weights", self.dense_size * self.dtype.itemsize
+        bfloat16 = self._precision == "bfloat16"
+        stored = f", activations {self._precision}" if bfloat16 else ""
+        closing = f"{self.dtype.name}{stored}; dense it would have {size}, {dense:,} bytes for them alone"
+        obstacle, otherwise = self.obstacle(batch_size), "refused" if bfloat16 else "layer by layer"
+        way = "compiled" if obstacle is None else f"{otherwise}, since {obstacle}"
         return f"{table(rows, left=(0, 3), rules=(0, len(rows) - 2))}\n{closing}\nsteps on {batch_size} samples: {way}"
 
     def __repr__(self) -> str:
         inner = "".join(f"    {layer!r},\n" for layer in self.layers)
-        return f"{type(self).__name__}([\n{inner}])"
+        precision = "" if self._precision == self.dtype.name else f", precision={self._precision!r}"
+        return f"{type(self).__name__}([\n{inner}]{precision})"
 
     # ---- forward and backward pass
 
@@ -203,14 +232,14 @@ class Sequential:
         if self._has_own_passes:
             return None
         if self._compiled is None or not self._compiled.fits():
-            self._compiled = compile_network(self.layers, batch)
+            self._compiled = compile_network(self.layers, batch, self._precision == "bfloat16")
         return self._compiled if self._compiled is not None and self._compiled.accepts(batch) else None
 
     def obstacle(self, batch: int) -> str | None:
         """Return why `compiled` returns None for batches of this size, None where it does not."""
         if self._has_own_passes:
             return f"{type(self).__name__} has passes of its own"
-        return obstacle(self.layers, batch)
+        return obstacle(self.layers, batch, self._precision == "bfloat16")
 
     @property
     def _has_own_passes(self) -> bool:
@@ -218,9 +247,14 @@ class Sequential:
         return type(self).forward is not Sequential.forward or type(self).backward is not Sequential.backward
 
     def astype(self, dtype: npt.DTypeLike) -> "Sequential":
-        """Return a copy of another dtype, float32 or float64; optimizer state is not copied."""
+        """Return a copy of another dtype, float32 or float64; optimizer state is not copied.
+
+        A precision of "bfloat16" is kept in float32.
+        """
         other = Sequential([layer.astype(dtype) for layer in self.layers], rng=copy.deepcopy(self.rng))
         other.loss = copy.deepcopy(self.loss)
+        if other.dtype == self.dtype:
+            other._precision = self._precision
         return other
 
     def parameters(self) -> Sequence[Parameter]:
@@ -234,7 +268,7 @@ class Sequential:
         """
         with self._lock:
             small = Sequential(compaction.compact(self.layers), rng=self.rng)
-            small.loss = copy.deepcopy(self.loss)
+            small.loss, small._precision = copy.deepcopy(self.loss), self._precision
             return small
 
     # ---- training and inference: nerva.training says what these do
@@ -249,7 +283,7 @@ class Sequential:
         return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_compiled")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update({"_precision": state["dtype"].name, **state})
         self._compiled = None
         self._lock = threading.RLock()
 

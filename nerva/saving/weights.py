@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from nerva import losses
+from nerva._kernels.isa import lacking_for_bfloat16
 from nerva._kernels.memory import Array
 from nerva.activations import Activation as Function
 from nerva.layers import LAYERS, Layer
@@ -68,7 +69,7 @@ def load_weights(
     ----------
     path : a file of `save_weights` or of the original Nerva
     model : its layers take the weights, a sparse one the pattern too, and it takes the loss if the file has one;
-        optimizer state starts anew
+        optimizer state starts anew, and its precision stays
     order : what to do with a file of the original whose W is stored in Fortran order. Its own --save-weights writes the
         values row after row into a matrix stored column after column, which scrambles them: "scrambled" undoes that,
         "as it says" takes the file as it is, "refuse" raises ValueError
@@ -119,6 +120,8 @@ def _arrays(model: Sequential) -> dict[str, Any]:
         warnings.warn(f"the loss {model.loss!r} is not nerva's own, and is not kept", RuntimeWarning, stacklevel=3)
     else:
         header["loss"] = {"kind": type(model.loss).__name__, **_loss_config(model.loss)}
+    if model.precision == "bfloat16":
+        header["precision"] = model.precision
     arrays = {f"{i}.{name}": array for i, layer in enumerate(model.layers) for name, array in layer.arrays().items()}
     return {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
 
@@ -150,7 +153,17 @@ def _read(arrays: Mapping[str, Array]) -> Sequential:
             raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
     if loss is not None:
         model.loss = _loss(loss, model.out_features)
+    _set_precision(model, header.get("precision"))
     return model
+
+
+def _set_precision(model: Sequential, precision: Any) -> None:
+    """Give a model the precision of a file, or warn where this processor does not have it."""
+    lacking = lacking_for_bfloat16() if precision == "bfloat16" else None
+    if lacking is None:
+        model.precision = precision
+    else:
+        warnings.warn(f"precision 'bfloat16' is not kept: it needs {lacking}", RuntimeWarning, stacklevel=4)
 
 
 def _layer(i: int, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Layer:

@@ -30,14 +30,23 @@ def computes(loss: Loss, batches: Batches) -> bool:
     return loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1
 
 
-def obstacle(model: Trainable, batches: Batches, draw: Draw, optimizer: Optimizer, loss: Loss) -> str:
-    """Return why a step on some samples is not compiled, for a profile."""
+def obstacle(model: Trainable, batches: Batches, batch: int, optimizer: Optimizer, loss: Loss) -> str | None:
+    """Return why steps on so many samples are not compiled, None where they are unless layers shall keep gradients."""
     if not getattr(optimizer, "compiled", False):
         return f"the optimizer is {optimizer!r}"
     if batches.samples.sparse is not None:
         return "samples are sparse"
     own = getattr(model, "obstacle", None)
-    found = f"{type(model).__name__} is not compiled" if own is None else own(len(draw.rows))
+    found: str | None = f"{type(model).__name__} is not compiled" if own is None else own(batch)
     if found is None and not computes(loss, batches):
-        found = f"{loss!r} has settings or targets that a compiled step does not compute"
-    return found or "the method of dynamic sparse training reads gradients"
+        return f"{loss!r} has settings or targets that a compiled step does not compute"
+    return found
+
+
+def check_bfloat16(model: Trainable, batches: Batches, optimizer: Optimizer, loss: Loss) -> None:
+    """Raise ValueError, which says why, where a network in "bfloat16" cannot be trained by a compiled step."""
+    if getattr(model, "precision", None) != "bfloat16":
+        return
+    found = obstacle(model, batches, min(batches.batch_size, len(batches.samples)), optimizer, loss)
+    if found is not None:
+        raise ValueError(f"precision is 'bfloat16', but {found}; set the model's precision to 'float32'")

@@ -14,6 +14,7 @@ from nerva.parameters import Parameter
 from nerva.schedules import Schedule, as_schedule, restore_schedule, schedule_state, tell
 from nerva.topology import Topology, TopologyUpdater
 from nerva.training.batches import Batches
+from nerva.training.compiled import check_bfloat16
 from nerva.training.evaluation import Evaluator
 from nerva.training.history import Callback, EpochRecord, History, StopTraining
 from nerva.training.layers_state import check_layers, layers_state, restore_layers
@@ -56,6 +57,7 @@ class Run:
         self._on_batch = [callback.on_batch for callback in self.callbacks if hasattr(callback, "on_batch")]
         check_not_negative(self.schedule(0.0), "schedule(0)")
         check_batch_size(model, len(batches.order), batches.batch_size)
+        check_bfloat16(model, batches, self.optimizer, loss)
         self.model, self.batches, self.loss, self.validation = model, batches, loss, validation
         self.history, self.updater = History(), None
         if topology is not None:

@@ -11,7 +11,7 @@ from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
 from nerva.training.batches import Batches, Draw
-from nerva.training.compiled import compiled_for, computes, obstacle
+from nerva.training.compiled import check_bfloat16, compiled_for, computes, obstacle
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
 from nerva.training.samples import labelled_samples
@@ -46,12 +46,15 @@ def train_draw(
     if compiled is not None and computes(loss, batches):
         value, correct = compiled.train(batches, draw, optimizer.at(rate))
         return StepResult(value, correct, float(len(draw.rows)))
+    if learn and not by_layer:
+        check_bfloat16(model, batches, optimizer, loss)
     profile = recorder()
     started = 0 if profile is None else time.perf_counter_ns()
     X, y = batches.gather(draw)
     if profile is not None:
         profile.add("data", started)
-        profile.add_step(obstacle(model, batches, draw, optimizer, loss))
+        reason = obstacle(model, batches, len(draw.rows), optimizer, loss)
+        profile.add_step(reason or "the method of dynamic sparse training reads gradients")
     assert y is not None
     result = train_batch(model, X, y, optimizer, rate, loss, learn)
     return StepResult(result.value, result.correct, result.weight)

@@ -8,6 +8,7 @@ from nerva._kernels import mkl
 from nerva.models.plan import CompiledNetwork
 from nerva.training.samples import Samples
 
+from ..bfloat16_reference import needs_bfloat16
 from ..compiled_reference import layer_by_layer, network, samples
 
 MODELS = {
@@ -17,6 +18,7 @@ MODELS = {
     "dropout": lambda: network(dropout=0.2),
     "DropConnect": lambda: network(drop_connect=0.2),
     "float32": lambda: network(dtype=np.float32),
+    "bfloat16": pytest.param(lambda: network(dtype=np.float32, precision="bfloat16"), marks=needs_bfloat16),
 }
 OPTIMIZERS = {
     "SGD": nerva.SGD,

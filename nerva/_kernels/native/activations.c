@@ -2,6 +2,7 @@
 #include "activations.h"
 #include "parallel.h"
 #include "shares.h"
+#include "storage.h"
 
 void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activation, double alpha, int threads,
                            nerva_matrix Y) {
@@ -13,12 +14,12 @@ void NAME(bias_activation)(int64_t K, int64_t N, const void *bias, int activatio
         const nerva_range rows = share(K, 1, thread, size);
         const V slope = vset((R)alpha);
         for (int64_t k = rows.first; k < rows.last; k++) {
-            R *y = (R *)Y.data + k * Y.ld;
+            S *y = (S *)Y.data + k * Y.ld;
             const V b = vset(bias ? ((const R *)bias)[k] : 0);
 #define ROW(ACTIVATION) \
     for (int64_t n = 0; n < N; n += L) { \
         const M lanes = vfirst(N - n < L ? N - n : L); \
-        vstore_first(lanes, y + n, activate(ACTIVATION, vadd(vload_first(lanes, y + n), b), slope)); \
+        sstore_first(lanes, y + n, activate(ACTIVATION, vadd(sload_first(lanes, y + n), b), slope)); \
     }
             NERVA_WITH_FUSED_ACTIVATION(activation, ROW)
 #undef ROW
@@ -33,12 +34,12 @@ void NAME(activation_share)(int64_t K, int64_t N, nerva_matrix Z, int activation
     const nerva_range rows = share(K, 1, thread, team);
     const V slope = vset((R)alpha);
     for (int64_t k = rows.first; k < rows.last; k++) {
-        const R *z = (const R *)Z.data + k * Z.ld;
-        R *y = (R *)Y.data + k * Y.ld;
+        const S *z = (const S *)Z.data + k * Z.ld;
+        S *y = (S *)Y.data + k * Y.ld;
 #define ROW(ACTIVATION) \
     for (int64_t n = 0; n < N; n += L) { \
         const M lanes = vfirst(N - n < L ? N - n : L); \
-        vstore_first(lanes, y + n, activate(ACTIVATION, vload_first(lanes, z + n), slope)); \
+        sstore_first(lanes, y + n, activate(ACTIVATION, sload_first(lanes, z + n), slope)); \
     }
         NERVA_WITH_ANY_ACTIVATION(activation, ROW)
 #undef ROW
@@ -63,8 +64,8 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
     const V slope = vset((R)alpha);
     const int in_place = activation == NERVA_IDENTITY && DZ.data == DY.data;
     for (int64_t k = rows.first; k < rows.last; k++) {
-        const R *dy = (const R *)DY.data + k * DY.ld, *y = (const R *)Y.data + k * Y.ld;
-        R *dz = (R *)DZ.data + k * DZ.ld;
+        const S *dy = (const S *)DY.data + k * DY.ld, *y = (const S *)Y.data + k * Y.ld;
+        S *dz = (S *)DZ.data + k * DZ.ld;
         /* In the order in which a product adds up the row sums of its epilogue. */
         R total = Db && add ? ((R *)Db)[k] : 0;
         for (int64_t part = 0; part < batch_parts(vectors); part++) {
@@ -73,9 +74,9 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
 #define ROW(ACTIVATION) \
     for (int64_t n = own_part.first * L; n < N && n < own_part.last * L; n += L) { \
         const M lanes = vfirst(N - n < L ? N - n : L); \
-        const V d = activate_backward(ACTIVATION, vload_first(lanes, dy + n), vload_first(lanes, y + n), slope); \
+        const V d = activate_backward(ACTIVATION, sload_first(lanes, dy + n), sload_first(lanes, y + n), slope); \
         sums = vadd(sums, d); \
-        if (!in_place) vstore_first(lanes, dz + n, d); \
+        if (!in_place) sstore_first(lanes, dz + n, d); \
     }
             NERVA_WITH_ANY_ACTIVATION(activation, ROW)
 #undef ROW

@@ -16,7 +16,7 @@ enum { LINE = 64, AHEAD = 2 };
 
 /* Where element (d, n) of an output is. */
 INLINE void *element_at(const int BYTES, nerva_matrix out, int64_t d, int64_t n) {
-    return (char *)out.data + (d * out.ld + n) * (BYTES ? 1 : sizeof(R));
+    return (char *)out.data + (d * out.ld + n) * (BYTES ? 1 : sizeof(S));
 }
 
 /* One thread's share: all samples of the features `own`. Returns whether a number is not finite. */
@@ -66,7 +66,7 @@ INLINE int gather_floats(const int TYPE, const void *source, int64_t stride, con
         const int count = N - n < L ? (int)(N - n) : L;
         const void *samples[L];
         for (int i = 0; i < L; i++) samples[i] = (const char *)source + rows[n + (i < count ? i : 0)] * stride * size;
-        R *to = (R *)out.data + n;
+        S *to = (S *)out.data + n;
         /* Vectors that are aligned in the first sample; at both ends they overlap, and the same is stored again. */
         const int64_t past = (uintptr_t)((const char *)samples[0] + own.first * size) / size % L;
         for (int64_t d = own.first, next = own.first + L - past; d < own.last; d = next, next += L) {

@@ -5,17 +5,18 @@
 #include "masks.h"
 #include "parallel.h"
 #include "shares.h"
+#include "storage.h"
 
 void NAME(dropout_share)(int64_t K, int64_t N, nerva_matrix X, uint64_t key, int64_t first_row, int64_t first_column,
                          double rate, nerva_matrix Y, int thread, int team) {
     const nerva_range rows = share(K, 1, thread, team);
     for (int64_t k = rows.first; k < rows.last; k++) {
-        const R *x = (const R *)X.data + k * X.ld;
-        R *y = (R *)Y.data + k * Y.ld;
+        const S *x = (const S *)X.data + k * X.ld;
+        S *y = (S *)Y.data + k * Y.ld;
         const generator own = generator_of(key, first_row + k, rate);
         for (int64_t n = 0; n < N; n += L) {
             const M lanes = vfirst(N - n < L ? N - n : L);
-            vstore_first(lanes, y + n, masked(&own, (uint32_t)(first_column + n), vload_first(lanes, x + n)));
+            sstore_first(lanes, y + n, masked(&own, (uint32_t)(first_column + n), sload_first(lanes, x + n)));
         }
     }
 }
@@ -39,18 +40,18 @@ void NAME(dropout_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_m
     const V slope = vset((R)alpha);
     const int told = dropped && activation == NERVA_RELU;
     for (int64_t k = rows.first; k < rows.last; k++) {
-        const R *dy = (const R *)DY.data + k * DY.ld, *y = (const R *)Y.data + k * Y.ld;
-        R *dz = (R *)DZ.data + k * DZ.ld;
+        const S *dy = (const S *)DY.data + k * DY.ld, *y = (const S *)Y.data + k * Y.ld;
+        S *dz = (S *)DZ.data + k * DZ.ld;
         const generator own = generator_of(key, k, rate);
         V total = vzero();
 #define ROW(ACTIVATION) \
     for (int64_t n = 0; n < N; n += L) { \
         const M lanes = vfirst(N - n < L ? N - n : L); \
-        const V given = vload_first(lanes, dy + n); \
+        const V given = sload_first(lanes, dy + n); \
         const V kept = told ? vmul(own.scale, given) : masked(&own, (uint32_t)(first_column + n), given); \
-        const V d = activate_backward(ACTIVATION, kept, vload_first(lanes, y + n), slope); \
+        const V d = activate_backward(ACTIVATION, kept, sload_first(lanes, y + n), slope); \
         total = vadd(total, d); \
-        vstore_first(lanes, dz + n, d); \
+        sstore_first(lanes, dz + n, d); \
     }
         NERVA_WITH_FUSED_ACTIVATION(activation, ROW)
 #undef ROW

@@ -2,6 +2,7 @@
 #include "activations.h"
 #include "parallel.h"
 #include "shares.h"
+#include "storage.h"
 
 /* Rows are processed in groups of L, so that the lanes of their sums are added together (see vsums) and statistics are
  * vectors. The results of a row do not depend on the other rows of its group. */
@@ -17,15 +18,15 @@ typedef struct {
         if (n < N) BODY(0, vfirst(N - n)) \
     } while (0)
 
-INLINE V take(int whole, M lanes, const R *from) { return whole ? vload(from) : vload_first(lanes, from); }
+INLINE V take(int whole, M lanes, const S *from) { return whole ? sload(from) : sload_first(lanes, from); }
 
-INLINE void put(int whole, M lanes, R *to, V v) {
-    if (whole) vstore(to, v);
-    else vstore_first(lanes, to, v);
+INLINE void put(int whole, M lanes, S *to, V v) {
+    if (whole) sstore(to, v);
+    else sstore_first(lanes, to, v);
 }
 
 /* The mean and the variance of each row less `from` of that row. */
-INLINE void moments(int64_t rows, int64_t N, const R *x, int64_t ldx, const R from[L], V *mean, V *variance) {
+INLINE void moments(int64_t rows, int64_t N, const S *x, int64_t ldx, const R from[L], V *mean, V *variance) {
     V sums[L], squares[L];
     const V part = vset(1 / (R)N);
     for (int i = 0; i < L; i++) sums[i] = squares[i] = vzero();
@@ -51,10 +52,10 @@ INLINE void moments(int64_t rows, int64_t N, const R *x, int64_t ldx, const R fr
 /* The mean of each row, and 1 / sqrt(variance + epsilon). The moments are about the row's first element, since those
  * about zero would cancel where the mean is large; and again, about the mean, where that element is an outlier: more
  * than four standard deviations from the mean. */
-INLINE statistics of_batch(int64_t rows, int64_t N, const R *x, int64_t ldx, V epsilon, V *mean, V *variance) {
+INLINE statistics of_batch(int64_t rows, int64_t N, const S *x, int64_t ldx, V epsilon, V *mean, V *variance) {
     statistics own;
     V rest;
-    for (int64_t i = 0; i < L; i++) own.center[i] = i < rows ? x[i * ldx] : 0;
+    for (int64_t i = 0; i < L; i++) own.center[i] = i < rows ? widened(x[i * ldx]) : 0;
     moments(rows, N, x, ldx, own.center, &rest, variance);
     *mean = vadd(vload(own.center), rest);
     const V far = vselect_greater(vmul(rest, rest), vmul(vset(16), *variance), vset(1), vzero());
@@ -75,12 +76,12 @@ INLINE void move(R *running, M lanes, V now, V momentum) {
 }
 
 /* `count` rows of Y from those of X: f(gamma (x - center) scale + beta). With `ahead`, the rows after them are next. */
-INLINE void normalize(int64_t count, int64_t N, const R *x, int64_t ldx, const statistics *own, const R *gamma,
-                      const R *beta, int activation, V slope, int64_t ahead, R *to, int64_t ldy) {
+INLINE void normalize(int64_t count, int64_t N, const S *x, int64_t ldx, const statistics *own, const R *gamma,
+                      const R *beta, int activation, V slope, int64_t ahead, S *to, int64_t ldy) {
     for (int64_t i = 0; i < count; i++) {
-        R *y = to + i * ldy;
+        S *y = to + i * ldy;
         if (i < ahead)
-            for (int64_t n = 0; n < N; n += 64 / (int64_t)sizeof(R)) __builtin_prefetch(y + L * ldy + n, 1);
+            for (int64_t n = 0; n < N; n += 64 / (int64_t)sizeof(S)) __builtin_prefetch(y + L * ldy + n, 1);
         const V from = vset(own->center[i]), factor = vset(own->scale[i] * gamma[i]);
         const V shift = vset(beta[i]);
 #define BODY(whole, part) \
@@ -111,7 +112,7 @@ void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, c
         for (int64_t k = rows.first; k < rows.last; k += L) {
             const int64_t count = rows.last - k < L ? rows.last - k : L;
             const M lanes = vfirst(count);
-            const R *x = (const R *)X.data + k * X.ld;
+            const S *x = (const S *)X.data + k * X.ld;
             statistics own;
             if (mean) {
                 V middle, variance;
@@ -125,7 +126,7 @@ void NAME(batch_norm)(int64_t K, int64_t N, nerva_matrix X, const void *gamma, c
                 vstore(own.scale, vdiv(vset(1), vsqrt(vadd(vload_first(lanes, (R *)running_variance + k), least))));
             }
             normalize(count, N, x, X.ld, &own, (const R *)gamma + k, (const R *)beta + k, activation, slope,
-                      rows.last - k - L, (R *)Y.data + k * Y.ld, Y.ld);
+                      rows.last - k - L, (S *)Y.data + k * Y.ld, Y.ld);
         }
         _mm_setcsr(mode);
     }
@@ -141,7 +142,7 @@ typedef struct {
     V alpha;
 } backward_arguments;
 
-#define ROW_OF(matrix, k) ((R *)(matrix).data + (k) * (matrix).ld)
+#define ROW_OF(matrix, k) ((S *)(matrix).data + (k) * (matrix).ld)
 
 /* d = dy f'(y), written to DX if there is one, and of each row its vectors of partial sums of d and of d x^. */
 INLINE void sum_gradients(const backward_arguments *of, int64_t k, int64_t count, V sums[L], V dots[L]) {
@@ -150,8 +151,8 @@ INLINE void sum_gradients(const backward_arguments *of, int64_t k, int64_t count
     /* In place there is nothing to write where f is the identity. */
     const int written = of->DX.data && !(of->activation == NERVA_IDENTITY && of->DX.data == of->DY.data);
     for (int64_t i = 0; i < count; i++) {
-        const R *dy = ROW_OF(of->DY, k + i), *y = ROW_OF(of->Y, k + i), *x = ROW_OF(of->X, k + i);
-        R *dx = of->DX.data ? ROW_OF(of->DX, k + i) : 0;
+        const S *dy = ROW_OF(of->DY, k + i), *y = ROW_OF(of->Y, k + i), *x = ROW_OF(of->X, k + i);
+        S *dx = of->DX.data ? ROW_OF(of->DX, k + i) : 0;
         const V mean = vset(of->mean[k + i]), inverse = vset(of->inverse[k + i]);
         V sum = vzero(), dot = vzero();
 #define BODY(whole, part) \
@@ -179,8 +180,8 @@ INLINE void input_gradients(const backward_arguments *of, int64_t k, int64_t cou
                             const R dot_mean[L]) {
     const int64_t N = of->N;
     for (int64_t i = 0; i < count; i++) {
-        const R *x = ROW_OF(of->X, k + i);
-        R *dx = ROW_OF(of->DX, k + i);
+        const S *x = ROW_OF(of->X, k + i);
+        S *dx = ROW_OF(of->DX, k + i);
         const V mean = vset(of->mean[k + i]), scale = vset(of->inverse[k + i] * of->gamma[k + i]);
         const V level = vset(d_mean[i]), slope = vset(dot_mean[i] * of->inverse[k + i]);
 #define BODY(whole, part) \
@@ -229,7 +230,7 @@ void NAME(slice_moments)(int64_t K, int64_t N, nerva_matrix X, void *mean, void 
         const int64_t count = K - k < L ? K - k : L;
         const M lanes = vfirst(count);
         V middle, variance;
-        of_batch(count, N, (const R *)X.data + k * X.ld, X.ld, vset(1), &middle, &variance);
+        of_batch(count, N, (const S *)X.data + k * X.ld, X.ld, vset(1), &middle, &variance);
         vstore_first(lanes, (R *)mean + k, middle);
         vstore_first(lanes, (R *)squares + k, vmul(variance, vset((R)N)));
     }
@@ -243,8 +244,8 @@ void NAME(slice_normalize)(int64_t K, int64_t N, nerva_matrix X, const void *gam
         statistics own;
         vstore(own.center, vload_first(lanes, (const R *)mean + k));
         vstore(own.scale, vload_first(lanes, (const R *)inverse + k));
-        normalize(count, N, (const R *)X.data + k * X.ld, X.ld, &own, (const R *)gamma + k, (const R *)beta + k,
-                  activation, vset((R)alpha), 0, (R *)Y.data + k * Y.ld, Y.ld);
+        normalize(count, N, (const S *)X.data + k * X.ld, X.ld, &own, (const R *)gamma + k, (const R *)beta + k,
+                  activation, vset((R)alpha), 0, (S *)Y.data + k * Y.ld, Y.ld);
     }
 }
 

@@ -116,7 +116,7 @@ static void post(const nerva_part *part, int64_t group) {
     const int first = part->thread - crew->thread, last = group == part->groups.last - 1 ? first + crew->size : first;
     const nerva_range kept = {share(plan->updated_size, LINE, first, part->team).first,
                               share(plan->updated_size, LINE, last, part->team).first};
-    NAME(plan_post)(plan->gradients[crew->number], plan->mailboxes[group],
+    WIDE(plan_post)(plan->gradients[crew->number], plan->mailboxes[group],
                     share(plan->gradient_size, LINE, crew->thread, crew->size), kept);
 }
 
@@ -139,7 +139,7 @@ static void step_share(const nerva_plan *plan, int thread, int team, nerva_barri
     const R *sources[MOST_GROUPS];
     stopwatch watch = {thread ? 0 : plan->nanoseconds, plan->nanoseconds ? now() : 0};
     if (plan->masks) {
-        NAME(plan_mask_weights)(plan, thread, team);
+        WIDE(plan_mask_weights)(plan, thread, team);
 #pragma omp barrier
     }
     for (int64_t from = 0, to; from < stage_count(plan); from = to) {
@@ -159,7 +159,7 @@ static void step_share(const nerva_plan *plan, int thread, int team, nerva_barri
     if (is_broken(plan)) return;
     for (int64_t g = 0; g < plan->group_count; g++)
         sources[g] = part.posts && g == part.groups.last - 1 ? plan->gradients[part.crew.number] : plan->mailboxes[g];
-    NAME(plan_update)(plan, part.own, sources, part.onward ? 1 : plan->group_count, part.crews > 1);
+    WIDE(plan_update)(plan, part.own, sources, part.onward ? 1 : plan->group_count, part.crews > 1);
     _mm_sfence();
     lap(&watch, update_phase(plan));
 }

@@ -5,6 +5,7 @@
 #include "crew.h"
 #include "parallel.h"
 #include "shares.h"
+#include "storage.h"
 
 /* As in slices.py: the most samples of a slice, and groups of slices. */
 enum { WIDEST_SLICE = 128, MOST_GROUPS = 8, LINE = 64 / sizeof(R) };
@@ -12,7 +13,9 @@ enum { WIDEST_SLICE = 128, MOST_GROUPS = 8, LINE = 64 / sizeof(R) };
 typedef struct {
     const nerva_plan *plan;
     int64_t number, first, n, ld; /* its number, its first sample, its samples, and elements from row to row */
-    R *arena, *scratch, *gradients;
+    int64_t pitch;                /* bytes of a row of the arena: those of S, in a slice of bfloat16 for both builds */
+    char *arena;
+    R *scratch, *gradients;
     int add;      /* to the gradients that are there */
     int complete; /* whether the gradients of the batch are complete with this slice, so that weights take a step */
     R *totals;    /* the statistics of the batch, this thread's copy */
@@ -22,17 +25,18 @@ typedef struct {
 /* Slice `number`, in an arena, for a thread of the team and its crew. */
 INLINE nerva_slice slice_of(const nerva_plan *plan, int64_t number, int64_t arena, int thread, nerva_crew crew,
                             R *gradients, int add) {
-    const int64_t first = plan->columns[number], n = plan->columns[number + 1] - first;
+    const int64_t first = plan->columns[number], n = plan->columns[number + 1] - first, ld = plan->strides[number];
     const int complete = plan->group_count == 1 && number == plan->slice_count - 1;
     R *const memory = plan->arenas[arena];
-    return (nerva_slice){.plan = plan, .number = number, .first = first, .n = n, .ld = plan->strides[number],
-                         .arena = memory + plan->scratch, .scratch = memory, .gradients = gradients, .add = add,
-                         .complete = complete, .totals = plan->waits ? plan->totals[thread] : 0, .crew = crew};
+    return (nerva_slice){.plan = plan, .number = number, .first = first, .n = n, .ld = ld, .pitch = ld * sizeof(S),
+                         .arena = (char *)(memory + plan->scratch), .scratch = memory, .gradients = gradients,
+                         .add = add, .complete = complete, .totals = plan->waits ? plan->totals[thread] : 0,
+                         .crew = crew};
 }
 
 /* The matrix that begins at a row of the arena. */
 INLINE nerva_matrix at(const nerva_slice *slice, int64_t row) {
-    return (nerva_matrix){slice->arena + row * slice->ld, slice->ld};
+    return (nerva_matrix){slice->arena + row * slice->pitch, slice->ld};
 }
 
 /* The inputs of operation i: what the one before wrote. */
@@ -45,7 +49,7 @@ INLINE nerva_range own_rows(const nerva_slice *slice, int64_t count) {
     return share(count, L, slice->crew.thread, slice->crew.size);
 }
 INLINE nerva_matrix from_row(nerva_matrix A, int64_t row) {
-    return (nerva_matrix){(R *)A.data + row * A.ld, A.ld};
+    return (nerva_matrix){(S *)A.data + row * A.ld, A.ld};
 }
 
 /* The vectors of a normalization in the memory for statistics. Of a slice: mean, sum of squares about it, sums of d and
@@ -68,8 +72,18 @@ void NAME(plan_normalization_backward)(const nerva_slice *slice, const nerva_ope
 void NAME(plan_statistics_backward)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X,
                                     nerva_matrix D);
 
-void NAME(plan_mask_weights)(const nerva_plan *plan, int thread, int team);
-void NAME(plan_post)(const void *from, void *to, nerva_range posted, nerva_range kept);
-void NAME(plan_update)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, int stream);
+void WIDE(plan_mask_weights)(const nerva_plan *plan, int thread, int team);
+void WIDE(plan_post)(const void *from, void *to, nerva_range posted, nerva_range kept);
+void WIDE(plan_update)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, int stream);
+
+#ifdef NERVA_BFLOAT16
+/* What the build for float32 does of the operations above the last product, on slices of this build. */
+void WIDE(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y);
+void WIDE(plan_backward_operation)(const nerva_slice *slice, int64_t i);
+void WIDE(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
+                                     double alpha, nerva_matrix DZ, void *Db, int add, int thread, int team);
+int64_t WIDE(softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
+                                    nerva_matrix DZ, double *per_sample);
+#endif
 
 #endif

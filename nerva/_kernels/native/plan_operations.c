@@ -1,12 +1,18 @@
 /* The operations of a compiled network on one slice of the batch, forward and backward. */
 #include "plan.h"
 
-#if NERVA_BYTE_INPUTS
-/* Whether operation `of` is a product that reads the bytes of the source. Rows of them are made for whole slices. */
+#if NERVA_BYTE_INPUTS || defined(NERVA_BFLOAT16)
+/* From how many samples on the bytes of a source of uint8 are read: rows of them are made for whole slices. In bfloat16,
+ * which holds them exactly, they always are. */
+enum { LEAST_BYTES = NERVA_BYTE_INPUTS ? WIDEST_SLICE / 2 + 1 : 1 };
+
+/* Whether operation `of` is a product that reads the bytes of the source, and scales and shifts them itself. */
 INLINE int reads_bytes(const nerva_plan *plan, const nerva_operation *of) {
     return plan->source_type == NERVA_UINT8 && of == plan->operations && of->kind == NERVA_PRODUCT
-           && plan->N > WIDEST_SLICE / 2;
+           && plan->N >= LEAST_BYTES;
 }
+#endif
+#if NERVA_BYTE_INPUTS
 INLINE nerva_bytes bytes_of(const nerva_slice *slice, nerva_matrix X) {
     const int64_t ld = slice->n > NERVA_BYTE_LINE ? 2 * NERVA_BYTE_LINE : NERVA_BYTE_LINE;
     return (nerva_bytes){X.data, ld, slice->plan->scale, slice->plan->shift};
@@ -20,6 +26,11 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     nerva_images moved;
     const nerva_images *images = plan->images ? &moved : 0;
     if (images) moved = *plan->images, moved.moves += slice->first;
+    const float *scale = plan->scale, *shift = plan->shift;
+#ifdef NERVA_BFLOAT16
+    /* Bytes are exact in bfloat16, what they stand for is not. */
+    if (reads_bytes(plan, plan->operations)) scale = shift = 0;
+#endif
 #if NERVA_BYTE_INPUTS
     if (reads_bytes(plan, plan->operations)) {
         NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(slice, X),
@@ -28,7 +39,7 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     }
 #endif
     if (NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
-                           plan->scale, plan->shift, X, slice->crew.thread, slice->crew.size)
+                           scale, shift, X, slice->crew.thread, slice->crew.size)
         && plan->broken)
         __atomic_store_n(plan->broken, 1, __ATOMIC_RELAXED);
     return X;
@@ -36,9 +47,15 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
 
 static void product(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const nerva_epilogue epilogue = {.activation = of->activation, .alpha = of->alpha,
-                                     .bias = of->bias ? of->bias->values : 0};
+                                     .bias = of->bias ? of->bias->values : 0, .wide = of->wide};
     const nerva_crew *crew = &slice->crew;
-#if NERVA_BYTE_INPUTS
+#ifdef NERVA_BFLOAT16
+    if (reads_bytes(slice->plan, of)) {
+        NAME(spmm_scaled_share)(of->W, X, slice->n, slice->plan->scale, slice->plan->shift, &epilogue, Y, crew->thread,
+                                crew->size);
+        return;
+    }
+#elif NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
         NAME(spmm_bytes)(of->W, bytes_of(slice, X), slice->n, &epilogue, Y, crew->thread, crew->size);
         return;
@@ -53,7 +70,14 @@ static void weight_gradient(const nerva_slice *slice, const nerva_operation *of,
     const nerva_plan_parameter *weight = of->weight;
     R *const G = slice->gradients + weight->gradient;
     const nerva_update *update = slice->complete && weight->fused ? weight->update : 0;
-#if NERVA_BYTE_INPUTS
+#ifdef NERVA_BFLOAT16
+    if (reads_bytes(slice->plan, of)) {
+        NAME(sddmm_scaled_share)(of->W, D, X, slice->n, slice->plan->scale, slice->plan->shift, G, update,
+                                 weight->values, weight->velocity, weight->second, slice->add, slice->crew.thread,
+                                 slice->crew.size);
+        return;
+    }
+#elif NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
         NAME(sddmm_bytes)(of->W, D, bytes_of(slice, X), slice->n, G, update, weight->values, weight->velocity,
                           weight->second, slice->add, slice->crew.thread, slice->crew.size);
@@ -67,6 +91,12 @@ static void weight_gradient(const nerva_slice *slice, const nerva_operation *of,
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const int64_t K = of->rows, n = slice->n;
     const int thread = slice->crew.thread, size = slice->crew.size;
+#ifdef NERVA_BFLOAT16
+    if (of->wide && of->kind != NERVA_PRODUCT) {
+        WIDE(plan_forward_operation)(slice, of, X, Y);
+        return;
+    }
+#endif
     switch (of->kind) {
     case NERVA_PRODUCT: product(slice, of, X, Y); break;
     case NERVA_ELEMENTWISE: NAME(activation_share)(K, n, X, of->activation, of->alpha, Y, thread, size); break;
@@ -91,7 +121,7 @@ void NAME(plan_loss)(const nerva_slice *slice) {
     const int64_t first = slice->first + own.first, n = own.last - own.first;
     int64_t labels[WIDEST_SLICE];
     for (int64_t i = 0; i < n; i++) labels[i] = plan->labels[plan->rows[first + i]];
-    const int64_t correct = NAME(softmax_cross_entropy)(
+    const int64_t correct = WIDE(softmax_cross_entropy)(
         last->rows, n, (nerva_matrix){(R *)Z.data + own.first, Z.ld}, labels, 1.0 / plan->N,
         (nerva_matrix){(R *)D.data + own.first, D.ld}, plan->per_sample + first);
     __atomic_fetch_add(&plan->correct[slice->number], correct, __ATOMIC_RELAXED);
@@ -102,16 +132,34 @@ INLINE R *bias_gradient(const nerva_slice *slice, const nerva_operation *of) {
     return of->kind == NERVA_PRODUCT && of->bias ? slice->gradients + of->bias->gradient : 0;
 }
 
-/* The input gradient comes first: it is that of the weights before their step. */
-static void product_backward(const nerva_slice *slice, const nerva_operation *of, const nerva_operation *below,
-                             nerva_matrix X) {
-    const nerva_matrix D = at(slice, of->delta);
+/* The gradient by the sums of a product, before its activation, which is differentiated here unless it has been. */
+static nerva_matrix product_delta(const nerva_slice *slice, const nerva_operation *of) {
+    const nerva_matrix D = at(slice, of->delta), Y = at(slice, of->output);
     const nerva_crew *crew = &slice->crew;
+#ifdef NERVA_BFLOAT16
+    if (of->wide) { /* a thread rounds the rows that it differentiated */
+        const nerva_matrix narrow = at(slice, of->rounded);
+        if (!of->settled)
+            WIDE(activation_backward_share)(of->rows, slice->n, D, Y, of->activation, of->alpha, D,
+                                            bias_gradient(slice, of), slice->add, crew->thread, crew->size);
+        NAME(round_share)(of->rows, slice->n, D, narrow, crew->thread, crew->size);
+        crew_wait(crew);
+        return narrow;
+    }
+#endif
     if (!of->settled) {
-        NAME(activation_backward_share)(of->rows, slice->n, D, at(slice, of->output), of->activation, of->alpha, D,
+        NAME(activation_backward_share)(of->rows, slice->n, D, Y, of->activation, of->alpha, D,
                                         bias_gradient(slice, of), slice->add, crew->thread, crew->size);
         crew_wait(crew);
     }
+    return D;
+}
+
+/* The input gradient comes first: it is that of the weights before their step. */
+static void product_backward(const nerva_slice *slice, const nerva_operation *of, const nerva_operation *below,
+                             nerva_matrix X) {
+    const nerva_matrix D = product_delta(slice, of);
+    const nerva_crew *crew = &slice->crew;
     if (below) {
         const nerva_matrix DX = at(slice, below->delta);
         const int by_batch = NAME(spmm_by_batch)(of->transposed, slice->n, crew->size);
@@ -153,6 +201,12 @@ void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
     const int thread = slice->crew.thread, size = slice->crew.size;
     const nerva_matrix X = inputs_of(slice, i), D = at(slice, of->delta);
     R *const below_bias = below && below->settled ? bias_gradient(slice, below) : 0;
+#ifdef NERVA_BFLOAT16
+    if (of->wide && of->kind != NERVA_PRODUCT) {
+        WIDE(plan_backward_operation)(slice, i);
+        return;
+    }
+#endif
     switch (of->kind) {
     case NERVA_PRODUCT: product_backward(slice, of, below, X); break;
     case NERVA_ELEMENTWISE: /* from NERVA_GELU on, the derivative is computed from X */

@@ -14,10 +14,11 @@ typedef struct {
     nerva_matrix outputs;
     void *row_sums;
     int add; /* to the row sums that are there */
+    int wide; /* Y is of R, in the build for bfloat16 too */
 } nerva_epilogue;
 
 /* Whether a compiled network keeps inputs of uint8 as bytes: where byte_products.c is part of the build. */
-#if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
+#if defined(NERVA_AVX512) && defined(NERVA_REAL_F32) && !defined(NERVA_BFLOAT16)
 #define NERVA_BYTE_INPUTS 1
 #else
 #define NERVA_BYTE_INPUTS 0
@@ -48,6 +49,18 @@ void NAME(spmm_bytes)(const nerva_csr *W, nerva_bytes X, int64_t N, const nerva_
 void NAME(sddmm_bytes)(const nerva_csr *W, nerva_matrix DY, nerva_bytes X, int64_t N, void *G,
                        const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
                        int team);
+
+#ifdef NERVA_BFLOAT16
+/* spmm_share and sddmm_share for inputs X that stand for scale x + shift, float32 (features,); at most 128 samples. */
+void NAME(spmm_scaled_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const float *scale, const float *shift,
+                             const nerva_epilogue *epilogue, nerva_matrix Y, int thread, int team);
+void NAME(sddmm_scaled_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, const float *scale,
+                              const float *shift, void *G, const nerva_update *update, void *values, void *velocity,
+                              void *second, int add, int thread, int team);
+
+/* Y = X of R, (K, N), rounded to bfloat16. */
+void NAME(round_share)(int64_t K, int64_t N, nerva_matrix X, nerva_matrix Y, int thread, int team);
+#endif
 
 void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_matrix Y, int activation,
                                      double alpha, nerva_matrix DZ, void *Db, int add, int thread, int team);

@@ -10,6 +10,14 @@
 #define NERVA_PASTE(a, b) NERVA_PASTE2(a, b)
 #define NAME(name) NERVA_PASTE(nerva_##name, NERVA_SUFFIX)
 
+/* The function for matrices of R: the build's own, or in the build for bfloat16, which has matrices of both, that of the
+ * build for float32. */
+#ifdef NERVA_BFLOAT16
+#define WIDE(name) NERVA_PASTE(nerva_##name, _avx512_f32)
+#else
+#define WIDE(name) NAME(name)
+#endif
+
 #if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
 typedef float R;
 typedef __m512 V;

@@ -1,6 +1,7 @@
 /* SReLU, the S-shaped rectified linear unit (Jin et al. 2016), and the gradients of its four parameters. */
 #include "parallel.h"
 #include "shares.h"
+#include "storage.h"
 
 /* The parameters of one row. */
 typedef struct {
@@ -23,13 +24,13 @@ void NAME(srelu_share)(int64_t K, int64_t N, nerva_matrix Z, const void *paramet
                        int thread, int team) {
     const nerva_range rows = share(K, 1, thread, team);
     for (int64_t k = rows.first; k < rows.last; k++) {
-        const R *z = (const R *)Z.data + k * Z.ld;
-        R *y = (R *)Y.data + k * Y.ld;
+        const S *z = (const S *)Z.data + k * Z.ld;
+        S *y = (S *)Y.data + k * Y.ld;
         const thresholds at = thresholds_of(parameters, count, k);
         for (int64_t n = 0; n < N; n += L) {
             const M lanes = vfirst(N - n < L ? N - n : L);
-            const V x = vload_first(lanes, z + n);
-            vstore_first(lanes, y + n,
+            const V x = sload_first(lanes, z + n);
+            sstore_first(lanes, y + n,
                          vselect_piece(&at, x, vfma(at.left_slope, vsub(x, at.left), at.left), x,
                                        vfma(at.right_slope, vsub(x, at.right), at.right)));
         }
@@ -53,13 +54,13 @@ void NAME(srelu_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_mat
     const nerva_range rows = share(K, 1, thread, team);
     const V one = vset(1);
     for (int64_t k = rows.first; k < rows.last; k++) {
-        const R *dy = (const R *)DY.data + k * DY.ld, *z = (const R *)Z.data + k * Z.ld;
-        R *dz = (R *)DZ.data + k * DZ.ld;
+        const S *dy = (const S *)DY.data + k * DY.ld, *z = (const S *)Z.data + k * Z.ld;
+        S *dz = (S *)DZ.data + k * DZ.ld;
         const thresholds at = thresholds_of(parameters, count, k);
         V all = vzero(), left = vzero(), left_slope = vzero(), right = vzero(), right_slope = vzero();
         for (int64_t n = 0; n < N; n += L) {
             const M lanes = vfirst(N - n < L ? N - n : L);
-            const V d = vload_first(lanes, dy + n), x = vload_first(lanes, z + n);
+            const V d = sload_first(lanes, dy + n), x = sload_first(lanes, z + n);
             const V below = vselect_piece(&at, x, d, vzero(), vzero());
             const V beyond = vselect_piece(&at, x, vzero(), vzero(), d);
             const V out = vselect_piece(&at, x, vmul(at.left_slope, d), d, vmul(at.right_slope, d));
@@ -68,7 +69,7 @@ void NAME(srelu_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerva_mat
             right = vadd(right, beyond);
             right_slope = vfma(beyond, vsub(x, at.right), right_slope);
             all = vadd(all, out);
-            vstore_first(lanes, dz + n, out);
+            sstore_first(lanes, dz + n, out);
         }
         const V apart[4] = {vmul(vsub(one, at.left_slope), left), left_slope,
                             vmul(vsub(one, at.right_slope), right), right_slope};

@@ -31,6 +31,14 @@ int64_t NAME(candidates)(const nerva_csr *, int64_t, int64_t, int64_t, int64_t, 
 void NAME(plan_step)(const nerva_plan *, int);
 void NAME(plan_forward)(const nerva_plan *, int, nerva_matrix);
 
+#ifdef NERVA_BFLOAT16
+const nerva_table NAME(table) = {
+    .isa = "avx512_bf16",
+    .widest_batch = 8 * L,
+    .plan_step = NAME(plan_step),
+    .plan_forward = NAME(plan_forward),
+};
+#else
 const nerva_table NAME(table) = {
     .plan_step = NAME(plan_step),
     .plan_forward = NAME(plan_forward),
@@ -62,3 +70,4 @@ const nerva_table NAME(table) = {
     .sparse_input_outer = NAME(sparse_input_outer),
     .candidates = NAME(candidates),
 };
+#endif

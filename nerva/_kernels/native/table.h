@@ -110,8 +110,11 @@ typedef struct {
     int kind, activation; /* f */
     /* The operation above also differentiates f, and adds up the bias gradient: it leaves the gradient by f's input. */
     int settled;
+    /* In bfloat16: Y, and what is at `delta`, are of float32, each row in the memory of two. So it is from the last
+     * product on; the gradient by its sums is rounded, to `rounded`. */
+    int wide;
     double alpha;
-    int64_t rows, output, delta;
+    int64_t rows, output, delta, rounded;
     const nerva_csr *W, *transposed;                /* of a product; `transposed` may be NULL where DX is not needed */
     const nerva_plan_parameter *weight, *bias;      /* of a product; gamma, beta; `weight` of an SReLU; or NULL */
     uint64_t key;                                   /* of dropout in this step */
@@ -134,7 +137,7 @@ typedef struct {
     const nerva_operation *operations;
     const nerva_plan_parameter *parameters;
     int masks, waits;       /* whether weights are dropped in this step; whether there is batch normalization */
-    int64_t scratch;        /* elements at the front of an arena: five values of each row, before row 0 */
+    int64_t scratch;        /* numbers at the front of an arena: five of each row, before row 0 */
     const int64_t *columns, *groups, *strides; /* strides: of each slice, elements from row to row */
     void *const *arenas, *const *gradients; /* one of each for each crew */
     void *const *partials, *const *totals;  /* statistics of each slice, and of the batch for each thread */
@@ -258,5 +261,9 @@ typedef struct {
 } nerva_table;
 
 extern const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64;
+
+/* Of this one, `widest_batch`, plan_step and plan_forward alone: for networks of float32, whose activations and deltas
+ * are stored as bfloat16. It needs AVX512_BF16. */
+extern const nerva_table nerva_table_avx512_bf16;
 
 #endif

@@ -3,6 +3,7 @@
 #define NERVA_TRANSPOSE_H
 
 #include "parallel.h"
+#include "storage.h"
 
 /* Samples and features transposed at once. */
 enum { GROUP = 16 };
@@ -28,22 +29,28 @@ INLINE void transpose_bytes(const int BYTES, __m128i a[GROUP], int count, const 
         for (int i = 0; i < GROUP; i++) _mm_storeu_si128((__m128i *)((uint8_t *)output + i * ld), a[i]);
         return;
     }
-    R *out = output;
+    S *out = output;
+#ifdef NERVA_BFLOAT16
+    if (!scale && !shift) { /* rows are padded: what lies behind the samples that count may be written */
+        for (int i = 0; i < GROUP; i++) sstore(out + i * ld, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a[i])));
+        return;
+    }
+#endif
     const M lanes = vfirst(count < L ? count : L);
     for (int i = 0; i < GROUP; i++) {
         const V factor = vset(scale ? scale[i] : 1), offset = vset(shift ? shift[i] : 0);
 #ifdef NERVA_AVX512
-        vstore_first(lanes, out + i * ld, vfma(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a[i])), factor, offset));
+        sstore_first(lanes, out + i * ld, vfma(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a[i])), factor, offset));
 #else
         const V low = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a[i])), factor, offset);
         const __m128i upper = _mm_srli_si128(a[i], 8);
         const V high = vfma(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(upper)), factor, offset);
         if (count == GROUP) { /* masked stores are slow on AMD, even of all lanes */
-            vstore(out + i * ld, low);
-            vstore(out + i * ld + L, high);
+            sstore(out + i * ld, low);
+            sstore(out + i * ld + L, high);
         } else {
-            vstore_first(lanes, out + i * ld, low);
-            if (count > L) vstore_first(vfirst(count - L), out + i * ld + L, high);
+            sstore_first(lanes, out + i * ld, low);
+            if (count > L) sstore_first(vfirst(count - L), out + i * ld + L, high);
         }
 #endif
     }
@@ -56,10 +63,10 @@ INLINE R element(const int TYPE, const void *source, int64_t at) {
                                    : (R)((const double *)source)[at];
 }
 
-/* The element of an output of `BYTES` or of R. */
+/* The element of an output of `BYTES` or of S. */
 INLINE void put(const int BYTES, void *out, int64_t at, R x) {
     if (BYTES) ((uint8_t *)out)[at] = (uint8_t)x;
-    else ((R *)out)[at] = x;
+    else ((S *)out)[at] = narrowed(x);
 }
 
 /* Any number of features of `count` samples, element by element. Returns whether one is not finite, as R. */
@@ -133,7 +140,7 @@ INLINE int is_nan(V a) {
 /* Features d to d + L - 1 of `count` <= L samples of float32 or float64, scaled and shifted; all of `samples` are read.
  * `products` become NaN where a number read is not finite. */
 INLINE void transpose_floats(const int TYPE, const void *const samples[L], int count, int64_t d, const float *scale,
-                             const float *shift, R *out, int64_t ld, V *products) {
+                             const float *shift, S *out, int64_t ld, V *products) {
     V a[L];
     for (int i = 0; i < L; i++) {
         a[i] = load_features(TYPE, samples[i], d);
@@ -142,9 +149,9 @@ INLINE void transpose_floats(const int TYPE, const void *const samples[L], int c
     transpose_square(a);
     for (int i = 0; i < L; i++) {
         const V x = vfma(a[i], vset(scale ? scale[d + i] : 1), vset(shift ? shift[d + i] : 0));
-        R *to = out + (d + i) * ld;
-        if (count == L) vstore(to, x);
-        else vstore_first(vfirst(count), to, x);
+        S *to = out + (d + i) * ld;
+        if (count == L) sstore(to, x);
+        else sstore_first(vfirst(count), to, x);
     }
 }
 #endif
