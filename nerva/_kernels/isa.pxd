@@ -68,12 +68,17 @@ cdef extern from "table.h" nogil:
         void *running_mean
         void *running_variance
 
+    enum nerva_pass:
+        NERVA_WHOLE_STEP, NERVA_FORWARD_PASS, NERVA_BACKWARD_PASS
+
     ctypedef struct nerva_plan:
         int64_t N, count, first_trained, parameter_count, slice_count, group_count
         int64_t gradient_size, updated_size
         const nerva_operation *operations
         const nerva_plan_parameter *parameters
-        bint masks, waits
+        bint masks, waits, keeps
+        int passes
+        nerva_matrix outputs
         int64_t scratch
         const int64_t *columns
         const int64_t *groups

@@ -4,6 +4,13 @@ cimport numpy as cnp
 
 from .isa cimport nerva_csr
 
+
+cdef class FullPattern:
+    cdef nerva_csr direct, transposed
+    cdef tuple arrays
+
+    cdef int take_values(self, const void *values) except -1
+
 cdef cnp.ndarray integers(object array, str name)
 cdef int check_pattern(cnp.ndarray indptr, cnp.ndarray indices, Py_ssize_t columns) except -1
 cdef cnp.ndarray owned(object array, object dtype)

@@ -1,1 +1,2 @@
-# Nothing for Python: compiled modules cimport what pattern.pxd declares.
+class FullPattern:
+    def __init__(self, K: int, D: int) -> None: ...

@@ -88,3 +88,22 @@ cdef tuple transpose(const nerva_csr *W):
             start[column] = start[column - 1]
         start[0] = 0
     return indptr, indices[: W.nnz], permutation[: W.nnz]
+
+
+cdef class FullPattern:
+    """The pattern of a dense matrix (K, D), which has all positions, and that of its transpose."""
+
+    def __init__(self, Py_ssize_t K, Py_ssize_t D):
+        columns, rows = np.tile(np.arange(D, dtype=np.int32), K), np.tile(np.arange(K, dtype=np.int32), D)
+        indptr, transposed_indptr = np.arange(K + 1, dtype=np.int32) * D, np.arange(D + 1, dtype=np.int32) * K
+        permutation = np.ascontiguousarray(np.arange(K * D, dtype=np.int32).reshape(K, D).T).reshape(-1)
+        self.arrays = columns, rows, indptr, transposed_indptr, permutation
+        self.direct = nerva_csr(K, D, K * D, <int32_t *> cnp.PyArray_DATA(indptr),
+                                <int32_t *> cnp.PyArray_DATA(columns), NULL, NULL)
+        self.transposed = nerva_csr(D, K, K * D, <int32_t *> cnp.PyArray_DATA(transposed_indptr),
+                                    <int32_t *> cnp.PyArray_DATA(rows), <int32_t *> cnp.PyArray_DATA(permutation), NULL)
+
+    cdef int take_values(self, const void *values) except -1:
+        """Set where the values of both are."""
+        self.direct.values = self.transposed.values = values
+        return 0

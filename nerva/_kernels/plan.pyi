@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,22 @@ class Plan:
         nanoseconds: Array | None = None,
         check: bool = False,
     ) -> tuple[float, int] | None: ...
+    def begin(
+        self,
+        source: Array,
+        rows: npt.NDArray[np.int64],
+        out: Array,
+        *,
+        scale: Array | None = None,
+        shift: Array | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        moves: Array | None = None,
+        nanoseconds: Array | None = None,
+        check: bool = False,
+    ) -> bool: ...
+    def finish(
+        self, take_updates: Callable[[], Sequence[tuple[Update, Array | None, Array | None]]], DY: Array
+    ) -> None: ...
     def forward(
         self,
         source: Array,

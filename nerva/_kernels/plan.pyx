@@ -8,7 +8,10 @@ from libc.string cimport memset
 
 from .arrays cimport matrix, vector
 from .batches cimport check_source, sample_source, take_moves
-from .isa cimport NERVA_UINT8, bfloat16_kernels, kernels, nerva_matrix, nerva_plan, nerva_table
+from .isa cimport (
+    NERVA_BACKWARD_PASS, NERVA_FORWARD_PASS, NERVA_UINT8, NERVA_WHOLE_STEP, bfloat16_kernels, kernels, nerva_matrix,
+    nerva_plan, nerva_table,
+)
 from .mkl cimport threads
 from .program cimport Program
 
@@ -22,7 +25,7 @@ cdef enum:
 
 
 cdef class Plan:
-    """A network as one program, for softmax cross-entropy.
+    """A network as one program: `step` is for softmax cross-entropy, `begin` and `finish` for any other loss.
 
     Parameters
     ----------
@@ -40,7 +43,9 @@ cdef class Plan:
     cdef dict slices
     cdef object by_rows, per_sample, correct, pointers
     cdef object unit_scale, no_shift  # of bytes that have none; None before the first of them
+    cdef object begun  # what a step that is not finished reads; None where there is none
     cdef Py_ssize_t widest, stride, arena_size, gradient_size, parameters_size
+    cdef int broken  # whether a value of the samples was found not to be finite
 
     def __init__(self, operations, dtype, by_rows=None, *, bfloat16=False):
         cdef Program program = Program(operations, dtype, bfloat16=bfloat16)
@@ -63,6 +68,17 @@ cdef class Plan:
         """The bytes that a step works in: activations of slices, and gradients."""
         held = self.arenas, self.gradients, self.mailboxes, self.partials, self.totals
         return sum(vector.nbytes for vectors in held for vector in vectors)
+
+    cdef int _take_step(self, sample_source *samples, int passes, object nanoseconds, bint check) except -1:
+        """Set what a training step reads, all of it or the first of two passes."""
+        self.broken, self.plan.broken, self.begun = 0, &self.broken if check else NULL, None
+        self.plan.passes, self.plan.keeps = passes, self.plan.waits or passes != <int> NERVA_WHOLE_STEP
+        self.plan.nanoseconds = NULL
+        if nanoseconds is not None:
+            self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64,
+                                                       3 + 2 * self.plan.count, True)
+        self._take_batch(samples)
+        return self._take_weights(True)
 
     cdef int _take_weights(self, bint training) except -1:
         """Set what depends on the weights, as they are now."""
@@ -135,14 +151,14 @@ cdef class Plan:
 
     cdef int _take_memory(self, int team, bint training) except -1:
         """Allocate, the first time, what a team of threads works in."""
-        cdef Py_ssize_t slices = self.plan.slice_count if training and self.plan.waits else 0
+        cdef Py_ssize_t slices = self.plan.slice_count if training and self.plan.keeps else 0
         cdef Py_ssize_t crews = min(team, self.plan.group_count), statistics = self.program.statistics_size
         self._outgrow(training)
         needed = (
             (self.arenas, max(crews, slices), self.arena_size),
             (self.gradients, crews if training and crews > 1 else 0, self.gradient_size + LINE),
             (self.mailboxes, self.plan.group_count if training else 0, self.gradient_size + LINE),
-            (self.partials, slices, statistics),
+            (self.partials, slices if self.plan.waits else 0, statistics),
             (self.totals, team if self.plan.waits else 0, statistics),
         )
         for vectors, count, _ in needed:
@@ -175,7 +191,6 @@ cdef class Plan:
 
         Raises TypeError or ValueError, before anything is changed, where an argument is wrong.
         """
-        cdef int broken = 0
         cdef Py_ssize_t j, classes = self.program.outputs
         cdef double total = 0.0
         cdef int64_t correct = 0
@@ -188,12 +203,8 @@ cdef class Plan:
             if not 0 <= label[samples.rows[j]] < classes:
                 raise ValueError(f"labels[{samples.rows[j]}] is {label[samples.rows[j]]}; it must be within 0 to "
                                  f"{classes - 1}")
-        self.plan.labels, self.plan.nanoseconds, self.plan.broken = label, NULL, &broken if check else NULL
-        if nanoseconds is not None:
-            self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64,
-                                                       3 + 2 * self.plan.count, True)
-        self._take_batch(&samples)
-        self._take_weights(True)
+        self.plan.labels = label
+        self._take_step(&samples, NERVA_WHOLE_STEP, nanoseconds, check)
         self.program.take_updates(updates)
         self._take_memory(team, True)
         with nogil:
@@ -203,21 +214,61 @@ cdef class Plan:
                 total += self.plan.per_sample[j]
             for j in range(self.plan.slice_count):
                 correct += self.plan.correct[j]
-        return None if broken else (total / samples.N, correct)
+        return None if self.broken else (total / samples.N, correct)
+
+    def begin(self, source, rows, out, *, scale=None, shift=None, image_shape=None, moves=None, nanoseconds=None,
+              bint check=False):
+        """Begin to train on the samples source[rows]: set out, (K, N), to their outputs, of which a loss is computed.
+
+        Other arguments as of `step`. Returns whether the values of the samples are finite, True without `check`; a step
+        on others cannot be finished.
+        """
+        cdef int team = threads()
+        cdef const nerva_table *kernel = self._kernels()
+        cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
+        take_moves(&samples, image_shape, moves)
+        self.plan.outputs = matrix(out, "out", self.typenum, self.program.outputs, samples.N, True)
+        self._take_step(&samples, NERVA_FORWARD_PASS, nanoseconds, check)
+        self._take_memory(team, True)
+        with nogil:
+            kernel.plan_step(&self.plan, team)
+        if not self.broken:
+            self.begun = (source, rows, scale, shift, moves, nanoseconds)
+        return not self.broken
+
+    def finish(self, take_updates, DY):
+        """Take the step that was begun, by the gradient of the loss by the outputs, DY (K, N).
+
+        take_updates : returns the updates, as of `step`; called when all else has been checked
+
+        Raises RuntimeError where no step was begun, or the network was used otherwise since, and TypeError or
+        ValueError, before anything is changed, where an argument is wrong.
+        """
+        cdef int team = threads()
+        cdef const nerva_table *kernel = self._kernels()
+        if self.begun is None or not self.program.has_same_patterns():
+            raise RuntimeError("the network was used or changed between the forward pass of a step and its backward "
+                               "pass; a loss must not do that")
+        self.plan.outputs = matrix(DY, "DY", self.typenum, self.program.outputs, self.plan.N)
+        self.program.take_updates(take_updates())
+        self.plan.passes, self.begun = NERVA_BACKWARD_PASS, None
+        self._take_memory(team, True)
+        with nogil:
+            kernel.plan_step(&self.plan, team)
 
     def forward(self, source, rows, out, *, scale=None, shift=None):
         """Set out, (K, N), to the outputs for the samples source[rows]; other arguments as of `step`.
 
         Returns whether the values of the samples are finite in the dtype of the plan.
         """
-        cdef int broken = 0, team = threads()
+        cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
         cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, samples.N, True)
+        self.broken, self.plan.broken, self.begun = 0, &self.broken, None
         self._take_batch(&samples)
         self._take_weights(False)
         self._take_memory(team, False)
-        self.plan.broken = &broken
         with nogil:
             kernel.plan_forward(&self.plan, team, y)
-        return not broken
+        return not self.broken

@@ -3,15 +3,15 @@
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 
 from .arrays cimport check_activation, matrix, vector
 from .csr cimport CSR
 from .isa cimport (
     NERVA_DROPOUT, NERVA_ELEMENTWISE, NERVA_IDENTITY, NERVA_NORMALIZATION, NERVA_PRODUCT, NERVA_SIGMOID,
-    NERVA_STATISTICS, NERVA_TANH, NERVA_TRAINED, NERVA_TRELU, nerva_csr, nerva_operation, nerva_plan_parameter,
+    NERVA_STATISTICS, NERVA_TANH, NERVA_TRAINED, NERVA_TRELU, nerva_operation, nerva_plan_parameter,
 )
+from .pattern cimport FullPattern
 from .updates cimport Update
 
 from .arena import Matrices, place
@@ -31,7 +31,7 @@ cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
 
 
 cdef class Program:
-    """The operations of a network, for softmax cross-entropy.
+    """The operations of a network.
 
     Parameters
     ----------
@@ -45,23 +45,21 @@ cdef class Program:
     def __cinit__(self, operations, dtype, *, bfloat16=False):
         self.operations = <nerva_operation *> calloc(len(operations), sizeof(nerva_operation))
         self.parameters = <nerva_plan_parameter *> calloc(2 * len(operations), sizeof(nerva_plan_parameter))
-        self.full = <nerva_csr *> calloc(2 * len(operations), sizeof(nerva_csr))
-        if self.operations == NULL or self.parameters == NULL or self.full == NULL:
+        if self.operations == NULL or self.parameters == NULL:
             raise MemoryError()
 
     def __dealloc__(self):
         free(self.operations)
         free(self.parameters)
-        free(self.full)
 
     def __init__(self, operations, dtype, *, bfloat16=False):
         cdef Py_ssize_t i, rows
-        self.dtype, self.held, self.descriptions = np.dtype(dtype), [], list(operations)
+        self.dtype, self.descriptions = np.dtype(dtype), list(operations)
         self.typenum, self.count, self.bfloat16 = self.dtype.num, len(self.descriptions), bfloat16
         self.stored = 2 if bfloat16 else self.dtype.itemsize
         if bfloat16 and self.dtype != np.float32:
             raise TypeError(f"dtype is {self.dtype}; with bfloat16 it must be float32")
-        self.weights = [None] * self.count
+        self.weights, self.patterns, self.full = ([None] * self.count for _ in range(3))
         products = [operation.weight for operation in self.descriptions if operation.kind == "product"]
         if not products:
             raise ValueError("operations has no product; a network needs one")
@@ -92,7 +90,7 @@ cdef class Program:
             if columns != rows:
                 raise ValueError(f"operations[{i}] has shape {description.weight.shape}; it must take {rows} features")
             if not isinstance(description.weight, CSR):
-                self.fill(i, of.rows, rows)
+                self.full[i] = FullPattern(of.rows, rows)
             of.weight = self.add_parameter()
             of.bias = NULL if description.bias is None else self.add_parameter()
         if of.kind == NERVA_TRAINED:
@@ -114,22 +112,6 @@ cdef class Program:
         """The next vector of parameters."""
         self.parameter_count += 1
         return self.parameters + self.parameter_count - 1
-
-    cdef int fill(self, Py_ssize_t i, Py_ssize_t K, Py_ssize_t D) except -1:
-        """Set the pattern of a dense W and its transpose, whose values are found by the permutation."""
-        columns, rows = np.tile(np.arange(D, dtype=np.int32), K), np.tile(np.arange(K, dtype=np.int32), D)
-        indptr, transposed_indptr = np.arange(K + 1, dtype=np.int32) * D, np.arange(D + 1, dtype=np.int32) * K
-        permutation = np.ascontiguousarray(np.arange(K * D, dtype=np.int32).reshape(K, D).T).reshape(-1)
-        cdef nerva_csr *direct = self.full + 2 * i
-        cdef nerva_csr *transposed = direct + 1
-        direct.rows, direct.cols, direct.nnz = K, D, K * D
-        transposed.rows, transposed.cols, transposed.nnz = D, K, K * D
-        direct.indptr, direct.indices = <int32_t *> cnp.PyArray_DATA(indptr), <int32_t *> cnp.PyArray_DATA(columns)
-        transposed.indptr = <int32_t *> cnp.PyArray_DATA(transposed_indptr)
-        transposed.indices = <int32_t *> cnp.PyArray_DATA(rows)
-        transposed.permutation = <int32_t *> cnp.PyArray_DATA(permutation)
-        self.held += [columns, rows, indptr, transposed_indptr, permutation]
-        return 0
 
     cdef int place_matrices(self) except -1:
         """Set where in an arena each operation writes its outputs and the gradient by them."""
@@ -227,6 +209,7 @@ cdef class Program:
         cdef nerva_plan_parameter *weight = <nerva_plan_parameter *> of.weight
         cdef nerva_plan_parameter *bias = <nerva_plan_parameter *> of.bias
         cdef CSR W
+        cdef FullPattern full
         values = description.weight
         weight.masked, weight.rate = NULL, 0
         if training and description.drop is not None:
@@ -240,18 +223,29 @@ cdef class Program:
             if description.drop is not None and training:
                 weight.masked = cnp.PyArray_DATA(W._values)
             W = description.weight
-            weight.values = cnp.PyArray_DATA(W._values)
+            weight.values, self.patterns[i] = cnp.PyArray_DATA(W._values), W._indptr
         else:
-            of.W, of.transposed = self.full + 2 * i, self.full + 2 * i + 1
+            full = self.full[i]
+            of.W, of.transposed = &full.direct, &full.transposed
             weight.size = of.W.nnz
             weight.values = matrix(description.weight, "weight", self.typenum, of.W.rows, of.W.cols, True).data
-            self.full[2 * i].values = self.full[2 * i + 1].values = weight.values
+            full.take_values(weight.values)
             if description.drop is not None and training:
                 weight.masked = matrix(values, "weight", self.typenum, of.W.rows, of.W.cols, True).data
-                self.full[2 * i].values = self.full[2 * i + 1].values = weight.masked
+                full.take_values(weight.masked)
         if bias != NULL:
             bias.size, bias.values = of.rows, vector(description.bias, "bias", self.typenum, of.rows, True)
         return 0
+
+    cdef bint has_same_patterns(self) except -1:
+        """Whether no weights were rewired since they were taken for a step."""
+        cdef CSR W
+        for description, pattern in zip(self.descriptions, self.patterns):
+            if pattern is not None:
+                W = description.weight
+                if W._indptr is not pattern:
+                    return False
+        return True
 
     cdef int take_normalization(self, nerva_operation *of, object description) except -1:
         """Set the pointers of a normalization, and its settings."""

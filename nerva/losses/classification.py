@@ -40,8 +40,8 @@ class SoftmaxCrossEntropy(Loss):
         self._per_sample = np.empty(0)
 
     @property
-    def compiled(self) -> bool:  # type: ignore[override]
-        """Whether a compiled network computes this loss: without smoothing and class weights."""
+    def fused(self) -> bool:  # type: ignore[override]
+        """Whether a compiled step computes this loss itself: without smoothing and class weights."""
         return type(self) is SoftmaxCrossEntropy and not self.label_smoothing and self.class_weights is None
 
     def __call__(self, Z: Array, y: Any) -> LossResult:

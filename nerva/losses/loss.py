@@ -44,7 +44,7 @@ class Loss(ABC):
     1.5
     """
 
-    compiled = False  # whether a compiled network computes this loss, of integer labels
+    fused = False  # whether a compiled step computes this loss itself, of integer labels; any other is called
 
     def __init__(self) -> None:
         self._buffer: Buffer | None = None

@@ -18,7 +18,9 @@ from nerva._kernels.operations import IDENTITY, Dropping, Elementwise, Normaliza
 from nerva._kernels.plan import Plan
 from nerva.layers.activation import FUSED
 from nerva.layers.layer import Layer
-from nerva.parameters import Step
+from nerva.losses import Loss
+from nerva.optimizers import Optimizer
+from nerva.parameters import Parameter, Step
 from nerva.training.batches import Batches, Draw
 from nerva.training.profiling import Profile, recorder
 
@@ -73,34 +75,24 @@ class CompiledNetwork:
             found = self._accepted[key] = obstacle(self._layers, batch, self._bfloat16) is None
         return found
 
-    def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]:
-        """Take a step on some samples, and return their mean loss before it and how many predictions are correct.
+    def train(
+        self, batches: Batches, draw: Draw, optimizer: Optimizer, rate: float, loss: Loss
+    ) -> tuple[float, float | None, float]:
+        """Take a step on some samples; return their mean loss before it, the correct predictions and their weight.
 
-        Raises ValueError, before anything is changed, for a value of the samples that is not finite.
+        The last two are as of LossResult. Raises ValueError, before anything is changed, for a value of the samples
+        that is not finite, and what the loss raises.
         """
         profile, samples, targets = recorder(), batches.samples, batches.targets
         if not samples.checked and self._draws:  # what is drawn for a step cannot be put back
             samples.check_finite()
-        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
-        before = [] if samples.checked else [(each, each.state, each.owner, each.steps) for each in parameters]
-        updates = [step.take(parameter) for parameter in parameters]
-        assert targets is not None
         times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
-        result = self._plan.step(
-            updates,
-            samples.array,
-            draw.rows,
-            targets,
-            scale=samples.scale,
-            shift=samples.shift,
-            image_shape=batches.image_shape,
-            moves=draw.moves,
-            nanoseconds=times,
-            check=not samples.checked,
-        )
+        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
+        settings: dict[str, Any] = {"scale": samples.scale, "shift": samples.shift, "check": not samples.checked}
+        settings |= {"image_shape": batches.image_shape, "moves": draw.moves, "nanoseconds": times}
+        take = self._train_fused if loss.fused and _are_labels(targets) else self._train_in_passes
+        result = take(batches, draw, settings, parameters, optimizer.at(rate), loss)
         if result is None:
-            for parameter, state, owner, steps in before:
-                parameter.state, parameter.owner, parameter.steps = state, owner, steps
             samples.check_finite()
             raise RuntimeError("X was changed while a step read it")
         for layer in self._layers:
@@ -108,6 +100,47 @@ class CompiledNetwork:
         if profile is not None and times is not None:
             self._record(profile, times, len(draw.rows))
         return result
+
+    def _train_fused(
+        self,
+        batches: Batches,
+        draw: Draw,
+        settings: dict[str, Any],
+        parameters: Sequence[Parameter],
+        step: Step,
+        loss: Loss,
+    ) -> tuple[float, float | None, float] | None:
+        """Take a step by softmax cross-entropy of labels; None where a value of the samples is not finite."""
+        assert batches.targets is not None
+        before = [(each, each.state, each.owner, each.steps) for each in parameters] if settings["check"] else []
+        updates = [step.take(parameter) for parameter in parameters]
+        result = self._plan.step(updates, batches.samples.array, draw.rows, batches.targets, **settings)
+        if result is None:
+            for parameter, state, owner, steps in before:
+                parameter.state, parameter.owner, parameter.steps = state, owner, steps
+            return None
+        return *result, float(len(draw.rows))
+
+    def _train_in_passes(
+        self,
+        batches: Batches,
+        draw: Draw,
+        settings: dict[str, Any],
+        parameters: Sequence[Parameter],
+        step: Step,
+        loss: Loss,
+    ) -> tuple[float, float | None, float] | None:
+        """Take a step by a loss that is called between the two passes; otherwise as `_train_fused`."""
+        assert batches.targets is not None
+        Z, times = self._outputs.take(len(draw.rows)), settings["nanoseconds"]
+        if not self._plan.begin(batches.samples.array, draw.rows, Z, **settings):
+            return None
+        started = perf_counter_ns()
+        value, gradient, correct, weight = loss(Z, batches.targets[draw.rows])
+        if times is not None:
+            times[1 + len(self._operations)] += perf_counter_ns() - started
+        self._plan.finish(lambda: [step.take(parameter) for parameter in parameters], gradient)
+        return value, correct, weight
 
     def outputs(self, batches: Batches, draw: Draw) -> Array:
         """Return the outputs (outputs, batch) for some samples, in a buffer that the next call overwrites."""
@@ -147,6 +180,11 @@ def fuse(operations: Iterable[Owned]) -> list[Owned]:
             case _:
                 fused.append(Owned(operation, layer))
     return fused
+
+
+def _are_labels(targets: Any) -> bool:
+    """Whether targets are integers, one for each sample, without weights."""
+    return isinstance(targets, np.ndarray) and targets.ndim == 1
 
 
 def _is_random(operation: Operation) -> bool:

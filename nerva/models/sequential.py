@@ -54,7 +54,7 @@ class Sequential:
         the same dtype; at least one must have a number of features of its own
     rng : generator or seed of `fit`, for the order of samples, augmentation and topology; None for a fresh one
     precision : of activations and their gradients in training and evaluation: "bfloat16" stores them in half the
-        memory, with weights, sums and updates in float32. It needs a processor with AVX512_BF16, and layers, loss and
+        memory, with weights, sums and updates in float32. It needs a processor with AVX512_BF16, and layers and an
         optimizer that a compiled step takes: `fit` and `train_step` refuse others. None is that of the dtype
 
     `fit`, `train_step`, `evaluate`, `predict` and `predict_proba` take samples as rows, and are thread-safe: one call

@@ -2,12 +2,9 @@
 
 from typing import Protocol
 
-import numpy as np
-
 from nerva._kernels.memory import Array
 from nerva.losses import Loss
 from nerva.optimizers import Optimizer
-from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
 from nerva.training.trainable import Trainable
 
@@ -15,7 +12,9 @@ from nerva.training.trainable import Trainable
 class Compiled(Protocol):
     """A network as one program: it gathers the samples that it trains on or computes the outputs of itself."""
 
-    def train(self, batches: Batches, draw: Draw, step: Step) -> tuple[float, int]: ...
+    def train(
+        self, batches: Batches, draw: Draw, optimizer: Optimizer, rate: float, loss: Loss
+    ) -> tuple[float, float | None, float]: ...
     def outputs(self, batches: Batches, draw: Draw) -> Array: ...
 
 
@@ -25,12 +24,7 @@ def compiled_for(model: Trainable, batches: Batches, draw: Draw) -> Compiled | N
     return None if compiled is None or batches.samples.sparse is not None else compiled(len(draw.rows))
 
 
-def computes(loss: Loss, batches: Batches) -> bool:
-    """Whether a compiled network computes this loss of these targets."""
-    return loss.compiled and isinstance(batches.targets, np.ndarray) and batches.targets.ndim == 1
-
-
-def obstacle(model: Trainable, batches: Batches, batch: int, optimizer: Optimizer, loss: Loss) -> str | None:
+def obstacle(model: Trainable, batches: Batches, batch: int, optimizer: Optimizer) -> str | None:
     """Return why steps on so many samples are not compiled, None where they are unless layers shall keep gradients."""
     if not getattr(optimizer, "compiled", False):
         return f"the optimizer is {optimizer!r}"
@@ -38,15 +32,13 @@ def obstacle(model: Trainable, batches: Batches, batch: int, optimizer: Optimize
         return "samples are sparse"
     own = getattr(model, "obstacle", None)
     found: str | None = f"{type(model).__name__} is not compiled" if own is None else own(batch)
-    if found is None and not computes(loss, batches):
-        return f"{loss!r} has settings or targets that a compiled step does not compute"
     return found
 
 
-def check_bfloat16(model: Trainable, batches: Batches, optimizer: Optimizer, loss: Loss) -> None:
+def check_bfloat16(model: Trainable, batches: Batches, optimizer: Optimizer) -> None:
     """Raise ValueError, which says why, where a network in "bfloat16" cannot be trained by a compiled step."""
     if getattr(model, "precision", None) != "bfloat16":
         return
-    found = obstacle(model, batches, min(batches.batch_size, len(batches.samples)), optimizer, loss)
+    found = obstacle(model, batches, min(batches.batch_size, len(batches.samples)), optimizer)
     if found is not None:
         raise ValueError(f"precision is 'bfloat16', but {found}; set the model's precision to 'float32'")

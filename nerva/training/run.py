@@ -57,7 +57,7 @@ class Run:
         self._on_batch = [callback.on_batch for callback in self.callbacks if hasattr(callback, "on_batch")]
         check_not_negative(self.schedule(0.0), "schedule(0)")
         check_batch_size(model, len(batches.order), batches.batch_size)
-        check_bfloat16(model, batches, self.optimizer, loss)
+        check_bfloat16(model, batches, self.optimizer)
         self.model, self.batches, self.loss, self.validation = model, batches, loss, validation
         self.history, self.updater = History(), None
         if topology is not None:

@@ -11,7 +11,7 @@ from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
 from nerva.training.batches import Batches, Draw
-from nerva.training.compiled import check_bfloat16, compiled_for, computes, obstacle
+from nerva.training.compiled import check_bfloat16, compiled_for, obstacle
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
 from nerva.training.samples import labelled_samples
@@ -43,17 +43,16 @@ def train_draw(
     """
     can_be = learn and not by_layer and getattr(optimizer, "compiled", False)
     compiled = compiled_for(model, batches, draw) if can_be else None
-    if compiled is not None and computes(loss, batches):
-        value, correct = compiled.train(batches, draw, optimizer.at(rate))
-        return StepResult(value, correct, float(len(draw.rows)))
+    if compiled is not None:
+        return StepResult(*compiled.train(batches, draw, optimizer, rate, loss))
     if learn and not by_layer:
-        check_bfloat16(model, batches, optimizer, loss)
+        check_bfloat16(model, batches, optimizer)
     profile = recorder()
     started = 0 if profile is None else time.perf_counter_ns()
     X, y = batches.gather(draw)
     if profile is not None:
         profile.add("data", started)
-        reason = obstacle(model, batches, len(draw.rows), optimizer, loss)
+        reason = obstacle(model, batches, len(draw.rows), optimizer)
         profile.add_step(reason or "the method of dynamic sparse training reads gradients")
     assert y is not None
     result = train_batch(model, X, y, optimizer, rate, loss, learn)

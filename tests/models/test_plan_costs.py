@@ -120,11 +120,16 @@ def test_a_profile_has_every_phase_of_a_compiled_step():
 
 
 def test_a_profile_of_both_ways_has_both_in_its_rows():
-    """With weights of the samples, a step is run layer by layer."""
+    """With an optimizer of one's own, a step is run layer by layer."""
+
+    class Stepping(nerva.SGD):
+        def step(self, parameters, rate):
+            super().step(parameters, rate)
+
     model, (X, y) = network(), samples(330)
     with nerva.profile() as p, counted() as steps:
         model.fit(X, y, epochs=1)
-        model.fit(X, y, epochs=1, sample_weight=np.ones(330))
+        model.fit(X, y, epochs=1, optimizer=Stepping())
     assert steps.train == 4
     calls = {(row.layer[:1], row.phase): row.calls for row in p.rows}
     assert set(calls.values()) == {8}

@@ -200,11 +200,6 @@ MODELS = {
     "own passes": (lambda: OwnNetwork(layers(), precision="bfloat16"), "OwnNetwork has passes of its own"),
 }
 ARGUMENTS = {
-    "loss": (
-        {"loss": nerva.SoftmaxCrossEntropy(label_smoothing=0.1)},
-        r"SoftmaxCrossEntropy\(label_smoothing=0.1.* has settings",
-    ),
-    "sample_weight": ({"sample_weight": np.ones(130)}, r"SoftmaxCrossEntropy\(.* has settings or targets that"),
     "optimizer": ({"optimizer": OwnStep()}, r"the optimizer is OwnStep\("),
     "sparse": ({"X": sparse.csr_array(X)}, "samples are sparse"),
 }

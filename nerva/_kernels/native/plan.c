@@ -39,8 +39,13 @@ INLINE void lap(stopwatch *watch, int64_t phase) {
 }
 
 /* The stages of a step: operations 0 to count - 1 forward, the loss, and operations backward from the last one to
- * `first_trained`. Their phases in `nanoseconds` follow that of gathering. */
+ * `first_trained`. Their phases in `nanoseconds` follow that of gathering. Of two passes, the first ends and the second
+ * begins with the stage of the loss, in which outputs are handed out and the gradients by them are taken in. */
 INLINE int64_t stage_count(const nerva_plan *plan) { return 2 * plan->count + 1 - plan->first_trained; }
+INLINE int64_t first_stage(const nerva_plan *plan) { return plan->passes == NERVA_BACKWARD_PASS ? plan->count : 0; }
+INLINE int64_t end_stage(const nerva_plan *plan) {
+    return plan->passes == NERVA_FORWARD_PASS ? plan->count + 1 : stage_count(plan);
+}
 INLINE int64_t update_phase(const nerva_plan *plan) { return 2 * plan->count + 2; }
 
 /* The operation of a stage; that of the loss is none. */
@@ -79,8 +84,9 @@ static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopw
         if (stage < plan->count)
             NAME(plan_forward_operation)(slice, &plan->operations[i], inputs_of(slice, i),
                                          at(slice, plan->operations[i].output));
-        else if (stage == plan->count) NAME(plan_loss)(slice);
-        else NAME(plan_backward_operation)(slice, i);
+        else if (stage > plan->count) NAME(plan_backward_operation)(slice, i);
+        else if (plan->passes == NERVA_WHOLE_STEP) NAME(plan_loss)(slice);
+        else NAME(plan_exchange)(slice);
         crew_wait(&slice->crew);
         lap(watch, 1 + stage);
     }
@@ -126,7 +132,7 @@ static void train_groups(const nerva_part *part, int64_t from, int64_t to, stopw
         R *G = part->posts ? plan->gradients[part->crew.number] : plan->mailboxes[part->onward ? 0 : g];
         for (int64_t s = plan->groups[g]; s < plan->groups[g + 1]; s++) {
             const int add = (part->onward && g > 0) || s > plan->groups[g];
-            const nerva_slice slice = slice_of(plan, s, plan->waits ? s : part->crew.number, part->thread, part->crew,
+            const nerva_slice slice = slice_of(plan, s, plan->keeps ? s : part->crew.number, part->thread, part->crew,
                                                G, add);
             run_stages(&slice, from, to, watch);
         }
@@ -138,13 +144,14 @@ static void step_share(const nerva_plan *plan, int thread, int team, nerva_barri
     const nerva_part part = part_of(plan, thread, team, barriers);
     const R *sources[MOST_GROUPS];
     stopwatch watch = {thread ? 0 : plan->nanoseconds, plan->nanoseconds ? now() : 0};
-    if (plan->masks) {
+    if (plan->masks && plan->passes != NERVA_BACKWARD_PASS) {
         WIDE(plan_mask_weights)(plan, thread, team);
 #pragma omp barrier
     }
-    for (int64_t from = 0, to; from < stage_count(plan); from = to) {
-        for (to = from + 1; to < stage_count(plan) && !waits(plan, to);) to++;
-        if (from > 0) {
+    if (plan->waits && plan->passes == NERVA_BACKWARD_PASS) NAME(plan_recall_moments)(plan, thread);
+    for (int64_t from = first_stage(plan), to; from < end_stage(plan); from = to) {
+        for (to = from + 1; to < end_stage(plan) && !waits(plan, to);) to++;
+        if (from > first_stage(plan)) {
             const nerva_operation *of = &plan->operations[operation_of(plan, from)];
 #pragma omp barrier
             if (is_broken(plan)) return;
@@ -152,6 +159,7 @@ static void step_share(const nerva_plan *plan, int thread, int team, nerva_barri
         }
         train_groups(&part, from, to, &watch);
     }
+    if (plan->passes == NERVA_FORWARD_PASS) return;
     if (part.crews > 1) {
         _mm_sfence(); /* streamed stores are not ordered by the barrier */
 #pragma omp barrier

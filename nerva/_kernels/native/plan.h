@@ -61,9 +61,11 @@ INLINE R *statistic(const nerva_operation *of, void *memory, int which) {
 nerva_matrix NAME(plan_gather)(const nerva_slice *slice);
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y);
 void NAME(plan_loss)(const nerva_slice *slice);
+void NAME(plan_exchange)(const nerva_slice *slice);
 void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i);
 
 void NAME(plan_combine)(const nerva_plan *plan, const nerva_operation *of, int forward, int thread);
+void NAME(plan_recall_moments)(const nerva_plan *plan, int thread);
 void NAME(plan_use_running)(const nerva_plan *plan, int thread);
 void NAME(plan_slice_moments)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X);
 void NAME(plan_normalize)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y);

@@ -1,4 +1,6 @@
 /* The operations of a compiled network on one slice of the batch, forward and backward. */
+#include <string.h>
+
 #include "plan.h"
 
 #if NERVA_BYTE_INPUTS || defined(NERVA_BFLOAT16)
@@ -125,6 +127,19 @@ void NAME(plan_loss)(const nerva_slice *slice) {
         last->rows, n, (nerva_matrix){(R *)Z.data + own.first, Z.ld}, labels, 1.0 / plan->N,
         (nerva_matrix){(R *)D.data + own.first, D.ld}, plan->per_sample + first);
     __atomic_fetch_add(&plan->correct[slice->number], correct, __ATOMIC_RELAXED);
+}
+
+/* Where the loss is computed elsewhere: hand out the outputs of the slice, or take in the gradient by them. */
+void NAME(plan_exchange)(const nerva_slice *slice) {
+    const nerva_plan *plan = slice->plan;
+    const nerva_operation *last = &plan->operations[plan->count - 1];
+    const int forward = plan->passes == NERVA_FORWARD_PASS;
+    const nerva_matrix own = at(slice, forward ? last->output : last->delta), whole = plan->outputs;
+    const nerva_range rows = own_rows(slice, last->rows);
+    for (int64_t k = rows.first; k < rows.last; k++) {
+        R *const here = (R *)own.data + k * own.ld, *const there = (R *)whole.data + k * whole.ld + slice->first;
+        memcpy(forward ? there : here, forward ? here : there, slice->n * sizeof(R));
+    }
 }
 
 /* Where the gradient of the bias of an operation is, NULL where it has none. */

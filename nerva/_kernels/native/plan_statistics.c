@@ -2,9 +2,9 @@
  * them in the order of the slices, into a copy of its own: one barrier, and the same bits for any number of threads. */
 #include "plan.h"
 
-/* Means and variances by the moments of the slices (Chan, Golub & LeVeque 1979, pairwise); one thread updates the
- * running ones. */
-static void combine_moments(const nerva_plan *plan, const nerva_operation *of, int thread) {
+/* Means and variances by the moments of the slices (Chan, Golub & LeVeque 1979, pairwise), and the running ones if they
+ * shall be updated. */
+static void combine_moments(const nerva_plan *plan, const nerva_operation *of, int thread, int update) {
     R *const mean = statistic(of, plan->totals[thread], 0), *const inverse = statistic(of, plan->totals[thread], 1);
     const V pace = vset((R)of->momentum), part = vset(1 / (R)plan->N);
     for (int64_t k = 0; k < of->rows; k += L) {
@@ -20,7 +20,7 @@ static void combine_moments(const nerva_plan *plan, const nerva_operation *of, i
         vstore_first(lanes, mean + k, middle);
         vstore_first(lanes, inverse + k,
                      vdiv(vset(1), vsqrt(vadd(vmul(squares, part), vset((R)of->epsilon)))));
-        if (thread) continue;
+        if (!update) continue;
         R *const running_mean = (R *)of->running_mean + k, *const running_variance = (R *)of->running_variance + k;
         const V old_mean = vload_first(lanes, running_mean), old_variance = vload_first(lanes, running_variance);
         const V variance = vmul(squares, vset(1 / (R)(plan->N - 1)));
@@ -42,8 +42,14 @@ static void combine_gradients(const nerva_plan *plan, const nerva_operation *of,
 }
 
 void NAME(plan_combine)(const nerva_plan *plan, const nerva_operation *of, int forward, int thread) {
-    if (forward) combine_moments(plan, of, thread);
+    if (forward) combine_moments(plan, of, thread, thread == 0);
     else combine_gradients(plan, of, thread);
+}
+
+/* The statistics of the batch once more, in a second pass, whose team may be another one. */
+void NAME(plan_recall_moments)(const nerva_plan *plan, int thread) {
+    for (int64_t i = 0; i < plan->count; i++)
+        if (plan->operations[i].kind == NERVA_NORMALIZATION) combine_moments(plan, &plan->operations[i], thread, 0);
 }
 
 /* In evaluation, the statistics are the running ones. */

@@ -124,10 +124,14 @@ typedef struct {
     void *running_mean, *running_variance;
 } nerva_operation;
 
+/* What a call does of a step: all of it; or, where the loss is computed elsewhere, the forward pass up to the outputs,
+ * and later the backward pass from the gradient by them on, and the update. */
+enum nerva_pass { NERVA_WHOLE_STEP = 0, NERVA_FORWARD_PASS = 1, NERVA_BACKWARD_PASS = 2 };
+
 /* A network and a mini-batch of N samples, in slices of the batch: slice s has the samples columns[s] to
  * columns[s + 1] - 1. Slices are in groups, whose gradients go to one buffer: group g has the slices groups[g] to
  * groups[g + 1] - 1. The threads that share a slice, a crew, have an arena for its activations, or if the network
- * `waits` for statistics of the whole batch, each slice has. In it the inputs begin at row 0: numbers, or the bytes
+ * `keeps` them until all slices have come so far, each slice has. In it the inputs begin at row 0: numbers, or the bytes
  * of a source of uint8, which a first operation that is a product of float32 may read; it applies `scale` and `shift`
  * then, which must not be NULL with uint8. No operation before `first_trained` has parameters, so that none of
  * them needs a gradient. */
@@ -137,6 +141,9 @@ typedef struct {
     const nerva_operation *operations;
     const nerva_plan_parameter *parameters;
     int masks, waits;       /* whether weights are dropped in this step; whether there is batch normalization */
+    int keeps;              /* whether each slice has an arena: where it `waits`, or for a step in two passes */
+    int passes;             /* a nerva_pass */
+    nerva_matrix outputs;   /* (K, N), of a step in two passes: set by the first; the gradient by them for the second */
     int64_t scratch;        /* numbers at the front of an arena: five of each row, before row 0 */
     const int64_t *columns, *groups, *strides; /* strides: of each slice, elements from row to row */
     void *const *arenas, *const *gradients; /* one of each for each crew */
@@ -253,7 +260,8 @@ typedef struct {
     int64_t (*candidates)(const nerva_csr *W, int64_t row, int64_t rows, int64_t column, int64_t columns, void *tile,
                           double threshold, int64_t tied, void *scores, int64_t *positions);
 
-    /* One training step of a whole network: softmax cross-entropy, backward pass, and an update of every parameter. */
+    /* One training step of a whole network, or a pass of it: forward pass, softmax cross-entropy unless the loss is
+     * computed elsewhere, backward pass, and an update of every parameter. */
     void (*plan_step)(const nerva_plan *plan, int threads);
 
     /* The outputs (K, N) of a whole network. */
