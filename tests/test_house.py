@@ -91,7 +91,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "weights",
     ],
     "system": [
-        "files signals",
+        "files nested signals",
+        "tensors",
     ],
     "topology": [
         "distributions records schedules supports",
