@@ -102,10 +102,10 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "deepr methods snfs srigl top_kast updater",
     ],
     "training": [
-        "history profiling trainable",
+        "checkpoints history profiling trainable",
         "layers_state samples",
         "batches",
-        "compiled",
+        "compiled run_state",
         "evaluation",
         "step",
         "run",
