@@ -84,7 +84,7 @@ def described(thing: Any) -> str:
 
 
 def settings_of(run: Any) -> dict[str, Any]:
-    """Return what a run does by, as text: another one with the same gives the same bits."""
+    """Return what a run that starts does by, as text: another one with the same gives the same bits."""
     topology = None if run.updater is None else run.updater.method
     return {
         "optimizer": described(run.optimizer),
@@ -93,7 +93,6 @@ def settings_of(run: Any) -> dict[str, Any]:
         "topology": described(topology),
         "epochs": None if topology is None else run.epochs,  # those a topology reckons with
         "instruction set": isa.chosen(),
-        "data": fingerprint(run.batches),
     }
 
 
@@ -138,7 +137,7 @@ def run_state(run: Any) -> dict[str, Any]:
         "step": run.global_step,
         "stopped": run.stopped,
         "progress": {name: getattr(run, f"_{name}") for name in PROGRESS},
-        "settings": dict(run.settings),
+        "settings": _with_data(run),
         "rng": None if rng is None else copy.deepcopy(rng.bit_generator.state),
         "order": run.batches.order.copy(),
         "schedule": remembered(run.schedule),
@@ -158,7 +157,7 @@ def restore_run(run: Any, state: Mapping[str, Any]) -> None:
         progress = {name: state["progress"][name] for name in PROGRESS}
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"this is no state of a run ({type(error).__name__}: {error})") from error
-    for sentence in _differences(run.settings, state["settings"]):
+    for sentence in _differences(_with_data(run), state["settings"]):
         warnings.warn(sentence, RuntimeWarning, stacklevel=3)
     # What the user's own objects make of their states may fail: they come first.
     restore_callbacks(run.callbacks, state["callbacks"])
@@ -175,6 +174,13 @@ def restore_run(run: Any, state: Mapping[str, Any]) -> None:
     run.current_epoch, run.stopped = state["epoch"], bool(state["stopped"])
     for name, value in progress.items():
         setattr(run, f"_{name}", value)
+
+
+def _with_data(run: Any) -> dict[str, Any]:
+    """Return the settings of a run and the hash of its data, computed when it is first asked for."""
+    if "data" not in run.settings:
+        run.settings["data"] = fingerprint(run.batches)
+    return dict(run.settings)
 
 
 def _optimizer_state(optimizer: object) -> Any:

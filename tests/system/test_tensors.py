@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from safetensors.numpy import load_file, save_file
 
 from nerva.system.tensors import DTYPES, read_tensors, write_tensors
 
@@ -59,6 +60,20 @@ def test_the_layout_is_that_of_safetensors(tmp_path):
         first, end = header[name]["data_offsets"]
         assert (first % array.itemsize, header[name]["shape"]) == (0, list(array.shape))
         assert data[first:end] == array.tobytes()
+
+
+@given(array=st.sampled_from(sorted(DTYPES.values())).flatmap(
+    lambda dtype: arrays(dtype, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))))  # fmt: skip
+def test_the_package_safetensors_reads_the_same(tmp_path_factory, array):
+    path = tmp_path_factory.mktemp("any") / "a"
+    write_tensors(path, {"x": array, **contents()}, {"epoch": 1})
+    assert_same_arrays(load_file(path), {"x": array, **contents()})
+
+
+def test_a_file_without_hashes_is_refused(tmp_path):
+    save_file(contents() | {"matrix": np.zeros((2, 3))}, tmp_path / "a", {"nerva": "{}"})
+    with pytest.raises(ValueError, match="its header is not that of a file of nerva"):
+        read_tensors(tmp_path / "a")
 
 
 def test_arrays_that_the_layout_lacks_are_refused(tmp_path):

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import nerva
 from nerva.system.tensors import read_tensors, write_tensors
@@ -234,9 +235,8 @@ def test_arrays_have_the_names_of_what_they_are(tmp_path):
 
 
 def test_the_files_are_read_by_the_package_safetensors(tmp_path):
-    numpy = pytest.importorskip("safetensors.numpy")
     model, _ = fit(tmp_path)
-    arrays = numpy.load_file(tmp_path / "step-20.safetensors")
+    arrays = load_file(tmp_path / "step-20.safetensors")
     np.testing.assert_array_equal(arrays["layers.0.parameters.weight.values"], model.layers[0].weight.values)
 
 
