@@ -12,6 +12,7 @@ from nerva._kernels.memory import Array, empty_batch
 from nerva._kernels.rewiring import flat_positions, mark, union
 from nerva.parameters import Parameter
 from nerva.topology.supports import Positions
+from nerva.validation import check_integer
 
 
 class SparseLayer(Protocol):
@@ -194,7 +195,10 @@ class LayerState:
         self._factors = [(np.array(X), np.array(DZ)) for X, DZ in state["factors"]]
 
     def check(self, state: Mapping[str, Any], nnz: int) -> None:
-        """Raise ValueError where a state cannot be that of this layer with so many weights."""
+        """Raise TypeError or ValueError where a state cannot be that of this layer with so many weights."""
+        check_integer(state["initial_nnz"], "initial_nnz", least=0)
+        if not isinstance(state["extra"], Mapping):
+            raise TypeError(f"extra of layer {self.index} is {type(state['extra']).__name__}; it must be a dict")
         for name, vector in state["per_weight"].items():
             if np.shape(vector) != (nnz,):
                 raise ValueError(

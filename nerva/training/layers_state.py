@@ -39,7 +39,8 @@ def check_layers(model: Trainable, states: Sequence[LayerData], optimizers: Sequ
         mine, its = _shapes(own), _shapes(state)
         if mine != its:
             raise ValueError(f"the state of layers[{i}] is {its}; the network has {mine}")
-        if any((saved["owner"] or 0) >= len(optimizers) for saved in state["parameters"].values()):
+        owners = [saved["owner"] for saved in state["parameters"].values() if saved["owner"] is not None]
+        if not all(type(owner) is int and 0 <= owner < len(optimizers) for owner in owners):
             raise ValueError(f"the state of layers[{i}] is of another optimizer than {optimizers[0]!r}")
         if "pattern" in state:
             _pattern(layer, state)

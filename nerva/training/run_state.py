@@ -209,6 +209,11 @@ def _check_progress(state: Mapping[str, Any], batches: int) -> None:
     """Raise ValueError where epochs, steps and the batches done do not go together."""
     epoch, done = check_integer(state["epoch"], "epoch", least=0), state["progress"]["done"]
     check_integer(done, "done", least=0, most=batches)
+    check_integer(state["progress"]["samples"], "samples", least=0)
+    for name in ("loss_sum", "weight_sum", "seconds", "correct"):
+        number = state["progress"][name]
+        if not isinstance(number, (int, float)) and (number is not None or name != "correct"):
+            raise TypeError(f"{name} is {number!r:.40}; it must be a number")
     if state["step"] != epoch * batches + done:
         raise ValueError(f"the state has {state['step']} steps in {epoch} epochs; here an epoch has {batches}")
 
