@@ -16,6 +16,8 @@ from nerva.system.nested import put_together, take_apart
 from nerva.system.tensors import read_tensors, write_tensors
 
 FORMAT = "nerva.model"
+# What a header that is not one of `save` can lead to.
+BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
 
 
 def save(model: Sequential, path: str | os.PathLike[str]) -> None:
@@ -41,6 +43,9 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     """
     check_model(model)
     header, arrays = model_header(model), model_arrays(model)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} of the model holds NaN or infinity, which load would refuse")
     rest = {"rng": model.rng.bit_generator.state, "layers": [_rest(layer) for layer in model.layers]}
     plain, more = take_apart({"rest": rest})
     write_tensors(path, {**arrays, **more}, {"format": FORMAT, "model": header, **plain})
@@ -61,11 +66,11 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         unknown = own.keys() - model_arrays(model).keys()
         if unknown:
             raise ValueError(f"it has arrays that no layer has: {', '.join(sorted(unknown))[:80]}")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except BROKEN as error:
         raise ValueError(f"{Path(path)}: {error}") from error
     try:
         _set_rest(model, put_together(about.get("rest"), arrays))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+    except BROKEN as error:
         raise ValueError(f"{Path(path)}: its generator or its layers' settings are broken ({error})") from error
     return model
 

@@ -105,6 +105,7 @@ FORGERIES = {
     "masks": lambda a, s: s["rest"]["layers"][0].update(masks=[-1, 2]),
     "settings are broken": lambda a, s: s.pop("rest"),
     "shorter": lambda a, s: s["rest"]["layers"].pop(),
+    "infinity": lambda a, s: s["model"]["layers"][1].update({"in": float("inf")}),
     "shape is": lambda a, s: s["model"]["layers"][0].update({"in": 10**12}),
 }
 
@@ -138,6 +139,11 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
         nerva.load(tmp_path / "m")
     X, y = samples()
     model = nerva.MLP([12, 4])
+    model.layers[0].weight[0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"0\.weight of the model holds NaN"):
+        nerva.save(model, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+    model.layers[0].weight[0, 0] = 0
     model.fit(X, y, epochs=1, checkpoint=tmp_path / "run")
     with pytest.raises(ValueError, match=r"step-1\.safetensors: no model of nerva\.save"):
         nerva.load(tmp_path / "run" / "step-1.safetensors")
