@@ -121,7 +121,7 @@ def _state_of(i: int, parameter: Parameter, state: Mapping[str, Any]) -> dict[st
     if own:
         if "steps" not in own:
             raise ValueError(f"state lacks {i}.steps")
-        check_integer(own["steps"], f"{i}.steps", least=0)
+        check_integer(own["steps"], f"{i}.steps", least=0, most=2**53)
     for name, vector in own.items():
         if name != "steps":
             check_moment(vector, parameter.values, f"{i}.{name}")

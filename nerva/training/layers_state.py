@@ -100,7 +100,7 @@ def _check_vectors(name: str, own: LayerData, state: LayerData) -> None:
         values = saved["values"]
         if not isinstance(values, np.ndarray) or values.ndim != 1:
             raise ValueError(f"the state of {name} has no vectors of its {parameter}")
-        check_integer(saved["steps"], f"the steps of {name}", least=0)
+        check_integer(saved["steps"], f"the steps of {name}", least=0, most=2**53)
         for moment, vector in saved["state"].items():
             check_moment(vector, values, f"{name}.{parameter}.{moment}")
     for statistic, array in state["statistics"].items():

@@ -38,10 +38,13 @@ def remembered(thing: object) -> Any:
 
 
 def remind(thing: object, state: Any) -> None:
-    """Give an object back what it remembered."""
+    """Give an object back what it remembered; raise ValueError, which names its class, where it does not take it."""
     methods = _methods(thing)
     if methods is not None:
-        getattr(thing, methods[1])(copy.deepcopy(state))
+        try:
+            getattr(thing, methods[1])(copy.deepcopy(state))
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            raise ValueError(f"{type(thing).__name__} does not take its state ({error!r})") from error
 
 
 def _methods(thing: object) -> tuple[str, str] | None:

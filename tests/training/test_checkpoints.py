@@ -347,6 +347,12 @@ FORGERIES = {
     "a record of something else": lambda a, s: s["history"].append({"epoch": 1}),
     "no generator": lambda a, s: s["rng"].update(state={"state": -1, "inc": "x"}),
     "no layers": lambda a, s: s.update(layers=3),
+    "steps beyond measure": lambda a, s: s["layers"][0]["parameters"]["weight"].update(steps=2**64),
+    "an owner beyond measure": lambda a, s: s["layers"][0]["parameters"]["weight"].update(owner=2**64),
+    "an owner before the first": lambda a, s: s["layers"][0]["parameters"]["weight"].update(owner=-1),
+    "no number of samples": lambda a, s: s["progress"].update(samples=None),
+    "no sum": lambda a, s: s["progress"].update(loss_sum={}),
+    "no number of weights at the start": lambda a, s: s["topology"]["layers"][0].update(initial_nnz={}),
     "no settings": lambda a, s: s.update(settings=None),
     "an epoch below zero": lambda a, s: s.update(epoch=-1),
     "no topology": lambda a, s: s["topology"].update(layers=[{}]),
@@ -365,6 +371,13 @@ def test_forged_states_are_refused_before_anything_is_changed(tmp_path, name, to
     with pytest.raises(ValueError, match=r"step-5\.safetensors: "):
         model.fit(X, y, topology=topology, checkpoint=tmp_path, resume=True, **SETTINGS)
     assert (state(model), model.loss) == (before, loss)
+
+
+def test_an_object_that_does_not_take_its_state_is_named(tmp_path):
+    fit(tmp_path, 8, schedule=lambda: nerva.ReduceOnPlateau(0.1))
+    forged(tmp_path / "step-5.safetensors", lambda arrays, about: about["state"]["schedule"].pop("bad"))
+    with pytest.raises(ValueError, match=r"step-5\.safetensors: ReduceOnPlateau does not take its state \(KeyError"):
+        fit(tmp_path, resume=True, schedule=lambda: nerva.ReduceOnPlateau(0.1))
 
 
 def test_a_file_of_something_else_is_no_checkpoint(tmp_path):
