@@ -8,6 +8,7 @@ cdef class Program:
     cdef nerva_plan_parameter *parameters
     cdef int typenum
     cdef bint masks  # whether weights are dropped in the present step
+    cdef bint sparse  # whether the samples are
     cdef bint bfloat16  # whether activations and deltas are stored in it
     cdef Py_ssize_t stored  # bytes of one of them
     cdef readonly object dtype

@@ -90,6 +90,7 @@ class CompiledNetwork:
         parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
         settings: dict[str, Any] = {"scale": samples.scale, "shift": samples.shift, "check": not samples.checked}
         settings |= {"image_shape": batches.image_shape, "moves": draw.moves, "nanoseconds": times}
+        settings["clip_norm"] = optimizer.clip_norm or 0.0
         take = self._train_fused if loss.fused and _are_labels(targets) else self._train_in_passes
         result = take(batches, draw, settings, parameters, optimizer.at(rate), loss)
         if result is None:

@@ -10,12 +10,6 @@ from nerva.training.step import train_step
 
 from ..compiled_reference import SIZES, assert_close, assert_same, counted, layer_by_layer, network, pair, samples
 
-# Arguments of `fit` that a compiled step does not know.
-SETTINGS = {
-    "clip_norm": {"optimizer": nerva.Nesterov(clip_norm=0.1)},
-    "groups and clip_norm": {"optimizer": nerva.Groups([("bias", nerva.SGD())], clip_norm=0.1)},
-}
-
 
 def fit(model, X=None, y=None, **settings):
     """The history of a training run, and how many of its steps and outputs were compiled."""
@@ -27,15 +21,6 @@ def fit(model, X=None, y=None, **settings):
             **{"epochs": 2, "schedule": 0.02, "batch_size": 100, "rng": 0} | settings,
         )
     return history["loss"], steps
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_what_a_step_cannot_do_runs_layer_by_layer(name):
-    one, other = pair()
-    losses, steps = fit(one, **SETTINGS[name])
-    assert fit(other, **SETTINGS[name])[0] == losses
-    assert steps.train == 0
-    assert_same(one, other)
 
 
 def test_sparse_samples():

@@ -24,6 +24,7 @@ INLINE nerva_bytes bytes_of(const nerva_slice *slice, nerva_matrix X) {
 nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     const nerva_plan *plan = slice->plan;
     const nerva_matrix X = at(slice, 0);
+    if (plan->sparse) return X; /* which nothing reads */
     const int64_t *rows = plan->rows + slice->first;
     nerva_images moved;
     const nerva_images *images = plan->images ? &moved : 0;
@@ -51,6 +52,10 @@ static void product(const nerva_slice *slice, const nerva_operation *of, nerva_m
     const nerva_epilogue epilogue = {.activation = of->activation, .alpha = of->alpha,
                                      .bias = of->bias ? of->bias->values : 0, .wide = of->wide};
     const nerva_crew *crew = &slice->crew;
+    if (reads_sparse(slice->plan, of)) {
+        NAME(plan_sparse_product)(slice, of, Y);
+        return;
+    }
 #ifdef NERVA_BFLOAT16
     if (reads_bytes(slice->plan, of)) {
         NAME(spmm_scaled_share)(of->W, X, slice->n, slice->plan->scale, slice->plan->shift, &epilogue, Y, crew->thread,
@@ -72,6 +77,10 @@ static void weight_gradient(const nerva_slice *slice, const nerva_operation *of,
     const nerva_plan_parameter *weight = of->weight;
     R *const G = slice->gradients + weight->gradient;
     const nerva_update *update = slice->complete && weight->fused ? weight->update : 0;
+    if (reads_sparse(slice->plan, of)) {
+        NAME(plan_sparse_gradient)(slice, of, D);
+        return;
+    }
 #ifdef NERVA_BFLOAT16
     if (reads_bytes(slice->plan, of)) {
         NAME(sddmm_scaled_share)(of->W, D, X, slice->n, slice->plan->scale, slice->plan->shift, G, update,
@@ -111,6 +120,8 @@ void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operatio
         break;
     case NERVA_STATISTICS: NAME(plan_slice_moments)(slice, of + 1, X); break;
     case NERVA_NORMALIZATION: NAME(plan_normalize)(slice, of, X, Y); break;
+    case NERVA_SOFTMAX:
+    case NERVA_LOG_SOFTMAX: NAME(softmax_share)(K, n, X, of->kind == NERVA_LOG_SOFTMAX, Y, thread, size); break;
     }
 }
 
@@ -237,5 +248,9 @@ void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
         break;
     case NERVA_STATISTICS: NAME(plan_statistics_backward)(slice, of + 1, X, D); break;
     case NERVA_NORMALIZATION: NAME(plan_normalization_backward)(slice, of, X, D); break;
+    case NERVA_SOFTMAX:
+    case NERVA_LOG_SOFTMAX:
+        NAME(softmax_backward_share)(K, n, D, at(slice, of->output), of->kind == NERVA_LOG_SOFTMAX, D, thread, size);
+        break;
     }
 }

@@ -78,8 +78,9 @@ typedef struct {
     double rate, momentum, decay, second, epsilon, root, shrink, clip;
 } nerva_update;
 
-/* DropConnect masks a vector of weights as a matrix with rows of this length. */
-enum { NERVA_MASKED_ROW = 1024 };
+/* DropConnect masks a vector of weights as a matrix with rows of this length. The squares of gradients are added up in
+ * blocks of this length, for their norm. */
+enum { NERVA_MASKED_ROW = 1024, NERVA_NORM_BLOCK = 1024 };
 
 /* A vector of parameters of a compiled network. Its gradients begin at `gradient` in a vector of those of all. With a
  * `rate`, its values are dropped into `masked` by the mask of a key before the step, and so are their gradients. Those
@@ -102,6 +103,8 @@ enum nerva_operation_kind {
      * Y is X in place, and NERVA_NORMALIZATION right above it, Y = f(gamma (X - mean) inverse + beta). */
     NERVA_STATISTICS = 4,
     NERVA_NORMALIZATION = 5,
+    NERVA_SOFTMAX = 6, /* over the features of each sample */
+    NERVA_LOG_SOFTMAX = 7,
 };
 
 /* An operation of a compiled network on a slice of the batch. In the arena of a slice, Y (rows, batch) begins at row
@@ -155,9 +158,13 @@ typedef struct {
     const int64_t *rows;
     const nerva_images *images;
     const float *scale, *shift;
+    const nerva_csr *sparse; /* or the samples of the batch themselves, (N, D), read by the first operation, a product */
+    void *const *sums;       /* of that product, a vector of its outputs for each thread */
     const int64_t *labels; /* of all samples of the source */
     double *per_sample;    /* (N,), the loss of each sample */
     int64_t *correct;      /* of each slice, to which the number of correct predictions is added */
+    double clip_norm; /* the largest norm of all gradients together, by which they are scaled down; 0 does not */
+    double *norms;    /* then the sums of their squares in blocks of NERVA_NORM_BLOCK, and no parameter is `fused` */
     int *broken; /* set to 1 where a value of a sample is not finite, and plan_step then updates nothing; or NULL */
     /* Of the first thread: gather, forward by operation, loss, backward by operation from the last on, update; or
      * NULL. */
