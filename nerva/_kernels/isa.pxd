@@ -69,7 +69,7 @@ cdef extern from "table.h" nogil:
         void *running_variance
 
     ctypedef struct nerva_plan:
-        int64_t N, count, first_trained, parameter_count, slice_count, group_count
+        int64_t N, count, first_trained, parameter_count, slice_count, group_count, again
         int64_t gradient_size, updated_size
         const nerva_operation *operations
         const nerva_plan_parameter *parameters

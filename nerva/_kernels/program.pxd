@@ -16,7 +16,7 @@ cdef class Program:
     cdef readonly Py_ssize_t features, outputs
     cdef list held, weights
     cdef Py_ssize_t count, first_trained, parameter_count, gradient_size, updated_size, scratch
-    cdef Py_ssize_t arena_rows
+    cdef Py_ssize_t arena_rows, again
     cdef Py_ssize_t statistics_size  # of batch normalization, if there is any
 
     cdef int add(self, Py_ssize_t i, object description, Py_ssize_t rows) except -1

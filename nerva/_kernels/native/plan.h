@@ -58,7 +58,7 @@ INLINE R *statistic(const nerva_operation *of, void *memory, int which) {
     return (R *)memory + of->statistics + which * ((of->rows + LINE - 1) / LINE * LINE);
 }
 
-nerva_matrix NAME(plan_gather)(const nerva_slice *slice);
+void NAME(plan_gather)(const nerva_slice *slice, nerva_matrix X);
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y);
 void NAME(plan_loss)(const nerva_slice *slice);
 void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i);
