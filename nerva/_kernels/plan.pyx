@@ -55,6 +55,7 @@ cdef class Plan:
         self.plan.parameters, self.plan.parameter_count = program.parameters, program.parameter_count
         self.plan.waits = program.statistics_size > 0
         self.plan.first_trained, self.plan.scratch = program.first_trained, program.scratch
+        self.plan.again = program.again
 
     cdef const nerva_table *_kernels(self) except NULL:
         return bfloat16_kernels() if self.program.bfloat16 else kernels(self.typenum)

@@ -136,10 +136,11 @@ enum nerva_pass { NERVA_WHOLE_STEP = 0, NERVA_FORWARD_PASS = 1, NERVA_BACKWARD_P
  * groups[g + 1] - 1. The threads that share a slice, a crew, have an arena for its activations, or if the network
  * `keeps` them until all slices have come so far, each slice has. In it the inputs begin at row 0: numbers, or the bytes
  * of a source of uint8, which a first operation that is a product of float32 may read; it applies `scale` and `shift`
- * then, which must not be NULL with uint8. No operation before `first_trained` has parameters, so that none of
+ * then, which must not be NULL with uint8. Unless `again` is negative, they are gathered again for the last stage of
+ * the backward pass, to this row of the arena. No operation before `first_trained` has parameters, so that none of
  * them needs a gradient. */
 typedef struct {
-    int64_t N, count, first_trained, parameter_count, slice_count, group_count;
+    int64_t N, count, first_trained, parameter_count, slice_count, group_count, again;
     int64_t gradient_size, updated_size; /* of a vector of gradients; `fused` parameters lie behind `updated_size` */
     const nerva_operation *operations;
     const nerva_plan_parameter *parameters;
