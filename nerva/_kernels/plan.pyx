@@ -38,7 +38,8 @@ cdef class Plan:
     cdef int typenum
     cdef list arenas, gradients, mailboxes, partials, totals
     cdef dict slices
-    cdef object by_rows, per_sample, correct, pointers
+    cdef object by_rows, labels, per_sample, correct, pointers
+    cdef readonly Py_ssize_t taken  # steps that have changed the parameters
     cdef object unit_scale, no_shift  # of bytes that have none; None before the first of them
     cdef Py_ssize_t widest, stride, arena_size, gradient_size, parameters_size
 
@@ -49,7 +50,7 @@ cdef class Plan:
         self.typenum = program.typenum
         self.arenas, self.partials, self.totals = [], [], []
         self.gradients, self.mailboxes = [], []
-        self.per_sample, self.correct = np.zeros(0), np.zeros(0, np.int64)
+        self.labels, self.per_sample, self.correct = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
         self.plan.operations, self.plan.count = program.operations, program.count
         self.plan.parameters, self.plan.parameter_count = program.parameters, program.parameter_count
         self.plan.waits = program.statistics_size > 0
@@ -102,6 +103,20 @@ cdef class Plan:
         self.plan.per_sample = <double *> cnp.PyArray_DATA(self.per_sample)
         self.plan.correct = <int64_t *> cnp.PyArray_DATA(self.correct)
         self._take_source(samples)
+        return 0
+
+    cdef int _take_labels(self, object labels, sample_source *samples) except -1:
+        """Copy the labels of the batch, checked: another thread may write to those of the user meanwhile."""
+        cdef const int64_t *given = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, samples.count)
+        cdef Py_ssize_t j, classes = self.program.outputs
+        if len(self.labels) < samples.N:
+            self.labels = np.zeros(samples.N, np.int64)
+        cdef int64_t *own = <int64_t *> cnp.PyArray_DATA(self.labels)
+        for j in range(samples.N):
+            own[j] = given[samples.rows[j]]
+            if not 0 <= own[j] < classes:
+                raise ValueError(f"labels[{samples.rows[j]}] is {own[j]}; it must be within 0 to {classes - 1}")
+        self.plan.labels = own
         return 0
 
     cdef int _take_source(self, sample_source *samples) except -1:
@@ -176,19 +191,15 @@ cdef class Plan:
         Raises TypeError or ValueError, before anything is changed, where an argument is wrong.
         """
         cdef int broken = 0
-        cdef Py_ssize_t j, classes = self.program.outputs
+        cdef Py_ssize_t j
         cdef double total = 0.0
         cdef int64_t correct = 0
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
-        cdef const int64_t *label = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, samples.count)
+        self._take_labels(labels, &samples)
         take_moves(&samples, image_shape, moves)
-        for j in range(samples.N):
-            if not 0 <= label[samples.rows[j]] < classes:
-                raise ValueError(f"labels[{samples.rows[j]}] is {label[samples.rows[j]]}; it must be within 0 to "
-                                 f"{classes - 1}")
-        self.plan.labels, self.plan.nanoseconds, self.plan.broken = label, NULL, &broken if check else NULL
+        self.plan.nanoseconds, self.plan.broken = NULL, &broken if check else NULL
         if nanoseconds is not None:
             self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64,
                                                        3 + 2 * self.plan.count, True)
@@ -203,7 +214,10 @@ cdef class Plan:
                 total += self.plan.per_sample[j]
             for j in range(self.plan.slice_count):
                 correct += self.plan.correct[j]
-        return None if broken else (total / samples.N, correct)
+        if broken:
+            return None
+        self.taken += 1
+        return total / samples.N, correct
 
     def forward(self, source, rows, out, *, scale=None, shift=None):
         """Set out, (K, N), to the outputs for the samples source[rows]; other arguments as of `step`.

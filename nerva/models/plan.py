@@ -14,7 +14,7 @@ import numpy as np
 from nerva._kernels.isa import lacking_for_bfloat16
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
-from nerva._kernels.operations import IDENTITY, Dropping, Elementwise, Normalization, Operation, Product
+from nerva._kernels.operations import IDENTITY, Elementwise, Normalization, Operation, Product
 from nerva._kernels.plan import Plan
 from nerva.layers.activation import FUSED
 from nerva.layers.layer import Layer
@@ -48,7 +48,7 @@ class CompiledNetwork:
         self._plan = Plan([operation for operation, _ in self._operations], dtype, bfloat16=bfloat16)
         self._bfloat16 = bfloat16
         self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
-        self._draws = any(_is_random(operation) for operation, _ in self._operations)
+        self._masks = [layer._keys for layer in layers if getattr(layer, "_keys", None)]  # type: ignore[attr-defined]
         self._nnz = [layer.nnz for layer in layers]
         self._outputs = Buffer(layers[-1].out_features or 0, dtype)
 
@@ -79,28 +79,32 @@ class CompiledNetwork:
         Raises ValueError, before anything is changed, for a value of the samples that is not finite.
         """
         profile, samples, targets = recorder(), batches.samples, batches.targets
-        if not samples.checked and self._draws:  # what is drawn for a step cannot be put back
-            samples.check_finite()
-        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
-        before = [] if samples.checked else [(each, each.state, each.owner, each.steps) for each in parameters]
-        updates = [step.take(parameter) for parameter in parameters]
         assert targets is not None
+        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
+        before = [(each, each.state, each.owner, each.steps) for each in parameters]
+        drawn = [masks.count for masks in self._masks]
         times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
-        result = self._plan.step(
-            updates,
-            samples.array,
-            draw.rows,
-            targets,
-            scale=samples.scale,
-            shift=samples.shift,
-            image_shape=batches.image_shape,
-            moves=draw.moves,
-            nanoseconds=times,
-            check=not samples.checked,
-        )
+        taken = self._plan.taken
+        try:
+            result = self._plan.step(
+                [step.take(parameter) for parameter in parameters],
+                samples.array,
+                draw.rows,
+                targets,
+                scale=samples.scale,
+                shift=samples.shift,
+                image_shape=batches.image_shape,
+                moves=draw.moves,
+                nanoseconds=times,
+                check=not samples.checked,
+            )
+        finally:  # an error, or a signal that raised, is before the step or behind it
+            if self._plan.taken == taken:
+                for parameter, state, owner, steps in before:
+                    parameter.state, parameter.owner, parameter.steps = state, owner, steps
+                for masks, count in zip(self._masks, drawn, strict=True):
+                    masks.count = count
         if result is None:
-            for parameter, state, owner, steps in before:
-                parameter.state, parameter.owner, parameter.steps = state, owner, steps
             samples.check_finite()
             raise RuntimeError("X was changed while a step read it")
         for layer in self._layers:
@@ -147,11 +151,6 @@ def fuse(operations: Iterable[Owned]) -> list[Owned]:
             case _:
                 fused.append(Owned(operation, layer))
     return fused
-
-
-def _is_random(operation: Operation) -> bool:
-    """Whether an operation draws random numbers in a step."""
-    return isinstance(operation, Dropping) or (isinstance(operation, Product) and operation.drop is not None)
 
 
 def _operations(layer: Layer, batch: int, bfloat16: bool) -> tuple[Operation, ...] | None:

@@ -148,7 +148,7 @@ typedef struct {
     const int64_t *rows;
     const nerva_images *images;
     const float *scale, *shift;
-    const int64_t *labels; /* of all samples of the source */
+    const int64_t *labels; /* of the samples of the batch */
     double *per_sample;    /* (N,), the loss of each sample */
     int64_t *correct;      /* of each slice, to which the number of correct predictions is added */
     int *broken; /* set to 1 where a value of a sample is not finite, and plan_step then updates nothing; or NULL */
