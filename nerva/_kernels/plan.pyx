@@ -40,6 +40,7 @@ cdef class Plan:
     cdef dict slices
     cdef object by_rows, labels, per_sample, correct, pointers
     cdef readonly Py_ssize_t taken  # steps that have changed the parameters
+    cdef bint busy
     cdef object unit_scale, no_shift  # of bytes that have none; None before the first of them
     cdef Py_ssize_t widest, stride, arena_size, gradient_size, parameters_size
 
@@ -188,8 +189,23 @@ cdef class Plan:
             operation, loss, backward by operation from the last one on, update
         check : return None, and update nothing, where a value of the samples is not finite in the dtype of the plan
 
-        Raises TypeError or ValueError, before anything is changed, where an argument is wrong.
+        Raises TypeError or ValueError, before anything is changed, where an argument is wrong, and RuntimeError where
+        it is called by what a step or a forward pass calls, such as the handler of a signal.
         """
+        self._begin()
+        try:
+            return self._step(updates, source, rows, labels, scale, shift, image_shape, moves, nanoseconds, check)
+        finally:
+            self.busy = False
+
+    cdef int _begin(self) except -1:
+        """Refuse a call from within another one, which has set half of the plan."""
+        if self.busy:
+            raise RuntimeError("the network is within a step; what interrupts it, such as a signal, must not use it")
+        self.busy = True
+        return 0
+
+    cdef object _step(self, updates, source, rows, labels, scale, shift, image_shape, moves, nanoseconds, bint check):
         cdef int broken = 0
         cdef Py_ssize_t j
         cdef double total = 0.0
@@ -224,6 +240,13 @@ cdef class Plan:
 
         Returns whether the values of the samples are finite in the dtype of the plan.
         """
+        self._begin()
+        try:
+            return self._forward(source, rows, out, scale, shift)
+        finally:
+            self.busy = False
+
+    cdef bint _forward(self, source, rows, out, scale, shift) except -1:
         cdef int broken = 0, team = threads()
         cdef const nerva_table *kernel = self._kernels()
         cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)

@@ -124,3 +124,24 @@ def test_labels_that_change_during_a_step_are_those_it_checked(monkeypatch):
     assert steps.train == 1
     assert (y == 10**6).all()
     assert all_of(model) == all_of(wanted)
+
+
+@pytest.mark.parametrize("use", ["predict", "train_step"])
+def test_what_interrupts_a_step_cannot_use_the_network(monkeypatch, use):
+    """As the handler of a signal, here what draws the masks: half of the plan is that of the step."""
+    X, y = samples(300)
+    model, optimizer = network(dropout=0.2), nerva.Adam()
+    model.train_step(X[:100], y[:100], optimizer, 0.1)
+    before, own = all_of(model), MaskKeys.next
+    uses = {"predict": lambda: model.predict(X), "train_step": lambda: model.train_step(X, y, optimizer, 0.1)}
+
+    def interrupted(self):
+        uses[use]()
+        return own(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskKeys, "next", interrupted)
+        with pytest.raises(RuntimeError, match="the network is within a step"):
+            model.train_step(X[:100], y[:100], optimizer, 0.1)
+    assert all_of(model) == before
+    model.train_step(X[:100], y[:100], optimizer, 0.1)
