@@ -53,12 +53,18 @@ class CompiledNetwork:
         self._outputs = Buffer(layers[-1].out_features or 0, dtype)
 
     def fits(self) -> bool:
-        """Whether the layers still have the weights that were compiled, rewired or not."""
+        """Whether the layers still have the weights and statistics that were compiled, rewired or not."""
         for operation, i in self._operations:
+            layer: Any = self._layers[i]
             if isinstance(operation, Product):
-                now, then = self._layers[i].weight, operation.weight  # type: ignore[attr-defined]
+                now, then = layer.weight, operation.weight
                 if (now.base is not then.base) if isinstance(then, np.ndarray) else (now is not then):
                     return False
+            if isinstance(operation, Normalization) and (
+                layer.running_mean is not operation.running_mean
+                or layer.running_variance is not operation.running_variance
+            ):
+                return False
         return True
 
     def accepts(self, batch: int) -> bool:
