@@ -14,7 +14,7 @@ import numpy as np
 from nerva._kernels.isa import lacking_for_bfloat16
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
-from nerva._kernels.operations import IDENTITY, Dropping, Elementwise, Normalization, Operation, Product
+from nerva._kernels.operations import IDENTITY, Elementwise, Normalization, Operation, Product
 from nerva._kernels.plan import Plan
 from nerva.layers.activation import FUSED
 from nerva.layers.layer import Layer
@@ -50,17 +50,23 @@ class CompiledNetwork:
         self._plan = Plan([operation for operation, _ in self._operations], dtype, bfloat16=bfloat16)
         self._bfloat16 = bfloat16
         self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
-        self._draws = any(_is_random(operation) for operation, _ in self._operations)
+        self._masks = [layer._keys for layer in layers if getattr(layer, "_keys", None)]  # type: ignore[attr-defined]
         self._nnz = [layer.nnz for layer in layers]
         self._outputs = Buffer(layers[-1].out_features or 0, dtype)
 
     def fits(self) -> bool:
-        """Whether the layers still have the weights that were compiled, rewired or not."""
+        """Whether the layers still have the weights and statistics that were compiled, rewired or not."""
         for operation, i in self._operations:
+            layer: Any = self._layers[i]
             if isinstance(operation, Product):
-                now, then = self._layers[i].weight, operation.weight  # type: ignore[attr-defined]
+                now, then = layer.weight, operation.weight
                 if (now.base is not then.base) if isinstance(then, np.ndarray) else (now is not then):
                     return False
+            if isinstance(operation, Normalization) and (
+                layer.running_mean is not operation.running_mean
+                or layer.running_variance is not operation.running_variance
+            ):
+                return False
         return True
 
     def accepts(self, batch: int) -> bool:
@@ -84,15 +90,24 @@ class CompiledNetwork:
         that is not finite, and what the loss raises.
         """
         profile, samples, targets = recorder(), batches.samples, batches.targets
-        if not samples.checked and self._draws:  # what is drawn for a step cannot be put back
-            samples.check_finite()
-        times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
+        assert targets is not None
         parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
+        before = [(each, each.state, each.owner, each.steps) for each in parameters]
+        drawn = [masks.count for masks in self._masks]
+        times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
         settings: dict[str, Any] = {"scale": samples.scale, "shift": samples.shift, "check": not samples.checked}
         settings |= {"image_shape": batches.image_shape, "moves": draw.moves, "nanoseconds": times}
         settings["clip_norm"] = optimizer.clip_norm or 0.0
         take = self._train_fused if loss.fused and _are_labels(targets) else self._train_in_passes
-        result = take(batches, draw, settings, parameters, optimizer.at(rate), loss)
+        taken = self._plan.taken
+        try:
+            result = take(batches, draw, settings, parameters, optimizer.at(rate), loss)
+        finally:  # an error, or a signal that raised, is before the step or behind it
+            if self._plan.taken == taken:
+                for parameter, state, owner, steps in before:
+                    parameter.state, parameter.owner, parameter.steps = state, owner, steps
+                for masks, count in zip(self._masks, drawn, strict=True):
+                    masks.count = count
         if result is None:
             samples.check_finite()
             raise RuntimeError("X was changed while a step read it")
@@ -113,14 +128,9 @@ class CompiledNetwork:
     ) -> tuple[float, float | None, float] | None:
         """Take a step by softmax cross-entropy of labels; None where a value of the samples is not finite."""
         assert batches.targets is not None
-        before = [(each, each.state, each.owner, each.steps) for each in parameters] if settings["check"] else []
         updates = [step.take(parameter) for parameter in parameters]
         result = self._plan.step(updates, batches.samples.array, draw.rows, batches.targets, **settings)
-        if result is None:
-            for parameter, state, owner, steps in before:
-                parameter.state, parameter.owner, parameter.steps = state, owner, steps
-            return None
-        return *result, float(len(draw.rows))
+        return None if result is None else (*result, float(len(draw.rows)))
 
     def _train_in_passes(
         self,
@@ -186,11 +196,6 @@ def fuse(operations: Iterable[Owned]) -> list[Owned]:
 def _are_labels(targets: Any) -> bool:
     """Whether targets are integers, one for each sample, without weights."""
     return isinstance(targets, np.ndarray) and targets.ndim == 1
-
-
-def _is_random(operation: Operation) -> bool:
-    """Whether an operation draws random numbers in a step."""
-    return isinstance(operation, Dropping) or (isinstance(operation, Product) and operation.drop is not None)
 
 
 def _operations(layer: Layer, batch: int, bfloat16: bool) -> tuple[Operation, ...] | None:

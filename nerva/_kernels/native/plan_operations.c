@@ -130,10 +130,8 @@ void NAME(plan_loss)(const nerva_slice *slice) {
     const nerva_range own = own_rows(slice, slice->n);
     const nerva_matrix Z = at(slice, last->output), D = at(slice, last->delta);
     const int64_t first = slice->first + own.first, n = own.last - own.first;
-    int64_t labels[WIDEST_SLICE];
-    for (int64_t i = 0; i < n; i++) labels[i] = plan->labels[plan->rows[first + i]];
     const int64_t correct = WIDE(softmax_cross_entropy)(
-        last->rows, n, (nerva_matrix){(R *)Z.data + own.first, Z.ld}, labels, 1.0 / plan->N,
+        last->rows, n, (nerva_matrix){(R *)Z.data + own.first, Z.ld}, plan->labels + first, 1.0 / plan->N,
         (nerva_matrix){(R *)D.data + own.first, D.ld}, plan->per_sample + first);
     __atomic_fetch_add(&plan->correct[slice->number], correct, __ATOMIC_RELAXED);
 }

@@ -161,7 +161,7 @@ typedef struct {
     const float *scale, *shift;
     const nerva_csr *sparse; /* or the samples of the batch themselves, (N, D), read by the first operation, a product */
     void *const *sums;       /* of that product, a vector of its outputs for each thread */
-    const int64_t *labels; /* of all samples of the source */
+    const int64_t *labels; /* of the samples of the batch */
     double *per_sample;    /* (N,), the loss of each sample */
     int64_t *correct;      /* of each slice, to which the number of correct predictions is added */
     double clip_norm; /* the largest norm of all gradients together, by which they are scaled down; 0 does not */
