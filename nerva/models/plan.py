@@ -219,6 +219,9 @@ def obstacle(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> str
 
 def compile_network(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> CompiledNetwork | None:
     """Return the program of a network for batches of this size, None where there is an `obstacle`."""
+    # It is asked in every step that is not compiled: a layer of the user's own is found first, and without words.
+    if any(type(layer).operations is Layer.operations and type(layer).compiled is Layer.compiled for layer in layers):
+        return None
     if obstacle(layers, batch, bfloat16) is not None:
         return None
     found = [Owned(of, i) for i, layer in enumerate(layers) for of in _operations(layer, batch, bfloat16) or ()]
