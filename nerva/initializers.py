@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from nerva._kernels.memory import Array
+from nerva._kernels.memory import Array, empty_vector
+from nerva._kernels.memory import zeros as zero_vector
 from nerva.validation import check_choice
 
 Initializer = Callable[[np.random.Generator, float, float, int, np.dtype[Any]], Array]
@@ -23,7 +24,8 @@ def _uniform(rng: np.random.Generator, bound: float, count: int, dtype: np.dtype
     """Draw from U(-bound, bound)."""
     # Drawn in the wanted dtype and scaled in place: other operations, or another order, would round otherwise, and a
     # seed would no longer give the same weights.
-    values = rng.random(count, dtype=dtype.type)
+    values = empty_vector(count, dtype)
+    rng.random(dtype=dtype.type, out=values)
     values *= 2 * bound
     values -= bound
     return values
@@ -31,7 +33,8 @@ def _uniform(rng: np.random.Generator, bound: float, count: int, dtype: np.dtype
 
 def _normal(rng: np.random.Generator, deviation: float, count: int, dtype: np.dtype[Any]) -> Array:
     """Draw from N(0, deviation^2)."""
-    values = rng.standard_normal(count, dtype=dtype.type)
+    values = empty_vector(count, dtype)
+    rng.standard_normal(dtype=dtype.type, out=values)
     values *= deviation
     return values
 
@@ -91,7 +94,7 @@ def uniform(rng: np.random.Generator, fan_in: float, fan_out: float, count: int,
 
 def zeros(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
     """Return zeros."""
-    return np.zeros(count, dtype)
+    return zero_vector(count, dtype)
 
 
 INITIALIZERS: dict[str, Initializer] = {

@@ -32,7 +32,8 @@ FLOORS = [
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LADDERS = {  # of each room, its modules, the lowest rung first
     "_kernels": [
-        "arena isa memory mkl slices",
+        "arena isa mkl pages slices",
+        "memory",
         "arrays conversion mkl_handles pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",
         "dense operations program rewiring sparse_inputs",

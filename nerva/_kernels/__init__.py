@@ -16,12 +16,13 @@ The contract of every kernel:
 
 The ladder of imports, lowest rung first; a module imports from lower rungs only:
 
-1. memory, mkl, isa
-2. arrays, conversion, mkl_handles, pattern, supports
-3. activations, batches, csr, dropout, losses, normalization, selection, softmax, sparse_batch, updates
-4. dense, operations, program, rewiring, sparse_inputs
-5. dense_gradient, products, workspace
-6. plan
+1. isa, mkl, pages
+2. memory
+3. arrays, conversion, mkl_handles, pattern, supports
+4. activations, batches, csr, dropout, losses, normalization, selection, softmax, sparse_batch, updates
+5. dense, operations, program, rewiring, sparse_inputs
+6. dense_gradient, products, workspace
+7. plan
 
 `arrays` is a header (.pxd) alone. The C sources are in native/: table.h lists their functions, and isa.pyx chooses the
 table of an instruction set at import.

@@ -73,7 +73,7 @@ cdef extern from "table.h" nogil:
         NERVA_WHOLE_STEP, NERVA_FORWARD_PASS, NERVA_BACKWARD_PASS
 
     ctypedef struct nerva_plan:
-        int64_t N, count, first_trained, parameter_count, slice_count, group_count
+        int64_t N, count, first_trained, parameter_count, slice_count, group_count, again
         int64_t gradient_size, updated_size
         const nerva_operation *operations
         const nerva_plan_parameter *parameters

@@ -5,22 +5,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nerva._kernels.pages import pages
+
 Array = npt.NDArray[Any]  # of activations, weights or targets: float32 or float64, shapes in the docstrings
 ALIGNMENT = 64
+# Bytes from which a vector has pages of its own: what malloc once had, it may keep when the vector is gone.
+LARGE = 1 << 20
 
 
 def empty_vector(n: int, dtype: npt.DTypeLike) -> Array:
     """Return an uninitialised, 64-byte aligned vector of shape (n,)."""
     dtype = np.dtype(dtype)
-    raw = np.empty(n * dtype.itemsize + ALIGNMENT, np.uint8)
+    size = n * dtype.itemsize
+    if size >= LARGE:
+        return pages(size).view(dtype)
+    raw = np.empty(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + n * dtype.itemsize].view(dtype)
+    return raw[start : start + size].view(dtype)
 
 
 def zeros(n: int, dtype: npt.DTypeLike) -> Array:
     """Return an aligned vector of n zeros."""
     vector = empty_vector(n, dtype)
-    vector[:] = 0
+    if vector.nbytes < LARGE:  # pages are zero, and take memory when something else is written to them
+        vector[:] = 0
     return vector
 
 

@@ -34,11 +34,14 @@ cdef class Plan:
     """
 
     cdef nerva_plan plan
+    cdef sample_source samples  # of the batch
     cdef Program program
     cdef int typenum
     cdef Workspace memory
     cdef dict slices
-    cdef object by_rows, per_sample, correct, pointers
+    cdef object by_rows, labels, per_sample, correct, pointers
+    cdef readonly Py_ssize_t taken  # steps that have changed the parameters
+    cdef bint busy
     cdef object unit_scale, no_shift  # of bytes that have none; None before the first of them
     cdef object begun  # what a step that is not finished reads; None where there is none
     cdef Py_ssize_t widest, stride
@@ -50,11 +53,12 @@ cdef class Plan:
         self._kernels()
         self.typenum = program.typenum
         self.memory = Workspace()
-        self.per_sample, self.correct = np.zeros(0), np.zeros(0, np.int64)
+        self.labels, self.per_sample, self.correct = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
         self.plan.operations, self.plan.count = program.operations, program.count
         self.plan.parameters, self.plan.parameter_count = program.parameters, program.parameter_count
         self.plan.waits = program.statistics_size > 0
         self.plan.first_trained, self.plan.scratch = program.first_trained, program.scratch
+        self.plan.again = program.again
 
     cdef const nerva_table *_kernels(self) except NULL:
         return bfloat16_kernels() if self.program.bfloat16 else kernels(self.typenum)
@@ -64,7 +68,7 @@ cdef class Plan:
         """The bytes that a step works in: activations of slices, and gradients."""
         return self.memory.nbytes
 
-    cdef int _take_step(self, sample_source *samples, int passes, object nanoseconds, double clip_norm,
+    cdef int _take_step(self, int passes, object nanoseconds, double clip_norm,
                         bint check) except -1:
         """Set what a training step reads, all of it or the first of two passes."""
         self.plan.clip_norm = clip_norm
@@ -74,7 +78,7 @@ cdef class Plan:
         if nanoseconds is not None:
             self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64,
                                                        3 + 2 * self.plan.count, True)
-        self._take_batch(samples)
+        self._take_batch(&self.samples)
         return self._take_weights(True)
 
     cdef int _take_weights(self, bint training) except -1:
@@ -138,6 +142,23 @@ cdef class Plan:
         samples.sparse = &batch.direct
         return samples
 
+    cdef int _take_labels(self, object labels, sample_source *samples) except -1:
+        """Copy the labels of the batch, checked: another thread may write to those of the user meanwhile."""
+        cdef Py_ssize_t j, classes = self.program.outputs
+        cdef Py_ssize_t count = as_array(labels, "labels").size if self.program.sparse else samples.count
+        cdef const int64_t *given = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, count)
+        if len(self.labels) < samples.N:
+            self.labels = np.zeros(samples.N, np.int64)
+        cdef int64_t *own = <int64_t *> cnp.PyArray_DATA(self.labels)
+        for j in range(samples.N):
+            if not 0 <= samples.rows[j] < count:
+                raise ValueError(f"rows[{j}] is {samples.rows[j]}; it must be within 0 to {count - 1}")
+            own[j] = given[samples.rows[j]]
+            if not 0 <= own[j] < classes:
+                raise ValueError(f"labels[{samples.rows[j]}] is {own[j]}; it must be within 0 to {classes - 1}")
+        self.plan.labels = own
+        return 0
+
     cdef int _take_source(self, sample_source *samples) except -1:
         """Set the pointers to the samples."""
         self.plan.sparse = samples.sparse
@@ -168,25 +189,34 @@ cdef class Plan:
         clip_norm : the largest norm of all gradients together, by which they are scaled down; 0 does not
         check : return None, and update nothing, where a value of the samples is not finite in the dtype of the plan
 
-        Raises TypeError or ValueError, before anything is changed, where an argument is wrong.
+        Raises TypeError or ValueError, before anything is changed, where an argument is wrong, and RuntimeError where
+        it is called by what a step or a forward pass calls, such as the handler of a signal.
         """
-        cdef Py_ssize_t j, classes = self.program.outputs
+        self._enter()
+        try:
+            return self._step(updates, source, rows, labels, scale, shift, image_shape, moves, nanoseconds, clip_norm,
+                              check)
+        finally:
+            self.busy = False
+
+    cdef int _enter(self) except -1:
+        """Refuse a call from within another one, which has set half of the plan."""
+        if self.busy:
+            raise RuntimeError("the network is within a step; what interrupts it, such as a signal, must not use it")
+        self.busy = True
+        return 0
+
+    cdef object _step(self, updates, source, rows, labels, scale, shift, image_shape, moves, nanoseconds,
+                      double clip_norm, bint check):
+        cdef Py_ssize_t j
         cdef double total = 0.0
         cdef int64_t correct = 0
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
-        cdef sample_source samples = self._samples(source, rows, scale, shift)
-        cdef Py_ssize_t count = as_array(labels, "labels").size if self.program.sparse else samples.count
-        cdef const int64_t *label = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, count)
-        take_moves(&samples, image_shape, moves)
-        for j in range(samples.N):
-            if not 0 <= samples.rows[j] < count:
-                raise ValueError(f"rows[{j}] is {samples.rows[j]}; it must be within 0 to {count - 1}")
-            if not 0 <= label[samples.rows[j]] < classes:
-                raise ValueError(f"labels[{samples.rows[j]}] is {label[samples.rows[j]]}; it must be within 0 to "
-                                 f"{classes - 1}")
-        self.plan.labels = label
-        self._take_step(&samples, NERVA_WHOLE_STEP, nanoseconds, clip_norm, check)
+        self.samples = self._samples(source, rows, scale, shift)
+        self._take_labels(labels, &self.samples)
+        take_moves(&self.samples, image_shape, moves)
+        self._take_step(NERVA_WHOLE_STEP, nanoseconds, clip_norm, check)
         self.program.take_updates(updates)
         self.memory.take(&self.plan, self.program, self.stride, team, True)
         with nogil:
@@ -196,27 +226,39 @@ cdef class Plan:
                 total += self.plan.per_sample[j]
             for j in range(self.plan.slice_count):
                 correct += self.plan.correct[j]
-        return None if self.broken else (total / samples.N, correct)
+        if self.broken:
+            return None
+        self.taken += 1
+        return total / self.plan.N, correct
 
     def begin(self, source, rows, out, *, scale=None, shift=None, image_shape=None, moves=None, nanoseconds=None,
               double clip_norm=0.0, bint check=False):
         """Begin to train on the samples source[rows]: set out, (K, N), to their outputs, of which a loss is computed.
 
-        Other arguments as of `step`. Returns whether the values of the samples are finite, True without `check`; a step
-        on others cannot be finished.
+        Other arguments and errors as of `step`. Returns whether the values of the samples are finite, True without
+        `check`; a step on others cannot be finished.
         """
+        self._enter()
+        try:
+            self._begin(source, rows, out, scale, shift, image_shape, moves, nanoseconds, clip_norm, check)
+            if not self.broken:
+                self.begun = (source, rows, scale, shift, moves, nanoseconds)
+            return not self.broken
+        finally:
+            self.busy = False
+
+    cdef int _begin(self, source, rows, out, scale, shift, image_shape, moves, nanoseconds, double clip_norm,
+                    bint check) except -1:
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
-        cdef sample_source samples = self._samples(source, rows, scale, shift)
-        take_moves(&samples, image_shape, moves)
-        self.plan.outputs = matrix(out, "out", self.typenum, self.program.outputs, samples.N, True)
-        self._take_step(&samples, NERVA_FORWARD_PASS, nanoseconds, clip_norm, check)
+        self.samples = self._samples(source, rows, scale, shift)
+        take_moves(&self.samples, image_shape, moves)
+        self.plan.outputs = matrix(out, "out", self.typenum, self.program.outputs, self.samples.N, True)
+        self._take_step(NERVA_FORWARD_PASS, nanoseconds, clip_norm, check)
         self.memory.take(&self.plan, self.program, self.stride, team, True)
         with nogil:
             kernel.plan_step(&self.plan, team)
-        if not self.broken:
-            self.begun = (source, rows, scale, shift, moves, nanoseconds)
-        return not self.broken
+        return 0
 
     def finish(self, take_updates, DY):
         """Take the step that was begun, by the gradient of the loss by the outputs, DY (K, N).
@@ -226,6 +268,13 @@ cdef class Plan:
         Raises RuntimeError where no step was begun, or the network was used otherwise since, and TypeError or
         ValueError, before anything is changed, where an argument is wrong.
         """
+        self._enter()
+        try:
+            self._finish(take_updates, DY)
+        finally:
+            self.busy = False
+
+    cdef int _finish(self, take_updates, DY) except -1:
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         if self.begun is None or not self.program.has_same_patterns():
@@ -233,22 +282,32 @@ cdef class Plan:
                                "pass; a loss must not do that")
         self.plan.outputs = matrix(DY, "DY", self.typenum, self.program.outputs, self.plan.N)
         self.program.take_updates(take_updates())
-        self.plan.passes, self.begun = NERVA_BACKWARD_PASS, None
+        held, self.begun = self.begun, None  # its arrays, until the pass is done
+        self.plan.passes = NERVA_BACKWARD_PASS
         self.memory.take(&self.plan, self.program, self.stride, team, True)
         with nogil:
             kernel.plan_step(&self.plan, team)
+        self.taken += 1
+        return 0
 
     def forward(self, source, rows, out, *, scale=None, shift=None):
         """Set out, (K, N), to the outputs for the samples source[rows]; other arguments as of `step`.
 
         Returns whether the values of the samples are finite in the dtype of the plan.
         """
+        self._enter()
+        try:
+            return self._forward(source, rows, out, scale, shift)
+        finally:
+            self.busy = False
+
+    cdef bint _forward(self, source, rows, out, scale, shift) except -1:
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
-        cdef sample_source samples = self._samples(source, rows, scale, shift)
-        cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, samples.N, True)
+        self.samples = self._samples(source, rows, scale, shift)
+        cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, self.samples.N, True)
         self.broken, self.plan.broken, self.begun = 0, &self.broken, None
-        self._take_batch(&samples)
+        self._take_batch(&self.samples)
         self._take_weights(False)
         self.memory.take(&self.plan, self.program, self.stride, team, False)
         with nogil:

@@ -15,7 +15,7 @@ from .isa cimport (
 from .pattern cimport FullPattern
 from .updates cimport Update
 
-from .arena import Matrices, place
+from .arena import Matrices, gathers_again, place
 
 cnp.import_array()
 
@@ -132,7 +132,8 @@ cdef class Program:
                 below.settled = (of.kind in (NERVA_PRODUCT, NERVA_DROPOUT)
                                  or (adds_up and below.activation == <int> NERVA_IDENTITY))
         matrices = [self.matrices_of(i) for i in range(self.count)]
-        outputs, deltas, self.arena_rows = place(features, matrices, self.first_trained)
+        again = gathers_again(features, self.weight_count())
+        outputs, deltas, self.arena_rows, self.again = place(features, matrices, self.first_trained, again)
         for i in range(self.count):
             self.operations[i].output, self.operations[i].delta = outputs[i], deltas[i]
         if self.bfloat16:

@@ -39,8 +39,8 @@ BATCHES = (1, 16, 100, 512)
 MARGIN = 1.15
 # Where native is chosen without a measurement: for little work (non-zeros x batch), for few rows or columns, and, below
 # LARGE_WORK, for a density at which gemm has seven times the work of native kernels, which run at the speed of the
-# caches.
-SMALL_WORK, LARGE_WORK, NARROW, LOW_DENSITY = 1 << 22, 1 << 26, 64, 0.15
+# caches; and for one at which it has more than thirty times the work, which is too much wherever they run.
+SMALL_WORK, LARGE_WORK, NARROW, LOW_DENSITY, LEAST_DENSITY = 1 << 22, 1 << 26, 64, 0.15, 0.03
 ROW_WORK = 4  # what a row costs beside its non-zeros, in non-zeros; native/parallel.h has the same figure
 LARGEST_BLOCK = 2**31  # bytes
 
@@ -75,7 +75,8 @@ FIXED: dict[str, BackendChoice] = {
 def is_open(K: int, D: int, nnz: int, N: int) -> bool:
     """Tell whether another backend than native may pay for nnz weights of K x D and a batch of N."""
     work = nnz * N
-    return min(K, D) >= NARROW and work >= SMALL_WORK and (work >= LARGE_WORK or nnz >= LOW_DENSITY * K * D)
+    least = LEAST_DENSITY if work >= LARGE_WORK else LOW_DENSITY
+    return min(K, D) >= NARROW and work >= SMALL_WORK and nnz >= least * K * D
 
 
 def work(product: Product, backend: Backend, K: int, D: int, nnz: int, N: int) -> float:

@@ -14,14 +14,14 @@ import numpy as np
 from nerva._kernels.isa import lacking_for_bfloat16
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
-from nerva._kernels.operations import IDENTITY, Dropping, Elementwise, Normalization, Operation, Product
+from nerva._kernels.operations import IDENTITY, Elementwise, Normalization, Operation, Product
 from nerva._kernels.plan import Plan
 from nerva._kernels.sparse_batch import SparseBatch
 from nerva.layers.activation import FUSED
 from nerva.layers.layer import Layer
 from nerva.losses import Loss
 from nerva.optimizers import Optimizer
-from nerva.parameters import Parameter, Step
+from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
 from nerva.training.profiling import Profile, recorder
 
@@ -55,7 +55,7 @@ class CompiledNetwork:
         self._plan = self._make_plan()
         self._sparse_plan: Plan | None = None  # made with the first sparse samples
         self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
-        self._draws = any(_is_random(operation) for operation, _ in self._operations)
+        self._masks = [layer._keys for layer in layers if getattr(layer, "_keys", None)]  # type: ignore[attr-defined]
         self._nnz = [layer.nnz for layer in layers]
         self._outputs = Buffer(layers[-1].out_features or 0, dtype)
 
@@ -77,12 +77,18 @@ class CompiledNetwork:
         return self._sparse_plan, batches.gather_sparse(draw)
 
     def fits(self) -> bool:
-        """Whether the layers still have the weights that were compiled, rewired or not."""
+        """Whether the layers still have the weights and statistics that were compiled, rewired or not."""
         for operation, i in self._operations:
+            layer: Any = self._layers[i]
             if isinstance(operation, Product):
-                now, then = self._layers[i].weight, operation.weight  # type: ignore[attr-defined]
+                now, then = layer.weight, operation.weight
                 if (now.base is not then.base) if isinstance(then, np.ndarray) else (now is not then):
                     return False
+            if isinstance(operation, Normalization) and (
+                layer.running_mean is not operation.running_mean
+                or layer.running_variance is not operation.running_variance
+            ):
+                return False
         return True
 
     def accepts(self, batch: int) -> bool:
@@ -104,8 +110,10 @@ class CompiledNetwork:
         that is not finite, and what the loss raises.
         """
         profile, samples, targets = recorder(), batches.samples, batches.targets
-        if not samples.checked and self._draws:  # what is drawn for a step cannot be put back
-            samples.check_finite()
+        assert targets is not None
+        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
+        before = [(each, each.state, each.owner, each.steps) for each in parameters]
+        drawn = [masks.count for masks in self._masks]
         times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
         settings: dict[str, Any] = {"scale": samples.scale, "shift": samples.shift, "check": not samples.checked}
         settings |= {"image_shape": batches.image_shape, "moves": draw.moves, "nanoseconds": times}
@@ -114,10 +122,21 @@ class CompiledNetwork:
         plan, source = self._source(batches, draw)
         if times is not None:
             times[0] += perf_counter_ns() - started
-        if loss.fused and _are_labels(targets):
-            result = self._train_fused(plan, source, draw, targets, optimizer.at(rate), settings)
-        else:
-            result = self._train_in_passes(plan, source, draw, targets, optimizer.at(rate), settings, loss)
+        step, taken = optimizer.at(rate), plan.taken
+        result: Trained | None
+        try:
+            if loss.fused and _are_labels(targets):
+                updates = [step.take(each) for each in parameters]
+                found = plan.step(updates, source, draw.rows, targets, **settings)
+                result = None if found is None else (*found, float(len(draw.rows)))
+            else:
+                result = self._train_in_passes(plan, source, draw, targets, step, settings, loss)
+        finally:  # an error, or a signal that raised, is before the step or behind it
+            if plan.taken == taken:
+                for parameter, state, owner, steps in before:
+                    parameter.state, parameter.owner, parameter.steps = state, owner, steps
+                for masks, count in zip(self._masks, drawn, strict=True):
+                    masks.count = count
         if result is None:
             samples.check_finite()
             raise RuntimeError("X was changed while a step read it")
@@ -127,26 +146,10 @@ class CompiledNetwork:
             self._record(profile, times, len(draw.rows))
         return result
 
-    def _parameters(self) -> list[Parameter]:
-        return [parameter for layer in self._layers for parameter in layer.parameters()]
-
-    def _train_fused(
-        self, plan: Plan, source: Source, draw: Draw, targets: Any, step: Step, settings: dict[str, Any]
-    ) -> Trained | None:
-        """Take a step by softmax cross-entropy of labels; return None where a value of the samples is not finite."""
-        parameters = self._parameters()
-        before = [(each, each.state, each.owner, each.steps) for each in parameters] if settings["check"] else []
-        result = plan.step([step.take(each) for each in parameters], source, draw.rows, targets, **settings)
-        if result is None:
-            for parameter, state, owner, steps in before:
-                parameter.state, parameter.owner, parameter.steps = state, owner, steps
-            return None
-        return *result, float(len(draw.rows))
-
     def _train_in_passes(
         self, plan: Plan, source: Source, draw: Draw, targets: Any, step: Step, settings: dict[str, Any], loss: Loss
     ) -> Trained | None:
-        """Take a step by a loss that is called between the two passes; otherwise as `_train_fused`."""
+        """Take a step by a loss that is called between its passes; None where a value of the samples is not finite."""
         Z, times = self._outputs.take(len(draw.rows)), settings["nanoseconds"]
         if not plan.begin(source, draw.rows, Z, **settings):
             return None
@@ -154,7 +157,8 @@ class CompiledNetwork:
         value, gradient, correct, weight = loss(Z, targets[draw.rows])
         if times is not None:
             times[1 + len(self._operations)] += perf_counter_ns() - started
-        plan.finish(lambda: [step.take(each) for each in self._parameters()], gradient)
+        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
+        plan.finish(lambda: [step.take(each) for each in parameters], gradient)
         return value, correct, weight
 
     def outputs(self, batches: Batches, draw: Draw) -> Array:
@@ -201,11 +205,6 @@ def fuse(operations: Iterable[Owned]) -> list[Owned]:
 def _are_labels(targets: Any) -> bool:
     """Whether targets are integers, one for each sample, without weights."""
     return isinstance(targets, np.ndarray) and targets.ndim == 1
-
-
-def _is_random(operation: Operation) -> bool:
-    """Whether an operation draws random numbers in a step."""
-    return isinstance(operation, Dropping) or (isinstance(operation, Product) and operation.drop is not None)
 
 
 def _operations(layer: Layer, batch: int, bfloat16: bool) -> tuple[Operation, ...] | None:

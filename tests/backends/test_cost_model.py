@@ -107,7 +107,9 @@ def test_a_block_beyond_two_gib_is_never_chosen():
         (10**6, 63, 10**7, 100, False),
         (1024, 3072, 31457, 100, False),  # thin
         (1024, 3072, 31457, 1000, False),
-        (1024, 3072, 31457, 10000, True),  # thin, but so much work that measuring is little beside it
+        (1024, 3072, 31457, 10000, False),
+        (1024, 3072, 94372, 1000, True),  # thin, but so much work that measuring is little beside it
+        (1024, 3072, 94371, 1000, False),  # below 3 %
     ],
 )
 def test_when_it_is_measured_at_all(K, D, nnz, N, wanted, monkeypatch):

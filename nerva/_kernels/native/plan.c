@@ -74,7 +74,7 @@ INLINE int is_broken(const nerva_plan *plan) {
 static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopwatch *watch) {
     const nerva_plan *plan = slice->plan;
     if (from == 0) {
-        NAME(plan_gather)(slice);
+        NAME(plan_gather)(slice, at(slice, 0));
         crew_wait(&slice->crew);
         lap(watch, 0);
         if (plan->group_count == 1 && is_broken(plan)) return; /* before a step within the backward pass */
@@ -222,7 +222,8 @@ static void forward_share(const nerva_plan *plan, int thread, int team, nerva_ba
     for (int64_t s = slices.first; s < slices.last; s++) {
         const nerva_slice slice = slice_of(plan, s, crew.number, thread, crew, 0, 0);
         const nerva_matrix outputs = {(R *)Y.data + slice.first, Y.ld};
-        nerva_matrix X = NAME(plan_gather)(&slice);
+        nerva_matrix X = at(&slice, 0);
+        NAME(plan_gather)(&slice, X);
         crew_wait(&crew);
         for (int64_t i = 0; i <= last; i++) {
             const nerva_operation *of = &plan->operations[i];

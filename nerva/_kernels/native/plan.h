@@ -67,7 +67,7 @@ INLINE int reads_sparse(const nerva_plan *plan, const nerva_operation *of) {
     return plan->sparse && of == plan->operations;
 }
 
-nerva_matrix NAME(plan_gather)(const nerva_slice *slice);
+void NAME(plan_gather)(const nerva_slice *slice, nerva_matrix X);
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y);
 void NAME(plan_loss)(const nerva_slice *slice);
 void NAME(plan_exchange)(const nerva_slice *slice);

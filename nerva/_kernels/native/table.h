@@ -136,10 +136,11 @@ enum nerva_pass { NERVA_WHOLE_STEP = 0, NERVA_FORWARD_PASS = 1, NERVA_BACKWARD_P
  * groups[g + 1] - 1. The threads that share a slice, a crew, have an arena for its activations, or if the network
  * `keeps` them until all slices have come so far, each slice has. In it the inputs begin at row 0: numbers, or the bytes
  * of a source of uint8, which a first operation that is a product of float32 may read; it applies `scale` and `shift`
- * then, which must not be NULL with uint8. No operation before `first_trained` has parameters, so that none of
+ * then, which must not be NULL with uint8. Unless `again` is negative, they are gathered again for the last stage of
+ * the backward pass, to this row of the arena. No operation before `first_trained` has parameters, so that none of
  * them needs a gradient. */
 typedef struct {
-    int64_t N, count, first_trained, parameter_count, slice_count, group_count;
+    int64_t N, count, first_trained, parameter_count, slice_count, group_count, again;
     int64_t gradient_size, updated_size; /* of a vector of gradients; `fused` parameters lie behind `updated_size` */
     const nerva_operation *operations;
     const nerva_plan_parameter *parameters;
@@ -160,7 +161,7 @@ typedef struct {
     const float *scale, *shift;
     const nerva_csr *sparse; /* or the samples of the batch themselves, (N, D), read by the first operation, a product */
     void *const *sums;       /* of that product, a vector of its outputs for each thread */
-    const int64_t *labels; /* of all samples of the source */
+    const int64_t *labels; /* of the samples of the batch */
     double *per_sample;    /* (N,), the loss of each sample */
     int64_t *correct;      /* of each slice, to which the number of correct predictions is added */
     double clip_norm; /* the largest norm of all gradients together, by which they are scaled down; 0 does not */
