@@ -9,12 +9,12 @@ from libc.string cimport memset
 from .arrays cimport as_array, matrix, vector
 from .batches cimport check_source, sample_source, take_moves
 from .isa cimport (
-    NERVA_BACKWARD_PASS, NERVA_FLOAT32, NERVA_FORWARD_PASS, NERVA_UINT8, NERVA_WHOLE_STEP, bfloat16_kernels, kernels,
+    NERVA_BACKWARD_PASS, NERVA_FORWARD_PASS, NERVA_UINT8, NERVA_WHOLE_STEP, bfloat16_kernels, kernels,
     nerva_matrix, nerva_plan, nerva_table,
 )
 from .mkl cimport threads
 from .program cimport Program
-from .sparse_batch cimport SparseBatch
+from .sparse_inputs cimport check_sparse_source
 from .workspace cimport Workspace
 
 from .slices import row_stride, shares_rows, slices_of
@@ -68,16 +68,15 @@ cdef class Plan:
         """The bytes that a step works in: activations of slices, and gradients."""
         return self.memory.nbytes
 
-    cdef int _take_step(self, int passes, object nanoseconds, double clip_norm,
-                        bint check) except -1:
+    cdef int _take_step(self, int passes, object nanoseconds, double clip_norm, bint check) except -1:
         """Set what a training step reads, all of it or the first of two passes."""
         self.plan.clip_norm = clip_norm
         self.broken, self.plan.broken, self.begun = 0, &self.broken if check else NULL, None
         self.plan.passes, self.plan.keeps = passes, self.plan.waits or passes != <int> NERVA_WHOLE_STEP
         self.plan.nanoseconds = NULL
         if nanoseconds is not None:
-            self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64,
-                                                       3 + 2 * self.plan.count, True)
+            phases = 3 + 2 * self.plan.count
+            self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64, phases, True)
         self._take_batch(&self.samples)
         return self._take_weights(True)
 
@@ -123,24 +122,11 @@ cdef class Plan:
 
     cdef sample_source _samples(self, object source, object rows, object scale, object shift) except *:
         """The samples of a batch, checked."""
-        cdef sample_source samples
-        cdef SparseBatch batch
         if not self.program.sparse:
             return check_source(source, rows, self.program.features, scale, shift)
-        if not isinstance(source, SparseBatch):
-            raise TypeError(f"source is {type(source).__name__}; it must be a SparseBatch")
-        batch = source
-        if batch.typenum != self.typenum:
-            raise TypeError(f"source has dtype {batch.dtype}; it must be {self.program.dtype}")
         if scale is not None or shift is not None:
             raise ValueError("scale and shift are for dense samples")
-        memset(&samples, 0, sizeof(sample_source))
-        samples.kind, samples.features, samples.N = NERVA_FLOAT32, self.program.features, as_array(rows, "rows").size
-        samples.rows = <int64_t *> vector(rows, "rows", cnp.NPY_INT64, samples.N)
-        if batch.features != samples.features or batch.batch != samples.N:
-            raise ValueError(f"source has shape {batch.shape}; it must be ({samples.features}, {samples.N})")
-        samples.sparse = &batch.direct
-        return samples
+        return check_sparse_source(source, rows, self.program.features, self.typenum)
 
     cdef int _take_labels(self, object labels, sample_source *samples) except -1:
         """Copy the labels of the batch, checked: another thread may write to those of the user meanwhile."""
@@ -160,7 +146,6 @@ cdef class Plan:
         return 0
 
     cdef int _take_source(self, sample_source *samples) except -1:
-        """Set the pointers to the samples."""
         self.plan.sparse = samples.sparse
         self.plan.source_type, self.plan.source, self.plan.stride = samples.kind, samples.data.data, samples.data.ld
         self.plan.features, self.plan.rows = samples.features, samples.rows
@@ -282,7 +267,7 @@ cdef class Plan:
                                "pass; a loss must not do that")
         self.plan.outputs = matrix(DY, "DY", self.typenum, self.program.outputs, self.plan.N)
         self.program.take_updates(take_updates())
-        held, self.begun = self.begun, None  # its arrays, until the pass is done
+        _held, self.begun = self.begun, None  # its arrays, until the pass is done
         self.plan.passes = NERVA_BACKWARD_PASS
         self.memory.take(&self.plan, self.program, self.stride, team, True)
         with nogil:

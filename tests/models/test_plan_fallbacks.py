@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 import nerva
 from nerva.models.plan import compile_network
@@ -21,20 +20,6 @@ def fit(model, X=None, y=None, **settings):
             **{"epochs": 2, "schedule": 0.02, "batch_size": 100, "rng": 0} | settings,
         )
     return history["loss"], steps
-
-
-def test_sparse_samples():
-    X, y = samples()
-    X = sparse.csr_array(np.where(np.abs(X) > 1, X, 0))
-    one, other = pair()
-    losses, steps = fit(one, X, validation=(X, y))
-    assert fit(other, X)[0] == losses
-    assert (steps.train, steps.outputs) == (0, 0)
-    assert_same(one, other)
-    dense = network()
-    np.testing.assert_allclose(fit(dense, X.toarray())[0], losses, rtol=1e-10)
-    assert_close(dense, one)
-    np.testing.assert_array_equal(one.predict(X), dense.predict(X.toarray()))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 import nerva
 from nerva._kernels import isa
@@ -200,7 +199,6 @@ MODELS = {
 }
 ARGUMENTS = {
     "optimizer": ({"optimizer": OwnStep()}, r"the optimizer is OwnStep\("),
-    "sparse": ({"X": sparse.csr_array(X)}, "samples are sparse"),
 }
 
 

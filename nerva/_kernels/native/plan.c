@@ -102,7 +102,8 @@ typedef struct {
     const nerva_plan *plan;
     int thread, team, crews;
     nerva_crew crew;
-    /* Where groups are single slices, one thread adds them all in one buffer: the order of additions is the same. */
+    /* Where groups are single slices, one thread adds them all in one buffer: the order of additions is the same, but for
+     * gradients by sparse samples, which are added entry by entry. */
     int onward;
     int posts; /* whether gradients are added up in a buffer of the crew, then posted to the mailbox of the group */
     nerva_range groups, own; /* `own` are the gradients of the parameters that this thread updates */
@@ -112,7 +113,7 @@ static nerva_part part_of(const nerva_plan *plan, int thread, int team, nerva_ba
     const int crews = crew_count(plan, team);
     const nerva_crew crew = crew_of(crews, thread, team, barriers);
     nerva_part part = {.plan = plan, .thread = thread, .team = team, .crews = crews, .crew = crew, .posts = crews > 1,
-                       .onward = ONE_PART && team == 1 && plan->slice_count == plan->group_count,
+                       .onward = ONE_PART && team == 1 && plan->slice_count == plan->group_count && !plan->sparse,
                        .groups = share(plan->group_count, 1, crew.number, crews),
                        .own = own_gradients(plan, thread, team)};
     /* Between waits, a crew has the gradients of all its groups at once. */

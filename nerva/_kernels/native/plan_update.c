@@ -29,18 +29,19 @@ void NAME(plan_post)(const void *from, void *to, nerva_range posted, nerva_range
 }
 
 /* The update of those whose gradients lie within `own`, by their gradients times a factor. */
-static void update_within(gradient_reader *gradients, nerva_range own, R factor, int stream) {
-    const nerva_plan_parameter *of = gradients->of;
+static void update_within(const nerva_plan_parameter *of, nerva_range own, const R *const sources[], int64_t count,
+                          R factor, int stream) {
     const nerva_range within = gradients_within(of, own);
     const int64_t first = within.first, last = within.last;
     if (first >= last) return;
     R *const w = of->values, *const v = of->velocity, *const s = of->second;
     if ((uintptr_t)w % 64) stream = 0; /* streamed stores are aligned; an array that was unpickled may not be */
     const vector_update how = prepare_update(of->update);
+    gradient_reader gradients = reader_of(of, sources, count);
     for (int64_t i = first; i < last; i += L) {
         const M lanes = vfirst(last - i < L ? last - i : L);
         const int64_t j = i - of->gradient;
-        V gradient = gradients_at(gradients, i);
+        V gradient = gradients_at(&gradients, i);
         if (factor != 1) gradient = vmul(gradient, vset(factor));
         const V x = updated(&how, lanes, gradient, vload_first(lanes, w + j), v ? v + j : 0, s ? s + j : 0);
         if (stream && i + L <= last) OP(stream)(w + j, x);
@@ -50,9 +51,6 @@ static void update_within(gradient_reader *gradients, nerva_range own, R factor,
 
 void NAME(plan_update)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, R factor,
                        int stream) {
-    for (int64_t p = 0; p < plan->parameter_count; p++) {
-        if (plan->parameters[p].fused) continue;
-        gradient_reader gradients = reader_of(&plan->parameters[p], sources, count);
-        update_within(&gradients, own, factor, stream);
-    }
+    for (int64_t p = 0; p < plan->parameter_count; p++)
+        if (!plan->parameters[p].fused) update_within(&plan->parameters[p], own, sources, count, factor, stream);
 }
