@@ -65,7 +65,11 @@ class Comparison:
         return self.tables[-1]
 
     def add(self, table: Table, name: str, peers: list[type[Peer]], work: object) -> None:
-        """Measure a workload, and append its rows to the table."""
+        """Measure a workload, and append its rows to the table; none where nerva cannot do it."""
+        reason = peers[0].unsupported(work)
+        if reason:
+            print(f"{table.label} {name}: left out, {reason}", file=sys.stderr, flush=True)
+            return
         started = time.monotonic()
         for measurement in self.pairs.measure(peers, work):
             table.rows += records(name, work, measurement, self.probe)
@@ -211,7 +215,7 @@ def main() -> None:
         title = COMMANDS[options.command](run, options)
     about = environment(run.peers, options.threads)
     print(f"{title}; {about}\n")
-    content = document(title, about, run.probe, run.tables)
+    content = document(title, about, run.probe, [table for table in run.tables if table.rows])
     print("\n\n".join(comparison(table) for table in content["tables"]))
     if options.out:
         save(options.out, content)

@@ -56,6 +56,9 @@ def compared(benchmark: Any, pairs: Pairs, machine: Probe, request: pytest.Fixtu
 
     def compare(table: str, row: str, peers: Sequence[type[Peer]], work: object, unit: Unit = "ms") -> list[Record]:
         peers, (threads,) = installed(peers), pairs.threads
+        reason = peers[0].unsupported(work)
+        if reason:
+            pytest.skip(reason)
         ours = peers[0](work, threads)  # type: ignore[call-arg]
         benchmark.group = table
         if ours.long:

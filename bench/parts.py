@@ -25,11 +25,17 @@ class Row(NamedTuple):
     sizes: tuple[int, ...] = SIZES
     batch: int = BATCH
     samples: int = 50_000
+    precision: str = "float32"
 
     def work(self, file: str = "") -> Use:
         """Return the workload, on the samples of the file if they fit the network, or else on noise."""
         data = Data(self.sizes[0], self.sizes[-1], self.samples, file if self.sizes[0] == SIZES[0] else "")
-        return Use(network(self.sparsity, sizes=self.sizes), data, self.batch)
+        return Use(network(self.sparsity, sizes=self.sizes), data, self.batch, self.precision)
+
+
+def bfloat16(sparsity: float) -> Row:
+    """Return the row of a network of nerva's in bfloat16; its peers stay in float32."""
+    return Row(f"{sparsity:g}, bfloat16", sparsity, precision="bfloat16")
 
 
 class Part(NamedTuple):
@@ -42,7 +48,9 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "fit": Part("epoch of fit, sparsity", "s", EPOCHS, tuple(Row(f"{s:g}", s) for s in SPARSITIES)),
+    "fit": Part(
+        "epoch of fit, sparsity", "s", EPOCHS, tuple(row for s in SPARSITIES for row in (Row(f"{s:g}", s), bfloat16(s)))
+    ),
     "batches": Part("epoch of fit, batch", "s", EPOCHS, tuple(Row(str(n), batch=n) for n in (16, 64, 100, 256, 1024))),
     "networks": Part(
         "epoch of fit, network",
@@ -50,7 +58,7 @@ PARTS = {
         EPOCHS,
         tuple(Row("-".join(map(str, s)), sizes=s) for s in ((784, 512, 256, 10), (3072, 4096, 4096, 10))),
     ),
-    "features": Part("epoch of fit, sparsity", "s", FEATURES, (Row(f"{SPARSITY:g}"),)),
+    "features": Part("epoch of fit, sparsity", "s", FEATURES, (Row(f"{SPARSITY:g}"), bfloat16(SPARSITY))),
     "train_step": Part("train_step on rows, sparsity", "ms", TRAIN_STEPS, tuple(Row(f"{s:g}", s) for s in SPARSITIES)),
     "predict": Part(
         "predict, samples", "µs", PREDICTIONS, tuple(Row(str(n), batch=n, samples=TEST_SAMPLES) for n in (1, 100))

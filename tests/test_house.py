@@ -37,7 +37,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "arrays conversion mkl_handles pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",
         "dense operations program rewiring sparse_inputs",
-        "dense_gradient plan products",
+        "dense_gradient products workspace",
+        "plan",
     ],
     "backends": [
         "config cost_model",

@@ -48,11 +48,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Use:
-    """A network, one matrix (K, D) for each layer, the samples that it meets, and how many in a batch."""
+    """A network, one matrix (K, D) for each layer, the samples that it meets, and how many in a batch.
+
+    The precision is for nerva alone: the peers compute in float32.
+    """
 
     weights: Weights
     data: Data = field(default_factory=Data)
     batch: int = BATCH
+    precision: str = "float32"  # of nerva's activations
 
     @property
     def step(self) -> Step:

@@ -16,10 +16,21 @@ class NervaEpoch(NervaNetwork):
 
     timed, long = "epoch", True
 
+    @classmethod
+    def unsupported(cls, work: Use) -> str:
+        """Require what the precision needs."""
+        import nerva
+
+        there = nerva.config()["bfloat16"]  # "yes", or "no: it needs ..."
+        if work.precision == "float32" or there == "yes":
+            return ""
+        return f"bfloat16 is not on this machine{there.removeprefix('no')}"
+
     def __init__(self, work: Use, threads: int) -> None:
         super().__init__(work.weights, threads)
         import nerva
 
+        self.model.precision = work.precision
         pixels, self._labels, mean, std = work.data.bytes()
         self._data, self._batch = nerva.datasets.Standardized(pixels, mean, std), work.batch
 

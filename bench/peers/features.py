@@ -22,7 +22,9 @@ class SparseEpoch(NervaEpoch):
     @classmethod
     def unsupported(cls, work: Use) -> str:
         """Require every layer to be sparse."""
-        return "" if all(not isinstance(W, np.ndarray) for W in work.weights) else "a layer is dense"
+        return super().unsupported(work) or (
+            "a layer is dense" if any(isinstance(W, np.ndarray) for W in work.weights) else ""
+        )
 
 
 class BatchNormEpoch(SparseEpoch):

@@ -56,24 +56,18 @@ class NervaNetwork(Peer):
 
 
 class NervaStep(NervaNetwork):
-    """nerva's step layer by layer, on columns that are gathered already."""
+    """nerva's `train_step` on the same rows each time, which it gathers from the caches; compiled where it can be."""
 
     timed = "step"
 
     def __init__(self, work: Step, threads: int) -> None:
         super().__init__(work.weights, threads)
-        import nerva
-        from nerva._kernels.memory import empty_batch
-        from nerva.training.step import train_batch
-
-        self._train_batch, self._loss, self._rate = train_batch, nerva.SoftmaxCrossEntropy(), work.rate
-        # The layout of a gathered mini-batch: (features, batch), rows padded to whole cache lines.
-        self._X, self._y = empty_batch(work.X.shape[1], work.X.shape[0], work.X.dtype), work.y
-        self._X[:] = work.X.T
+        self._X, self._y, self._rate = work.X, work.y, work.rate
 
     def step(self) -> float:
         """Take one step."""
-        return self._train_batch(self.model, self._X, self._y, self.optimizer, self._rate, self._loss)[0]
+        loss: float = self.model.train_step(self._X, self._y, self.optimizer, self._rate)
+        return loss
 
     def trajectory(self, steps: int) -> tuple[list[float], list[Array]]:
         """Take some steps; return the loss before each, and the weights of each layer after the last."""
@@ -81,7 +75,7 @@ class NervaStep(NervaNetwork):
 
 
 class MKLStep(NervaStep):
-    """nerva with MKL's sparse products; MKL has no sampled product, so the weight gradient is nerva's own."""
+    """nerva with MKL's sparse products, layer by layer; it has no sampled one: the weight gradient is nerva's own."""
 
     name, backend = "nerva, MKL backend", "mkl"
 

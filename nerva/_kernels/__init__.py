@@ -21,7 +21,8 @@ The ladder of imports, lowest rung first; a module imports from lower rungs only
 3. arrays, conversion, mkl_handles, pattern, supports
 4. activations, batches, csr, dropout, losses, normalization, selection, softmax, sparse_batch, updates
 5. dense, operations, program, rewiring, sparse_inputs
-6. dense_gradient, plan, products
+6. dense_gradient, products, workspace
+7. plan
 
 `arrays` is a header (.pxd) alone. The C sources are in native/: table.h lists their functions, and isa.pyx chooses the
 table of an instruction set at import.

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from .isa cimport nerva_images, nerva_matrix
+from .isa cimport nerva_csr, nerva_images, nerva_matrix
 
 
 cdef struct sample_source:
@@ -14,6 +14,7 @@ cdef struct sample_source:
     const float *shift
     bint moved  # by `images`
     nerva_images images
+    const nerva_csr *sparse  # or the samples themselves, (N, features)
 
 cdef sample_source check_source(object source, object rows, Py_ssize_t features, object scale,
                                 object shift) except *

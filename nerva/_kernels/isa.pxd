@@ -37,7 +37,7 @@ cdef extern from "table.h" nogil:
         double rate, momentum, decay, second, epsilon, root, shrink, clip
 
     enum:
-        NERVA_MASKED_ROW
+        NERVA_MASKED_ROW, NERVA_NORM_BLOCK
 
     ctypedef struct nerva_plan_parameter:
         void *values
@@ -52,6 +52,7 @@ cdef extern from "table.h" nogil:
 
     enum nerva_operation_kind:
         NERVA_PRODUCT, NERVA_ELEMENTWISE, NERVA_TRAINED, NERVA_DROPOUT, NERVA_STATISTICS, NERVA_NORMALIZATION
+        NERVA_SOFTMAX, NERVA_LOG_SOFTMAX
 
     ctypedef struct nerva_operation:
         int kind, activation, settled, wide
@@ -72,7 +73,7 @@ cdef extern from "table.h" nogil:
         NERVA_WHOLE_STEP, NERVA_FORWARD_PASS, NERVA_BACKWARD_PASS
 
     ctypedef struct nerva_plan:
-        int64_t N, count, first_trained, parameter_count, slice_count, group_count
+        int64_t N, count, first_trained, parameter_count, slice_count, group_count, again
         int64_t gradient_size, updated_size
         const nerva_operation *operations
         const nerva_plan_parameter *parameters
@@ -95,9 +96,13 @@ cdef extern from "table.h" nogil:
         const nerva_images *images
         const float *scale
         const float *shift
+        const nerva_csr *sparse
+        void **sums
         const int64_t *labels
         double *per_sample
         int64_t *correct
+        double clip_norm
+        double *norms
         int *broken
         int64_t *nanoseconds
 

@@ -58,6 +58,20 @@ class TrainedReLU:
 
 
 @dataclass(frozen=True, slots=True)
+class Softmax:
+    """Y = softmax(X) over the features of each sample."""
+
+    kind: ClassVar[str] = "softmax"
+
+
+@dataclass(frozen=True, slots=True)
+class LogSoftmax:
+    """Y = log softmax(X) over the features of each sample."""
+
+    kind: ClassVar[str] = "log_softmax"
+
+
+@dataclass(frozen=True, slots=True)
 class Dropping:
     """Dropout: Y = M X / (1 - rate) in training, Y = X in evaluation; `draw` returns the mask M of a step."""
 
@@ -92,4 +106,4 @@ class Normalization:
     kind: ClassVar[str] = "normalization"
 
 
-Operation = Product | Elementwise | TrainedReLU | Dropping | Statistics | Normalization
+Operation = Product | Elementwise | TrainedReLU | Softmax | LogSoftmax | Dropping | Statistics | Normalization

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from nerva._kernels.memory import Array
 from nerva._kernels.operations import Operation
+from nerva._kernels.sparse_batch import SparseBatch
 from nerva._kernels.updates import Update
 
 class Plan:
@@ -15,13 +16,16 @@ class Plan:
         by_rows: bool | None = None,
         *,
         bfloat16: bool = False,
+        sparse: bool = False,
     ) -> None: ...
+    @property
+    def taken(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
     def step(
         self,
         updates: Sequence[tuple[Update, Array | None, Array | None]],
-        source: Array,
+        source: Array | SparseBatch,
         rows: npt.NDArray[np.int64],
         labels: npt.NDArray[np.int64],
         *,
@@ -30,11 +34,12 @@ class Plan:
         image_shape: tuple[int, int, int] | None = None,
         moves: Array | None = None,
         nanoseconds: Array | None = None,
+        clip_norm: float = 0.0,
         check: bool = False,
     ) -> tuple[float, int] | None: ...
     def begin(
         self,
-        source: Array,
+        source: Array | SparseBatch,
         rows: npt.NDArray[np.int64],
         out: Array,
         *,
@@ -43,6 +48,7 @@ class Plan:
         image_shape: tuple[int, int, int] | None = None,
         moves: Array | None = None,
         nanoseconds: Array | None = None,
+        clip_norm: float = 0.0,
         check: bool = False,
     ) -> bool: ...
     def finish(
@@ -50,7 +56,7 @@ class Plan:
     ) -> None: ...
     def forward(
         self,
-        source: Array,
+        source: Array | SparseBatch,
         rows: npt.NDArray[np.int64],
         out: Array,
         *,

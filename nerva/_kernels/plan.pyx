@@ -6,30 +6,27 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from .arrays cimport matrix, vector
+from .arrays cimport as_array, matrix, vector
 from .batches cimport check_source, sample_source, take_moves
 from .isa cimport (
-    NERVA_BACKWARD_PASS, NERVA_FORWARD_PASS, NERVA_UINT8, NERVA_WHOLE_STEP, bfloat16_kernels, kernels, nerva_matrix,
-    nerva_plan, nerva_table,
+    NERVA_BACKWARD_PASS, NERVA_FORWARD_PASS, NERVA_UINT8, NERVA_WHOLE_STEP, bfloat16_kernels, kernels,
+    nerva_matrix, nerva_plan, nerva_table,
 )
 from .mkl cimport threads
 from .program cimport Program
+from .sparse_inputs cimport check_sparse_source
+from .workspace cimport Workspace
 
-from .memory import zeros
 from .slices import row_stride, shares_rows, slices_of
 
 cnp.import_array()
-
-cdef enum:
-    LINE = 16  # entries of two cache lines of float64, and one of float32
-
 
 cdef class Plan:
     """A network as one program: `step` is for softmax cross-entropy, `begin` and `finish` for any other loss.
 
     Parameters
     ----------
-    operations, dtype, bfloat16 : as of Program
+    operations, dtype, bfloat16, sparse : as of Program
     by_rows : whether all threads share the rows of wide slices, see `slices_of`; None decides by batch and weights
 
     Raises TypeError or ValueError where an operation does not fit, RuntimeError where this processor has no kernels for
@@ -37,28 +34,31 @@ cdef class Plan:
     """
 
     cdef nerva_plan plan
+    cdef sample_source samples  # of the batch
     cdef Program program
     cdef int typenum
-    cdef list arenas, gradients, mailboxes, partials, totals
+    cdef Workspace memory
     cdef dict slices
-    cdef object by_rows, per_sample, correct, pointers
+    cdef object by_rows, labels, per_sample, correct, pointers
+    cdef readonly Py_ssize_t taken  # steps that have changed the parameters
+    cdef bint busy
     cdef object unit_scale, no_shift  # of bytes that have none; None before the first of them
     cdef object begun  # what a step that is not finished reads; None where there is none
-    cdef Py_ssize_t widest, stride, arena_size, gradient_size, parameters_size
+    cdef Py_ssize_t widest, stride
     cdef int broken  # whether a value of the samples was found not to be finite
 
-    def __init__(self, operations, dtype, by_rows=None, *, bfloat16=False):
-        cdef Program program = Program(operations, dtype, bfloat16=bfloat16)
+    def __init__(self, operations, dtype, by_rows=None, *, bfloat16=False, sparse=False):
+        cdef Program program = Program(operations, dtype, bfloat16=bfloat16, sparse=sparse)
         self.program, self.slices, self.by_rows = program, {}, by_rows
         self._kernels()
         self.typenum = program.typenum
-        self.arenas, self.partials, self.totals = [], [], []
-        self.gradients, self.mailboxes = [], []
-        self.per_sample, self.correct = np.zeros(0), np.zeros(0, np.int64)
+        self.memory = Workspace()
+        self.labels, self.per_sample, self.correct = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
         self.plan.operations, self.plan.count = program.operations, program.count
         self.plan.parameters, self.plan.parameter_count = program.parameters, program.parameter_count
         self.plan.waits = program.statistics_size > 0
         self.plan.first_trained, self.plan.scratch = program.first_trained, program.scratch
+        self.plan.again = program.again
 
     cdef const nerva_table *_kernels(self) except NULL:
         return bfloat16_kernels() if self.program.bfloat16 else kernels(self.typenum)
@@ -66,23 +66,23 @@ cdef class Plan:
     @property
     def nbytes(self):
         """The bytes that a step works in: activations of slices, and gradients."""
-        held = self.arenas, self.gradients, self.mailboxes, self.partials, self.totals
-        return sum(vector.nbytes for vectors in held for vector in vectors)
+        return self.memory.nbytes
 
-    cdef int _take_step(self, sample_source *samples, int passes, object nanoseconds, bint check) except -1:
+    cdef int _take_step(self, int passes, object nanoseconds, double clip_norm, bint check) except -1:
         """Set what a training step reads, all of it or the first of two passes."""
+        self.plan.clip_norm = clip_norm
         self.broken, self.plan.broken, self.begun = 0, &self.broken if check else NULL, None
         self.plan.passes, self.plan.keeps = passes, self.plan.waits or passes != <int> NERVA_WHOLE_STEP
         self.plan.nanoseconds = NULL
         if nanoseconds is not None:
-            self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64,
-                                                       3 + 2 * self.plan.count, True)
-        self._take_batch(samples)
+            phases = 3 + 2 * self.plan.count
+            self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64, phases, True)
+        self._take_batch(&self.samples)
         return self._take_weights(True)
 
     cdef int _take_weights(self, bint training) except -1:
         """Set what depends on the weights, as they are now."""
-        self.program.take_weights(training, self.plan.group_count == 1)
+        self.program.take_weights(training, self.plan.group_count == 1 and self.plan.clip_norm == 0)
         self.plan.masks = self.program.masks
         self.plan.updated_size = self.program.updated_size
         # A gradient that is complete with the first slice, in one part, is used where it is computed.
@@ -120,8 +120,33 @@ cdef class Plan:
         self._take_source(samples)
         return 0
 
+    cdef sample_source _samples(self, object source, object rows, object scale, object shift) except *:
+        """The samples of a batch, checked."""
+        if not self.program.sparse:
+            return check_source(source, rows, self.program.features, scale, shift)
+        if scale is not None or shift is not None:
+            raise ValueError("scale and shift are for dense samples")
+        return check_sparse_source(source, rows, self.program.features, self.typenum)
+
+    cdef int _take_labels(self, object labels, sample_source *samples) except -1:
+        """Copy the labels of the batch, checked: another thread may write to those of the user meanwhile."""
+        cdef Py_ssize_t j, classes = self.program.outputs
+        cdef Py_ssize_t count = as_array(labels, "labels").size if self.program.sparse else samples.count
+        cdef const int64_t *given = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, count)
+        if len(self.labels) < samples.N:
+            self.labels = np.zeros(samples.N, np.int64)
+        cdef int64_t *own = <int64_t *> cnp.PyArray_DATA(self.labels)
+        for j in range(samples.N):
+            if not 0 <= samples.rows[j] < count:
+                raise ValueError(f"rows[{j}] is {samples.rows[j]}; it must be within 0 to {count - 1}")
+            own[j] = given[samples.rows[j]]
+            if not 0 <= own[j] < classes:
+                raise ValueError(f"labels[{samples.rows[j]}] is {own[j]}; it must be within 0 to {classes - 1}")
+        self.plan.labels = own
+        return 0
+
     cdef int _take_source(self, sample_source *samples) except -1:
-        """Set the pointers to the samples."""
+        self.plan.sparse = samples.sparse
         self.plan.source_type, self.plan.source, self.plan.stride = samples.kind, samples.data.data, samples.data.ld
         self.plan.features, self.plan.rows = samples.features, samples.rows
         self.plan.scale, self.plan.shift = samples.scale, samples.shift
@@ -136,77 +161,49 @@ cdef class Plan:
         self.plan.images = &samples.images if samples.moved else NULL
         return 0
 
-    cdef int _outgrow(self, bint training) except -1:
-        """Give memory back that is too small, and gradients of other weights than those of the last step."""
-        cdef Py_ssize_t row = self.stride * self.program.stored  # bytes, and cache lines where there are two sizes
-        cdef Py_ssize_t arena_size = self.program.scratch + self.program.arena_rows * row // self.program.dtype.itemsize
-        if arena_size > self.arena_size:
-            self.arena_size, self.arenas = arena_size, []
-        if not training:
-            return 0
-        if self.parameters_size != self.program.gradient_size or self.plan.gradient_size > self.gradient_size:
-            self.parameters_size, self.gradient_size = self.program.gradient_size, self.plan.gradient_size
-            self.gradients, self.mailboxes = [], []
-        return 0
-
-    cdef int _take_memory(self, int team, bint training) except -1:
-        """Allocate, the first time, what a team of threads works in."""
-        cdef Py_ssize_t slices = self.plan.slice_count if training and self.plan.keeps else 0
-        cdef Py_ssize_t crews = min(team, self.plan.group_count), statistics = self.program.statistics_size
-        self._outgrow(training)
-        needed = (
-            (self.arenas, max(crews, slices), self.arena_size),
-            (self.gradients, crews if training and crews > 1 else 0, self.gradient_size + LINE),
-            (self.mailboxes, self.plan.group_count if training else 0, self.gradient_size + LINE),
-            (self.partials, slices if self.plan.waits else 0, statistics),
-            (self.totals, team if self.plan.waits else 0, statistics),
-        )
-        for vectors, count, _ in needed:
-            if len(vectors) < count:
-                break
-        else:
-            return 0
-        for vectors, count, length in needed:
-            while len(vectors) < count:
-                vectors.append(zeros(length, self.program.dtype))
-        self.pointers = [np.array([vector.ctypes.data for vector in vectors] + [0], np.uintp)
-                         for vectors, _, _ in needed]
-        self.plan.arenas = <void **> cnp.PyArray_DATA(self.pointers[0])
-        self.plan.gradients = <void **> cnp.PyArray_DATA(self.pointers[1])
-        self.plan.mailboxes = <void **> cnp.PyArray_DATA(self.pointers[2])
-        self.plan.partials = <void **> cnp.PyArray_DATA(self.pointers[3])
-        self.plan.totals = <void **> cnp.PyArray_DATA(self.pointers[4])
-        return 0
-
     def step(self, updates, source, rows, labels, *, scale=None, shift=None, image_shape=None, moves=None,
-             nanoseconds=None, bint check=False):
+             nanoseconds=None, double clip_norm=0.0, bint check=False):
         """Train on the samples source[rows]; return their mean loss before the step, and the correct predictions.
 
         updates : (update, velocity, second moment) of each vector of parameters, in the order of the operations
-        source, rows, scale, shift, image_shape, moves : as of `batches.gather`
+        source, rows, scale, shift, image_shape, moves : as of `batches.gather`; or source is a SparseBatch of these
+            samples, without the others
         labels : int64 (samples of the source,), classes
         nanoseconds : int64 (3 + 2 operations,), to which the times of the first thread are added: gather, forward by
             operation, loss, backward by operation from the last one on, update
+        clip_norm : the largest norm of all gradients together, by which they are scaled down; 0 does not
         check : return None, and update nothing, where a value of the samples is not finite in the dtype of the plan
 
-        Raises TypeError or ValueError, before anything is changed, where an argument is wrong.
+        Raises TypeError or ValueError, before anything is changed, where an argument is wrong, and RuntimeError where
+        it is called by what a step or a forward pass calls, such as the handler of a signal.
         """
-        cdef Py_ssize_t j, classes = self.program.outputs
+        self._enter()
+        try:
+            return self._step(updates, source, rows, labels, scale, shift, image_shape, moves, nanoseconds, clip_norm,
+                              check)
+        finally:
+            self.busy = False
+
+    cdef int _enter(self) except -1:
+        """Refuse a call from within another one, which has set half of the plan."""
+        if self.busy:
+            raise RuntimeError("the network is within a step; what interrupts it, such as a signal, must not use it")
+        self.busy = True
+        return 0
+
+    cdef object _step(self, updates, source, rows, labels, scale, shift, image_shape, moves, nanoseconds,
+                      double clip_norm, bint check):
+        cdef Py_ssize_t j
         cdef double total = 0.0
         cdef int64_t correct = 0
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
-        cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
-        cdef const int64_t *label = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, samples.count)
-        take_moves(&samples, image_shape, moves)
-        for j in range(samples.N):
-            if not 0 <= label[samples.rows[j]] < classes:
-                raise ValueError(f"labels[{samples.rows[j]}] is {label[samples.rows[j]]}; it must be within 0 to "
-                                 f"{classes - 1}")
-        self.plan.labels = label
-        self._take_step(&samples, NERVA_WHOLE_STEP, nanoseconds, check)
+        self.samples = self._samples(source, rows, scale, shift)
+        self._take_labels(labels, &self.samples)
+        take_moves(&self.samples, image_shape, moves)
+        self._take_step(NERVA_WHOLE_STEP, nanoseconds, clip_norm, check)
         self.program.take_updates(updates)
-        self._take_memory(team, True)
+        self.memory.take(&self.plan, self.program, self.stride, team, True)
         with nogil:
             memset(self.plan.correct, 0, self.plan.slice_count * sizeof(int64_t))
             kernel.plan_step(&self.plan, team)
@@ -214,27 +211,39 @@ cdef class Plan:
                 total += self.plan.per_sample[j]
             for j in range(self.plan.slice_count):
                 correct += self.plan.correct[j]
-        return None if self.broken else (total / samples.N, correct)
+        if self.broken:
+            return None
+        self.taken += 1
+        return total / self.plan.N, correct
 
     def begin(self, source, rows, out, *, scale=None, shift=None, image_shape=None, moves=None, nanoseconds=None,
-              bint check=False):
+              double clip_norm=0.0, bint check=False):
         """Begin to train on the samples source[rows]: set out, (K, N), to their outputs, of which a loss is computed.
 
-        Other arguments as of `step`. Returns whether the values of the samples are finite, True without `check`; a step
-        on others cannot be finished.
+        Other arguments and errors as of `step`. Returns whether the values of the samples are finite, True without
+        `check`; a step on others cannot be finished.
         """
+        self._enter()
+        try:
+            self._begin(source, rows, out, scale, shift, image_shape, moves, nanoseconds, clip_norm, check)
+            if not self.broken:
+                self.begun = (source, rows, scale, shift, moves, nanoseconds)
+            return not self.broken
+        finally:
+            self.busy = False
+
+    cdef int _begin(self, source, rows, out, scale, shift, image_shape, moves, nanoseconds, double clip_norm,
+                    bint check) except -1:
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
-        cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
-        take_moves(&samples, image_shape, moves)
-        self.plan.outputs = matrix(out, "out", self.typenum, self.program.outputs, samples.N, True)
-        self._take_step(&samples, NERVA_FORWARD_PASS, nanoseconds, check)
-        self._take_memory(team, True)
+        self.samples = self._samples(source, rows, scale, shift)
+        take_moves(&self.samples, image_shape, moves)
+        self.plan.outputs = matrix(out, "out", self.typenum, self.program.outputs, self.samples.N, True)
+        self._take_step(NERVA_FORWARD_PASS, nanoseconds, clip_norm, check)
+        self.memory.take(&self.plan, self.program, self.stride, team, True)
         with nogil:
             kernel.plan_step(&self.plan, team)
-        if not self.broken:
-            self.begun = (source, rows, scale, shift, moves, nanoseconds)
-        return not self.broken
+        return 0
 
     def finish(self, take_updates, DY):
         """Take the step that was begun, by the gradient of the loss by the outputs, DY (K, N).
@@ -244,6 +253,13 @@ cdef class Plan:
         Raises RuntimeError where no step was begun, or the network was used otherwise since, and TypeError or
         ValueError, before anything is changed, where an argument is wrong.
         """
+        self._enter()
+        try:
+            self._finish(take_updates, DY)
+        finally:
+            self.busy = False
+
+    cdef int _finish(self, take_updates, DY) except -1:
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         if self.begun is None or not self.program.has_same_patterns():
@@ -251,24 +267,34 @@ cdef class Plan:
                                "pass; a loss must not do that")
         self.plan.outputs = matrix(DY, "DY", self.typenum, self.program.outputs, self.plan.N)
         self.program.take_updates(take_updates())
-        self.plan.passes, self.begun = NERVA_BACKWARD_PASS, None
-        self._take_memory(team, True)
+        _held, self.begun = self.begun, None  # its arrays, until the pass is done
+        self.plan.passes = NERVA_BACKWARD_PASS
+        self.memory.take(&self.plan, self.program, self.stride, team, True)
         with nogil:
             kernel.plan_step(&self.plan, team)
+        self.taken += 1
+        return 0
 
     def forward(self, source, rows, out, *, scale=None, shift=None):
         """Set out, (K, N), to the outputs for the samples source[rows]; other arguments as of `step`.
 
         Returns whether the values of the samples are finite in the dtype of the plan.
         """
+        self._enter()
+        try:
+            return self._forward(source, rows, out, scale, shift)
+        finally:
+            self.busy = False
+
+    cdef bint _forward(self, source, rows, out, scale, shift) except -1:
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
-        cdef sample_source samples = check_source(source, rows, self.program.features, scale, shift)
-        cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, samples.N, True)
+        self.samples = self._samples(source, rows, scale, shift)
+        cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, self.samples.N, True)
         self.broken, self.plan.broken, self.begun = 0, &self.broken, None
-        self._take_batch(&samples)
+        self._take_batch(&self.samples)
         self._take_weights(False)
-        self._take_memory(team, False)
+        self.memory.take(&self.plan, self.program, self.stride, team, False)
         with nogil:
             kernel.plan_forward(&self.plan, team, y)
         return not self.broken

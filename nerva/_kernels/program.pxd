@@ -8,6 +8,7 @@ cdef class Program:
     cdef nerva_plan_parameter *parameters
     cdef int typenum
     cdef bint masks  # whether weights are dropped in the present step
+    cdef bint sparse  # whether the samples are
     cdef bint bfloat16  # whether activations and deltas are stored in it
     cdef Py_ssize_t stored  # bytes of one of them
     cdef readonly object dtype
@@ -16,7 +17,7 @@ cdef class Program:
     cdef list weights, patterns  # in use since the last step, and what tells whether they were rewired since
     cdef list full  # of each product with a dense W, its FullPattern
     cdef Py_ssize_t count, first_trained, parameter_count, gradient_size, updated_size, scratch
-    cdef Py_ssize_t arena_rows
+    cdef Py_ssize_t arena_rows, again
     cdef Py_ssize_t statistics_size  # of batch normalization, if there is any
 
     cdef int add(self, Py_ssize_t i, object description, Py_ssize_t rows) except -1

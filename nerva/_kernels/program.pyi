@@ -13,4 +13,6 @@ class Program:
     descriptions: list[Operation]
     features: int
     outputs: int
-    def __init__(self, operations: Sequence[Operation], dtype: npt.DTypeLike, *, bfloat16: bool = False) -> None: ...
+    def __init__(
+        self, operations: Sequence[Operation], dtype: npt.DTypeLike, *, bfloat16: bool = False, sparse: bool = False
+    ) -> None: ...

@@ -8,26 +8,25 @@ from libc.stdlib cimport calloc, free
 from .arrays cimport check_activation, matrix, vector
 from .csr cimport CSR
 from .isa cimport (
-    NERVA_DROPOUT, NERVA_ELEMENTWISE, NERVA_IDENTITY, NERVA_NORMALIZATION, NERVA_PRODUCT, NERVA_SIGMOID,
-    NERVA_STATISTICS, NERVA_TANH, NERVA_TRAINED, NERVA_TRELU, nerva_operation, nerva_plan_parameter,
+    NERVA_DROPOUT, NERVA_ELEMENTWISE, NERVA_IDENTITY, NERVA_LOG_SOFTMAX, NERVA_NORMALIZATION, NERVA_PRODUCT,
+    NERVA_SIGMOID, NERVA_SOFTMAX, NERVA_STATISTICS, NERVA_TANH, NERVA_TRAINED, NERVA_TRELU, nerva_operation,
+    nerva_plan_parameter,
 )
 from .pattern cimport FullPattern
 from .updates cimport Update
 
-from .arena import Matrices, place
+from .arena import Matrices, gathers_again, place
 
 cnp.import_array()
 
 KINDS = {"product": NERVA_PRODUCT, "elementwise": NERVA_ELEMENTWISE, "trained": NERVA_TRAINED,
-         "dropout": NERVA_DROPOUT, "statistics": NERVA_STATISTICS, "normalization": NERVA_NORMALIZATION}
-
-cdef enum:
-    LINE = 16  # entries of two cache lines of float64, and one of float32
+         "dropout": NERVA_DROPOUT, "statistics": NERVA_STATISTICS, "normalization": NERVA_NORMALIZATION,
+         "softmax": NERVA_SOFTMAX, "log_softmax": NERVA_LOG_SOFTMAX}
 
 
 cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
-    """n rounded up to whole cache lines."""
-    return (n + LINE - 1) // LINE * LINE
+    """n rounded up to 16: two cache lines of float64, one of float32."""
+    return (n + 15) // 16 * 16
 
 
 cdef class Program:
@@ -38,11 +37,12 @@ cdef class Program:
     operations : of nerva._kernels.operations, in order; one must be a Product
     dtype : float32 or float64
     bfloat16 : whether a network of float32 stores activations and deltas in bfloat16
+    sparse : whether the samples are sparse, which the first operation must be a product for
 
     Raises TypeError or ValueError where an operation does not fit.
     """
 
-    def __cinit__(self, operations, dtype, *, bfloat16=False):
+    def __cinit__(self, operations, dtype, *, bfloat16=False, sparse=False):
         self.operations = <nerva_operation *> calloc(len(operations), sizeof(nerva_operation))
         self.parameters = <nerva_plan_parameter *> calloc(2 * len(operations), sizeof(nerva_plan_parameter))
         if self.operations == NULL or self.parameters == NULL:
@@ -52,7 +52,7 @@ cdef class Program:
         free(self.operations)
         free(self.parameters)
 
-    def __init__(self, operations, dtype, *, bfloat16=False):
+    def __init__(self, operations, dtype, *, bfloat16=False, sparse=False):
         cdef Py_ssize_t i, rows
         self.dtype, self.descriptions = np.dtype(dtype), list(operations)
         self.typenum, self.count, self.bfloat16 = self.dtype.num, len(self.descriptions), bfloat16
@@ -63,6 +63,9 @@ cdef class Program:
         products = [operation.weight for operation in self.descriptions if operation.kind == "product"]
         if not products:
             raise ValueError("operations has no product; a network needs one")
+        self.sparse = sparse
+        if sparse and self.descriptions[0].kind != "product":
+            raise ValueError(f"operations[0] is {self.descriptions[0].kind}; only a product takes sparse samples")
         for weight in products:
             check_weight(weight, self.dtype)
         _, rows = products[0].shape
@@ -115,7 +118,7 @@ cdef class Program:
 
     cdef int place_matrices(self) except -1:
         """Set where in an arena each operation writes its outputs and the gradient by them."""
-        cdef Py_ssize_t i, widest = self.features
+        cdef Py_ssize_t i, features = 0 if self.sparse else self.features, widest = features
         # From the last product on, a network in bfloat16 has outputs and deltas of float32.
         cdef Py_ssize_t last = max(i for i in range(self.count) if self.operations[i].kind == NERVA_PRODUCT)
         cdef nerva_operation *of
@@ -129,7 +132,8 @@ cdef class Program:
                 below.settled = (of.kind in (NERVA_PRODUCT, NERVA_DROPOUT)
                                  or (adds_up and below.activation == <int> NERVA_IDENTITY))
         matrices = [self.matrices_of(i) for i in range(self.count)]
-        outputs, deltas, self.arena_rows = place(self.features, matrices, self.first_trained)
+        again = gathers_again(features, self.weight_count())
+        outputs, deltas, self.arena_rows, self.again = place(features, matrices, self.first_trained, again)
         for i in range(self.count):
             self.operations[i].output, self.operations[i].delta = outputs[i], deltas[i]
         if self.bfloat16:
@@ -143,7 +147,8 @@ cdef class Program:
         cdef nerva_operation *of = self.operations + i
         cdef bint is_product = of.kind == NERVA_PRODUCT
         # In place, unless the operation below is differentiated from outputs that must be whole.
-        whole = i > 0 and self.operations[i - 1].activation in (NERVA_TANH, NERVA_SIGMOID)
+        whole = i > 0 and (self.operations[i - 1].activation in (NERVA_TANH, NERVA_SIGMOID)
+                           or self.operations[i - 1].kind in (NERVA_SOFTMAX, NERVA_LOG_SOFTMAX))
         in_place = of.kind == NERVA_STATISTICS or (of.kind == NERVA_DROPOUT and not whole)
         unread = is_product and (of.settled or of.activation == <int> NERVA_IDENTITY)
         rows = 2 * of.rows if of.wide else of.rows  # a number of float32 takes the memory of two of bfloat16
@@ -192,7 +197,8 @@ cdef class Program:
         for i in range(self.count):
             if self.operations[i].kind == NERVA_PRODUCT:
                 parameter = <nerva_plan_parameter *> self.operations[i].weight
-                parameter.fused = fuse and parameter.masked == NULL  # the gradient of masked weights is masked first
+                # Not masked ones, whose gradients are masked first, nor those of sparse samples, which add up there.
+                parameter.fused = fuse and parameter.masked == NULL and not (self.sparse and i == 0)
         for fused in (False, True):
             for i in range(self.parameter_count):
                 if self.parameters[i].fused == fused:
@@ -218,7 +224,8 @@ cdef class Program:
         self.weights[i] = values  # held, as pointers to it are
         if isinstance(values, CSR):
             W = values
-            of.W, of.transposed = &W.direct, W.companion() if training and i > self.first_trained else NULL
+            reads_columns = training and i > self.first_trained or self.sparse and i == 0
+            of.W, of.transposed = &W.direct, W.companion() if reads_columns else NULL
             weight.size = W.nnz
             if description.drop is not None and training:
                 weight.masked = cnp.PyArray_DATA(W._values)

@@ -1,11 +1,13 @@
 """The products of a linear layer with sparse inputs: W X, and the gradient of W."""
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
-from .arrays cimport apart, check_activation, matrix, row, vector
+from .arrays cimport apart, as_array, check_activation, matrix, row, vector
+from .batches cimport sample_source
 from .csr cimport CSR
-from .isa cimport kernels, nerva_csr, nerva_matrix, nerva_table
+from .isa cimport NERVA_FLOAT32, kernels, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport threads
 from .sparse_batch cimport SparseBatch
 
@@ -97,3 +99,21 @@ def check_batch(SparseBatch X not None, str name, dtype, Py_ssize_t features):
         raise TypeError(f"{name} has dtype {X.dtype}; it must be {dtype}")
     if X.features != features:
         raise ValueError(f"{name} has shape {X.shape}; it must be ({features}, any)")
+
+
+cdef sample_source check_sparse_source(object source, object rows, Py_ssize_t features, int typenum) except *:
+    """The samples `rows` of a data set, which a SparseBatch holds, of so many features and of this number type."""
+    cdef sample_source samples
+    cdef SparseBatch batch
+    if not isinstance(source, SparseBatch):
+        raise TypeError(f"source is {type(source).__name__}; it must be a SparseBatch")
+    batch = source
+    if batch.typenum != typenum:
+        raise TypeError(f"source has dtype {batch.dtype}; it must be {cnp.PyArray_DescrFromType(typenum)}")
+    memset(&samples, 0, sizeof(sample_source))
+    samples.kind, samples.features, samples.N = NERVA_FLOAT32, features, as_array(rows, "rows").size
+    samples.rows = <int64_t *> vector(rows, "rows", cnp.NPY_INT64, samples.N)
+    if batch.features != features or batch.batch != samples.N:
+        raise ValueError(f"source has shape {batch.shape}; it must be ({features}, {samples.N})")
+    samples.sparse = &batch.direct
+    return samples

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from nerva._kernels.activations import ACTIVATIONS, activation, activation_backward, srelu, srelu_backward
 from nerva._kernels.memory import Array, Buffer, empty_vector
-from nerva._kernels.operations import IDENTITY, Elementwise, Operation, TrainedReLU
+from nerva._kernels.operations import IDENTITY, Elementwise, LogSoftmax, Operation, Softmax, TrainedReLU
 from nerva._kernels.softmax import softmax, softmax_backward
 from nerva.activations import Activation as Function
 from nerva.activations import SReLU, as_object, check_activation, code_of, from_config, to_config
@@ -94,11 +94,16 @@ class Activation(Layer):
         return DX if input_gradient else None
 
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
-        """Return the function; nothing for the identity, and None for the softmaxes."""
+        """Return the function; nothing for the identity, and None for an SReLU that has not been built."""
         if not self._has_passes_of(Activation):
             return None
         if self._code is not None:
             return () if self._code == IDENTITY else (Elementwise(self._code),)
+        match self.activation:
+            case "softmax":
+                return (Softmax(),)
+            case "log_softmax":
+                return (LogSoftmax(),)
         return tuple(TrainedReLU(parameter.values) for parameter in self._parameters) or None
 
     def parameters(self) -> list[Parameter]:

@@ -67,17 +67,11 @@ class Affine(Weighted):
 
     def operations(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the product with these weights, and what computes an activation that is not fused with it."""
-        behind = () if self._unfused is None else self._unfused.compiled(batch)
-        if behind is None or not self._has_passes_of(Affine):
+        if not self._has_passes_of(Affine):
             return None
+        behind = () if self._unfused is None else self._unfused.compiled(batch) or ()
         drop = None if self._keys is None else self._draw_mask
         return Product(self.weight, self.bias, self._code, drop), *behind
-
-    def obstacle(self, batch: int, bfloat16: bool = False) -> str:
-        """Say, after the layer's name, why `compiled` (in bfloat16 `operations`) returns None for such batches."""
-        if self._has_passes_of(Affine) and self._unfused is not None and self._unfused.compiled(batch) is None:
-            return "whose activation a compiled step does not compute"
-        return super().obstacle(batch, bfloat16)
 
     def _draw_mask(self) -> tuple[Mask, Any]:
         """Go on to the mask of the next step; return it, and the memory for the masked weights."""

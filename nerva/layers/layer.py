@@ -98,10 +98,9 @@ class Layer(ABC):
         return "which a compiled step does not compute"
 
     def _has_passes_of(self, layer: Any) -> bool:
-        """Whether the passes are those of this class: a subclass's own must not be bypassed."""
-        own = type(self)
-        # Parameters of a subclass's own, too, would be left out.
-        return all(getattr(own, name) is getattr(layer, name) for name in ("forward", "backward", "parameters"))
+        """Whether the passes are those of this class: a subclass's own, or an object's, must not be bypassed."""
+        own, names = type(self), ("forward", "backward", "parameters")  # other parameters, too, would be left out
+        return all(getattr(own, name) is getattr(layer, name) and name not in vars(self) for name in names)
 
     def forget_batch(self) -> None:
         """Forget inputs and outputs of the last forward pass: what `backward` would read is of an older batch."""

@@ -157,9 +157,9 @@ class BatchNorm(Layer):
 
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the statistics of the batch, the normalization by them, and an activation that is not fused."""
-        behind = () if self._unfused is None else self._unfused.compiled(batch)
-        if behind is None or not self._has_passes_of(BatchNorm):
+        if not self._has_passes_of(BatchNorm):
             return None
+        behind = () if self._unfused is None else self._unfused.compiled(batch) or ()
         arrays = self.gamma, self.beta, self.running_mean, self.running_variance
         return Statistics(), Normalization(*arrays, self._settings, self._code), *behind
 

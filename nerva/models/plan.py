@@ -14,15 +14,19 @@ import numpy as np
 from nerva._kernels.isa import lacking_for_bfloat16
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.mkl import get_num_threads
-from nerva._kernels.operations import IDENTITY, Dropping, Elementwise, Normalization, Operation, Product
+from nerva._kernels.operations import IDENTITY, Elementwise, Normalization, Operation, Product
 from nerva._kernels.plan import Plan
+from nerva._kernels.sparse_batch import SparseBatch
 from nerva.layers.activation import FUSED
 from nerva.layers.layer import Layer
 from nerva.losses import Loss
 from nerva.optimizers import Optimizer
-from nerva.parameters import Parameter, Step
+from nerva.parameters import Step
 from nerva.training.batches import Batches, Draw
 from nerva.training.profiling import Profile, recorder
+
+Source = Array | SparseBatch
+Trained = tuple[float, float | None, float]  # of a batch: mean loss, correct predictions and weight, as of LossResult
 
 
 class Owned(NamedTuple):
@@ -47,20 +51,44 @@ class CompiledNetwork:
         self, layers: Sequence[Layer], operations: Iterable[Owned], dtype: np.dtype[Any], *, bfloat16: bool = False
     ) -> None:
         self._layers, self._operations = layers, fuse(operations)
-        self._plan = Plan([operation for operation, _ in self._operations], dtype, bfloat16=bfloat16)
-        self._bfloat16 = bfloat16
+        self._dtype, self._bfloat16 = dtype, bfloat16
+        self._plan = self._make_plan()
+        self._sparse_plan: Plan | None = None  # made with the first sparse samples
         self._accepted: dict[tuple[int, int, tuple[str, ...]], bool] = {}
-        self._draws = any(_is_random(operation) for operation, _ in self._operations)
+        self._masks = [layer._keys for layer in layers if getattr(layer, "_keys", None)]  # type: ignore[attr-defined]
         self._nnz = [layer.nnz for layer in layers]
         self._outputs = Buffer(layers[-1].out_features or 0, dtype)
 
+    def _make_plan(self, *, sparse: bool = False) -> Plan:
+        operations = [operation for operation, _ in self._operations]
+        return Plan(operations, self._dtype, bfloat16=self._bfloat16, sparse=sparse)
+
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether samples may be sparse: the first operation is a product then."""
+        return isinstance(self._operations[0].operation, Product)
+
+    def _source(self, batches: Batches, draw: Draw) -> tuple[Plan, Source]:
+        """Return the program for dense or for sparse samples, and what it reads them from."""
+        if batches.samples.sparse is None:
+            return self._plan, batches.samples.array
+        if self._sparse_plan is None:
+            self._sparse_plan = self._make_plan(sparse=True)
+        return self._sparse_plan, batches.gather_sparse(draw)
+
     def fits(self) -> bool:
-        """Whether the layers still have the weights that were compiled, rewired or not."""
+        """Whether the layers still have the weights and statistics that were compiled, rewired or not."""
         for operation, i in self._operations:
+            layer: Any = self._layers[i]
             if isinstance(operation, Product):
-                now, then = self._layers[i].weight, operation.weight  # type: ignore[attr-defined]
+                now, then = layer.weight, operation.weight
                 if (now.base is not then.base) if isinstance(then, np.ndarray) else (now is not then):
                     return False
+            if isinstance(operation, Normalization) and (
+                layer.running_mean is not operation.running_mean
+                or layer.running_variance is not operation.running_variance
+            ):
+                return False
         return True
 
     def accepts(self, batch: int) -> bool:
@@ -75,23 +103,40 @@ class CompiledNetwork:
             found = self._accepted[key] = obstacle(self._layers, batch, self._bfloat16) is None
         return found
 
-    def train(
-        self, batches: Batches, draw: Draw, optimizer: Optimizer, rate: float, loss: Loss
-    ) -> tuple[float, float | None, float]:
+    def train(self, batches: Batches, draw: Draw, optimizer: Optimizer, rate: float, loss: Loss) -> Trained:
         """Take a step on some samples; return their mean loss before it, the correct predictions and their weight.
 
         The last two are as of LossResult. Raises ValueError, before anything is changed, for a value of the samples
         that is not finite, and what the loss raises.
         """
         profile, samples, targets = recorder(), batches.samples, batches.targets
-        if not samples.checked and self._draws:  # what is drawn for a step cannot be put back
-            samples.check_finite()
-        times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
+        assert targets is not None
         parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
+        before = [(each, each.state, each.owner, each.steps) for each in parameters]
+        drawn = [masks.count for masks in self._masks]
+        times = None if profile is None else np.zeros(3 + 2 * len(self._operations), np.int64)
         settings: dict[str, Any] = {"scale": samples.scale, "shift": samples.shift, "check": not samples.checked}
         settings |= {"image_shape": batches.image_shape, "moves": draw.moves, "nanoseconds": times}
-        take = self._train_fused if loss.fused and _are_labels(targets) else self._train_in_passes
-        result = take(batches, draw, settings, parameters, optimizer.at(rate), loss)
+        settings["clip_norm"] = optimizer.clip_norm or 0.0
+        started = perf_counter_ns()
+        plan, source = self._source(batches, draw)
+        if times is not None:
+            times[0] += perf_counter_ns() - started
+        step, taken = optimizer.at(rate), plan.taken
+        result: Trained | None
+        try:
+            if loss.fused and _are_labels(targets):
+                updates = [step.take(each) for each in parameters]
+                found = plan.step(updates, source, draw.rows, targets, **settings)
+                result = None if found is None else (*found, float(len(draw.rows)))
+            else:
+                result = self._train_in_passes(plan, source, draw, targets, step, settings, loss)
+        finally:  # an error, or a signal that raised, is before the step or behind it
+            if plan.taken == taken:
+                for parameter, state, owner, steps in before:
+                    parameter.state, parameter.owner, parameter.steps = state, owner, steps
+                for masks, count in zip(self._masks, drawn, strict=True):
+                    masks.count = count
         if result is None:
             samples.check_finite()
             raise RuntimeError("X was changed while a step read it")
@@ -101,52 +146,27 @@ class CompiledNetwork:
             self._record(profile, times, len(draw.rows))
         return result
 
-    def _train_fused(
-        self,
-        batches: Batches,
-        draw: Draw,
-        settings: dict[str, Any],
-        parameters: Sequence[Parameter],
-        step: Step,
-        loss: Loss,
-    ) -> tuple[float, float | None, float] | None:
-        """Take a step by softmax cross-entropy of labels; None where a value of the samples is not finite."""
-        assert batches.targets is not None
-        before = [(each, each.state, each.owner, each.steps) for each in parameters] if settings["check"] else []
-        updates = [step.take(parameter) for parameter in parameters]
-        result = self._plan.step(updates, batches.samples.array, draw.rows, batches.targets, **settings)
-        if result is None:
-            for parameter, state, owner, steps in before:
-                parameter.state, parameter.owner, parameter.steps = state, owner, steps
-            return None
-        return *result, float(len(draw.rows))
-
     def _train_in_passes(
-        self,
-        batches: Batches,
-        draw: Draw,
-        settings: dict[str, Any],
-        parameters: Sequence[Parameter],
-        step: Step,
-        loss: Loss,
-    ) -> tuple[float, float | None, float] | None:
-        """Take a step by a loss that is called between the two passes; otherwise as `_train_fused`."""
-        assert batches.targets is not None
+        self, plan: Plan, source: Source, draw: Draw, targets: Any, step: Step, settings: dict[str, Any], loss: Loss
+    ) -> Trained | None:
+        """Take a step by a loss that is called between its passes; None where a value of the samples is not finite."""
         Z, times = self._outputs.take(len(draw.rows)), settings["nanoseconds"]
-        if not self._plan.begin(batches.samples.array, draw.rows, Z, **settings):
+        if not plan.begin(source, draw.rows, Z, **settings):
             return None
         started = perf_counter_ns()
-        value, gradient, correct, weight = loss(Z, batches.targets[draw.rows])
+        value, gradient, correct, weight = loss(Z, targets[draw.rows])
         if times is not None:
             times[1 + len(self._operations)] += perf_counter_ns() - started
-        self._plan.finish(lambda: [step.take(parameter) for parameter in parameters], gradient)
+        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
+        plan.finish(lambda: [step.take(each) for each in parameters], gradient)
         return value, correct, weight
 
     def outputs(self, batches: Batches, draw: Draw) -> Array:
         """Return the outputs (outputs, batch) for some samples, in a buffer that the next call overwrites."""
         Y, samples, profile = self._outputs.take(len(draw.rows)), batches.samples, recorder()
         started = 0 if profile is None else perf_counter_ns()
-        if not self._plan.forward(samples.array, draw.rows, Y, scale=samples.scale, shift=samples.shift):
+        plan, source = self._source(batches, draw)
+        if not plan.forward(source, draw.rows, Y, scale=samples.scale, shift=samples.shift):
             samples.check_finite()
         if profile is not None:
             profile.add("forward", started)
@@ -187,11 +207,6 @@ def _are_labels(targets: Any) -> bool:
     return isinstance(targets, np.ndarray) and targets.ndim == 1
 
 
-def _is_random(operation: Operation) -> bool:
-    """Whether an operation draws random numbers in a step."""
-    return isinstance(operation, Dropping) or (isinstance(operation, Product) and operation.drop is not None)
-
-
 def _operations(layer: Layer, batch: int, bfloat16: bool) -> tuple[Operation, ...] | None:
     """Return the operations of a layer; in bfloat16, which nothing else computes, whatever their speed."""
     return layer.operations(batch) if bfloat16 else layer.compiled(batch)
@@ -213,6 +228,9 @@ def obstacle(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> str
 
 def compile_network(layers: Sequence[Layer], batch: int, bfloat16: bool = False) -> CompiledNetwork | None:
     """Return the program of a network for batches of this size, None where there is an `obstacle`."""
+    # It is asked in every step that is not compiled: a layer of the user's own is found first, and without words.
+    if any(type(layer).operations is Layer.operations and type(layer).compiled is Layer.compiled for layer in layers):
+        return None
     if obstacle(layers, batch, bfloat16) is not None:
         return None
     found = [Owned(of, i) for i, layer in enumerate(layers) for of in _operations(layer, batch, bfloat16) or ()]

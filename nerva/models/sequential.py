@@ -243,8 +243,9 @@ class Sequential:
 
     @property
     def _has_own_passes(self) -> bool:
-        """Whether this is a subclass with passes of its own, which must not be bypassed."""
-        return type(self).forward is not Sequential.forward or type(self).backward is not Sequential.backward
+        """Whether this is a subclass, or an object, with passes of its own, which must not be bypassed."""
+        own, names = type(self), ("forward", "backward")
+        return any(getattr(own, name) is not getattr(Sequential, name) or name in vars(self) for name in names)
 
     def astype(self, dtype: npt.DTypeLike) -> "Sequential":
         """Return a copy of another dtype, float32 or float64; optimizer state is not copied.

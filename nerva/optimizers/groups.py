@@ -22,7 +22,7 @@ class Groups(Optimizer):
     rest : the optimizer of all other parameters; None is Nesterov()
     clip_norm : as of Optimizer, over the parameters of all groups together
 
-    Raises TypeError for an optimizer that cannot be compiled: one with a clip_norm of its own.
+    Raises TypeError for an optimizer with a clip_norm or a method `step` of its own.
 
     >>> optimizer = nerva.Groups([("bias", nerva.SGD())], rest=nerva.AdamW())
     >>> model = nerva.MLP([4, 8, 3], density=0.5)
@@ -47,7 +47,7 @@ class Groups(Optimizer):
             self.groups.append((selector, optimizer, check_not_negative(scale, f"the scale of groups[{i}]")))
         named = [(f"groups[{i}]", optimizer) for i, (_, optimizer, _) in enumerate(self.groups)]
         for name, optimizer in [*named, ("rest", self.rest)]:
-            if not isinstance(optimizer, Optimizer) or not optimizer.compiled:
+            if not isinstance(optimizer, Optimizer) or not optimizer.compiled or optimizer.clip_norm is not None:
                 raise TypeError(f"{name} has {optimizer!r}; it must be an optimizer without a clip_norm of its own")
 
     @property

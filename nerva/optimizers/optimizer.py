@@ -29,8 +29,7 @@ class Optimizer(ABC):
     weight_decay : coefficient of the L2 penalty: weight_decay w is added to the gradient g
     clip_value : clips each entry of the gradient to [-clip_value, clip_value]; None does not
     clip_norm : scales the gradient, of all parameters together, down to this Euclidean norm where its norm is larger;
-        None does not. It is applied before clip_value. It needs every gradient before the first update, which a
-        compiled step does not have
+        None does not. It is applied before clip_value
 
     Raises TypeError or ValueError, which names the setting, for one out of range.
 
@@ -47,11 +46,8 @@ class Optimizer(ABC):
 
     @property
     def compiled(self) -> bool:
-        """Whether a compiled step can take the update of `at`.
-
-        False with a clip_norm, and for a subclass that overrides `step`, which would be bypassed.
-        """
-        return self.clip_norm is None and type(self).step is Optimizer.step
+        """Whether a compiled step can take the update of `at`: not where `step` is one's own, and would be bypassed."""
+        return type(self).step is Optimizer.step and "step" not in vars(self)
 
     @property
     def members(self) -> tuple["Optimizer", ...]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nerva._kernels.batches import gather
 from nerva._kernels.memory import Array, Buffer
+from nerva._kernels.sparse_batch import SparseBatch
 from nerva.datasets.augment import Augment
 from nerva.training.samples import Samples
 
@@ -93,12 +94,17 @@ class Batches:
         """Return inputs X and targets y of some samples; raise ValueError for a value that is not finite."""
         samples, y = self.samples, None if self.targets is None else self.targets[draw.rows]
         if samples.sparse is not None:
-            samples.sparse.gather(draw.rows, self._sparse)
-            return self._sparse, y
+            return self.gather_sparse(draw), y
         X = self._buffer.take(len(draw.rows))
         if not gather(samples.array, draw.rows, X, samples.scale, samples.shift, self.image_shape, draw.moves):
             samples.check_finite()
         return X, y
+
+    def gather_sparse(self, draw: Draw) -> SparseBatch:
+        """Return some of the sparse samples, in memory that the next batch overwrites."""
+        assert self.samples.sparse is not None
+        self.samples.sparse.gather(draw.rows, self._sparse)
+        return self._sparse
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:

@@ -16,22 +16,29 @@ class Compiled(Protocol):
         self, batches: Batches, draw: Draw, optimizer: Optimizer, rate: float, loss: Loss
     ) -> tuple[float, float | None, float]: ...
     def outputs(self, batches: Batches, draw: Draw) -> Array: ...
+    @property
+    def takes_sparse(self) -> bool: ...
 
 
 def compiled_for(model: Trainable, batches: Batches, draw: Draw) -> Compiled | None:
-    """Return the compiled network for a batch of dense samples, None where there is none."""
-    compiled = getattr(model, "compiled", None)
-    return None if compiled is None or batches.samples.sparse is not None else compiled(len(draw.rows))
+    """Return the compiled network for a batch of samples, None where there is none."""
+    own = getattr(model, "compiled", None)
+    compiled: Compiled | None = None if own is None else own(len(draw.rows))
+    if compiled is not None and batches.samples.sparse is not None and not compiled.takes_sparse:
+        return None
+    return compiled
 
 
 def obstacle(model: Trainable, batches: Batches, batch: int, optimizer: Optimizer) -> str | None:
     """Return why steps on so many samples are not compiled, None where they are unless layers shall keep gradients."""
     if not getattr(optimizer, "compiled", False):
         return f"the optimizer is {optimizer!r}"
-    if batches.samples.sparse is not None:
-        return "samples are sparse"
     own = getattr(model, "obstacle", None)
     found: str | None = f"{type(model).__name__} is not compiled" if own is None else own(batch)
+    if found is None and batches.samples.sparse is not None:
+        compiled: Compiled | None = getattr(model, "compiled", lambda batch: None)(batch)
+        if compiled is not None and not compiled.takes_sparse:
+            return "samples are sparse, and the first layer is not linear"
     return found
 
 

@@ -155,8 +155,9 @@ class Samples:
         rows = max(1, CHUNK // max(1, self.array.shape[1] * self.array.itemsize))
         for first in range(0, len(self.array), rows):
             chunk = self.array[first : first + rows]
-            if not _finite(chunk, dtype).all():
-                row, column = np.argwhere(~_finite(chunk, dtype))[0]
+            finite = _finite(chunk, dtype)  # once: another thread may write meanwhile
+            if not finite.all():
+                row, column = np.argwhere(~finite)[0]
                 raise ValueError(
                     f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite in {dtype}"
                 )

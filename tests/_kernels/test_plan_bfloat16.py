@@ -17,6 +17,7 @@ from ..bfloat16_reference import Bfloat16Oracle, needs_bfloat16, rounded
 from ..plan_reference import ARRAY, RULES, SOURCES, Case, gradients_of, plain_case, updates
 from ..reference import PATTERNS, Frame, assert_same_bits, assert_within
 from .test_plan import BATCHES, assert_gradients, assert_same, cases
+from .test_plan_again import CASES, assert_less_memory_and_the_same_bits
 from .test_plan_updates import assert_steps
 
 pytestmark = needs_bfloat16
@@ -231,3 +232,8 @@ def test_without_avx512_it_is_refused():
                 call()
     finally:
         isa.choose(before)
+
+
+@pytest.mark.parametrize("name", ["float32", "bytes", "few bytes"])
+def test_samples_gathered_again(name, monkeypatch):
+    assert_less_memory_and_the_same_bits(CASES[name], np.float32, True, monkeypatch)

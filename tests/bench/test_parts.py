@@ -17,7 +17,17 @@ def test_rows_are_selected_by_name(bench):
 
     assert [row.name for row in selected(PARTS["fit"], ["0.99", "16"])] == ["0.99"]
     assert [row.batch for row in selected(PARTS["batches"], ["16"])] == [16]
-    assert len(list(selected(PARTS["fit"], None))) == 5
+    assert len(list(selected(PARTS["fit"], None))) == 10  # five in bfloat16
+
+
+@pytest.mark.parametrize("name", ["fit", "features"])
+def test_rows_in_bfloat16_are_beside_those_in_float32(bench, name):
+    from parts import PARTS
+
+    rows = list(PARTS[name].rows)
+    for exact, rounded in zip(rows[::2], rows[1::2], strict=True):
+        assert rounded == exact._replace(name=f"{exact.name}, bfloat16", precision="bfloat16")
+        assert (exact.work().precision, rounded.work().precision) == ("float32", "bfloat16")
 
 
 def test_a_row_is_a_workload_on_data_of_its_size(bench):

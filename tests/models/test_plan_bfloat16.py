@@ -12,7 +12,7 @@ from ..compiled_reference import SIZES, assert_same, counted, images, layer_by_l
 pytestmark = needs_bfloat16
 
 CLOSE = 0.006  # of the norm of an update: what is stored has 8 bits
-CENTERED = 0.02  # of gradients that batch normalization makes nearly cancel
+CENTERED = 0.02  # of gradients that batch normalization or softmax make nearly cancel
 KINKED = 0.12  # where f has a kink: what is rounded to its other side has another derivative
 
 
@@ -68,6 +68,9 @@ NETWORKS = {
     "functions in a row": stack(linear(40, 30, "relu"), function("gelu"), function("srelu"), dropout, linear(30, 6)),
     "without biases": stack(linear(40, 30, "relu", bias=False), linear(30, 6, bias=False)),
     "dense": stack(lambda: nerva.Linear(40, 30, activation="relu", rng=0), lambda: nerva.Linear(30, 6, rng=1)),
+    "softmax as output": lambda precision: mlp(precision, output="softmax"),
+    "log-softmax as output": lambda precision: mlp(precision, output="log_softmax"),
+    "softmax within": stack(linear(40, 30, "softmax"), dropout, linear(30, 30), function("log_softmax"), linear(30, 6)),
     "batch norm": stack(linear(40, 30, bias=False), normalization(activation="relu"), linear(30, 6)),
     "batch norm of tanh": stack(linear(40, 30, "tanh"), normalization(momentum=0.3), linear(30, 6, "tanh")),
     "batch norm and srelu": stack(linear(40, 30, "relu"), normalization(activation="srelu"), dropout, linear(30, 6)),
@@ -80,7 +83,9 @@ NETWORKS = {
 SMOOTH = {"identity", "tanh", "sigmoid", "gelu", "silu", "gelu by tanh", "dropout of tanh", "one layer"}
 SMOOTH |= {"functions before and behind", "batch norm and gelu"}
 LIMITS = dict.fromkeys(NETWORKS, KINKED) | dict.fromkeys(SMOOTH, CLOSE)
-LIMITS |= dict.fromkeys(("batch norm of tanh", "batch norm first and last", "batch norm twice"), CENTERED)
+LIMITS |= dict.fromkeys(
+    ("softmax within", "batch norm of tanh", "batch norm first and last", "batch norm twice"), CENTERED
+)
 
 
 def change(model, X, y, steps=1):

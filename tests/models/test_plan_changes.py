@@ -154,6 +154,22 @@ def test_all_of_these_are_compiled_but_one():
         assert steps.train == (0 if change is change_backend else 2), change.__name__
 
 
+def test_statistics_that_are_replaced():
+    one, other = pair(lambda: network(batch_norm=True))
+    for model in (one, other):
+        train(model, nerva.SGD())
+        for layer in model.layers:
+            if isinstance(layer, nerva.BatchNorm):
+                layer.running_mean = np.linspace(-1, 1, layer.in_features)
+                layer.running_variance = np.linspace(1, 2, layer.in_features)
+        train(model, nerva.SGD())
+    X, _ = samples()
+    np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), rtol=1e-9)
+    for mine, right in zip(one.layers, other.layers, strict=True):
+        if isinstance(mine, nerva.BatchNorm):
+            np.testing.assert_allclose(mine.running_mean, right.running_mean, rtol=1e-9)
+
+
 def test_another_number_of_threads_between_steps():
     one, other = pair()
     for i, threads in enumerate((1, 3, 2, 5, 1)):

@@ -2,19 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 import nerva
 from nerva.models.plan import compile_network
 from nerva.training.step import train_step
 
 from ..compiled_reference import SIZES, assert_close, assert_same, counted, layer_by_layer, network, pair, samples
-
-# Arguments of `fit` that a compiled step does not know.
-SETTINGS = {
-    "clip_norm": {"optimizer": nerva.Nesterov(clip_norm=0.1)},
-    "groups and clip_norm": {"optimizer": nerva.Groups([("bias", nerva.SGD())], clip_norm=0.1)},
-}
 
 
 def fit(model, X=None, y=None, **settings):
@@ -27,29 +20,6 @@ def fit(model, X=None, y=None, **settings):
             **{"epochs": 2, "schedule": 0.02, "batch_size": 100, "rng": 0} | settings,
         )
     return history["loss"], steps
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_what_a_step_cannot_do_runs_layer_by_layer(name):
-    one, other = pair()
-    losses, steps = fit(one, **SETTINGS[name])
-    assert fit(other, **SETTINGS[name])[0] == losses
-    assert steps.train == 0
-    assert_same(one, other)
-
-
-def test_sparse_samples():
-    X, y = samples()
-    X = sparse.csr_array(np.where(np.abs(X) > 1, X, 0))
-    one, other = pair()
-    losses, steps = fit(one, X, validation=(X, y))
-    assert fit(other, X)[0] == losses
-    assert (steps.train, steps.outputs) == (0, 0)
-    assert_same(one, other)
-    dense = network()
-    np.testing.assert_allclose(fit(dense, X.toarray())[0], losses, rtol=1e-10)
-    assert_close(dense, one)
-    np.testing.assert_array_equal(one.predict(X), dense.predict(X.toarray()))
 
 
 @pytest.mark.parametrize(

@@ -66,19 +66,16 @@ def assert_agree(make, loss, n, name, tolerance=EPS, **settings):
     assert_close(one, other, 10 * tolerance)
 
 
-OF_OUTPUTS = [name for name in CASES if CASES[name][2] == "identity"]
-
-
-@pytest.mark.parametrize("name", OF_OUTPUTS)
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("n", BATCHES)
 def test_every_loss(name, n, way):
-    assert_agree(network, CASES[name][0], n, name)
+    assert_agree(lambda: network(output=CASES[name][2]), CASES[name][0], n, name)
 
 
-@pytest.mark.parametrize("name", OF_OUTPUTS)
+@pytest.mark.parametrize("name", CASES)
 def test_every_loss_in_float32(name, way):
     for n in (7, 100):
-        assert_agree(lambda: network(np.float32), CASES[name][0], n, name, 1e-5)
+        assert_agree(lambda: network(np.float32, output=CASES[name][2]), CASES[name][0], n, name, 1e-5)
 
 
 @pytest.mark.parametrize("settings", NETWORKS.values(), ids=NETWORKS)
@@ -132,9 +129,11 @@ def test_the_two_passes_may_have_different_threads(settings, turns, way):
 
 
 @needs_bfloat16
-@pytest.mark.parametrize("name", OF_OUTPUTS)
+@pytest.mark.parametrize("name", CASES)
 def test_in_bfloat16(name, way):
-    model, other = network(np.float32, precision="bfloat16"), layer_by_layer(network(np.float32))
+    output = CASES[name][2]
+    model = network(np.float32, precision="bfloat16", output=output)
+    other = layer_by_layer(network(np.float32, output=output))
     with counted() as steps:
         losses = train(model, CASES[name][0], 100, name)
     assert steps.train == 3

@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 import nerva
 from nerva._kernels import isa
@@ -195,13 +194,11 @@ def layers(*between):
 
 MODELS = {
     "own layer": (lambda: nerva.Sequential(layers(Own()), precision="bfloat16"), r"layers\[1\] is Own\(\), which"),
-    "softmax": (lambda: network(output="softmax"), r"layers\[2\] is Linear\(.*'softmax'"),
     "backend": (lambda: network(backend="mkl"), r"layers\[0\] is SparseLinear\(.*, whose backend is mkl;"),
     "own passes": (lambda: OwnNetwork(layers(), precision="bfloat16"), "OwnNetwork has passes of its own"),
 }
 ARGUMENTS = {
     "optimizer": ({"optimizer": OwnStep()}, r"the optimizer is OwnStep\("),
-    "sparse": ({"X": sparse.csr_array(X)}, "samples are sparse"),
 }
 
 

@@ -29,10 +29,10 @@ def test_groups_step_each_by_its_own(compiled):
             (lambda parameter: any(parameter is p for p in last), nerva.Momentum(0.5), 0.0),
         ],
         rest=nerva.Nesterov(0.9, weight_decay=0.1),
-        clip_norm=None if compiled else 1e30,
     )
-    assert groups.compiled == compiled
     twin = copy.deepcopy(model)
+    if not compiled:
+        model.compiled = lambda batch: None
     hows = {
         "0 weight": (nerva.Nesterov(0.9, weight_decay=0.1), 1.0),
         "1 weight": (nerva.Adam(), 0.5),

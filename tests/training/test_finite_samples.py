@@ -112,3 +112,17 @@ def test_a_change_while_a_step_reads_is_refused(monkeypatch):
     with pytest.raises(RuntimeError, match="X was changed while a step read it"):
         model.train_step(X, y, nerva.SGD(), 0.1)
     assert isinstance(model.compiled(130), CompiledNetwork)
+
+
+def test_a_value_that_another_thread_mends_meanwhile_is_still_refused(monkeypatch):
+    model, (X, y) = network(), samples(130)
+    X[3, 3] = np.nan
+
+    def looked_at(array, dtype):
+        finite = np.isfinite(array)
+        X[3, 3] = 0.0
+        return finite
+
+    monkeypatch.setattr("nerva.training.samples._finite", looked_at)
+    with pytest.raises(ValueError, match=r"X\[3, 3\] is"):
+        model.train_step(X, y, nerva.SGD(), 0.1)

@@ -74,7 +74,7 @@ INLINE int is_broken(const nerva_plan *plan) {
 static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopwatch *watch) {
     const nerva_plan *plan = slice->plan;
     if (from == 0) {
-        NAME(plan_gather)(slice);
+        NAME(plan_gather)(slice, at(slice, 0));
         crew_wait(&slice->crew);
         lap(watch, 0);
         if (plan->group_count == 1 && is_broken(plan)) return; /* before a step within the backward pass */
@@ -92,12 +92,18 @@ static void run_stages(const nerva_slice *slice, int64_t from, int64_t to, stopw
     }
 }
 
+/* The gradients of the parameters that a thread updates. */
+INLINE nerva_range own_gradients(const nerva_plan *plan, int thread, int team) {
+    return share(plan->updated_size, plan->clip_norm > 0 ? NERVA_NORM_BLOCK : LINE, thread, team);
+}
+
 /* What a thread does of a step: its crew and their groups of slices, and where they add up the gradients. */
 typedef struct {
     const nerva_plan *plan;
     int thread, team, crews;
     nerva_crew crew;
-    /* Where groups are single slices, one thread adds them all in one buffer: the order of additions is the same. */
+    /* Where groups are single slices, one thread adds them all in one buffer: the order of additions is the same, but for
+     * gradients by sparse samples, which are added entry by entry. */
     int onward;
     int posts; /* whether gradients are added up in a buffer of the crew, then posted to the mailbox of the group */
     nerva_range groups, own; /* `own` are the gradients of the parameters that this thread updates */
@@ -107,9 +113,9 @@ static nerva_part part_of(const nerva_plan *plan, int thread, int team, nerva_ba
     const int crews = crew_count(plan, team);
     const nerva_crew crew = crew_of(crews, thread, team, barriers);
     nerva_part part = {.plan = plan, .thread = thread, .team = team, .crews = crews, .crew = crew, .posts = crews > 1,
-                       .onward = ONE_PART && team == 1 && plan->slice_count == plan->group_count,
+                       .onward = ONE_PART && team == 1 && plan->slice_count == plan->group_count && !plan->sparse,
                        .groups = share(plan->group_count, 1, crew.number, crews),
-                       .own = share(plan->updated_size, LINE, thread, team)};
+                       .own = own_gradients(plan, thread, team)};
     /* Between waits, a crew has the gradients of all its groups at once. */
     if (plan->waits && part.groups.last - part.groups.first > 1) part.posts = 0;
     return part;
@@ -120,8 +126,7 @@ static void post(const nerva_part *part, int64_t group) {
     const nerva_plan *plan = part->plan;
     const nerva_crew *crew = &part->crew;
     const int first = part->thread - crew->thread, last = group == part->groups.last - 1 ? first + crew->size : first;
-    const nerva_range kept = {share(plan->updated_size, LINE, first, part->team).first,
-                              share(plan->updated_size, LINE, last, part->team).first};
+    const nerva_range kept = {own_gradients(plan, first, part->team).first, own_gradients(plan, last, part->team).first};
     WIDE(plan_post)(plan->gradients[crew->number], plan->mailboxes[group],
                     share(plan->gradient_size, LINE, crew->thread, crew->size), kept);
 }
@@ -167,18 +172,27 @@ static void step_share(const nerva_plan *plan, int thread, int team, nerva_barri
     if (is_broken(plan)) return;
     for (int64_t g = 0; g < plan->group_count; g++)
         sources[g] = part.posts && g == part.groups.last - 1 ? plan->gradients[part.crew.number] : plan->mailboxes[g];
-    WIDE(plan_update)(plan, part.own, sources, part.onward ? 1 : plan->group_count, part.crews > 1);
+    const int64_t count = part.onward ? 1 : plan->group_count;
+    R factor = 1;
+    if (plan->clip_norm > 0) {
+        WIDE(plan_add_squares)(plan, part.own, sources, count);
+#pragma omp barrier
+        factor = WIDE(plan_clip_factor)(plan);
+    }
+    WIDE(plan_update)(plan, part.own, sources, count, factor, part.crews > 1);
     _mm_sfence();
     lap(&watch, update_phase(plan));
 }
 
 static int64_t work_of(const nerva_plan *plan) {
-    int64_t work = 0;
+    int64_t work = 0, once = 0;
     for (int64_t i = 0; i < plan->count; i++) {
         const nerva_operation *of = &plan->operations[i];
-        work += of->rows + (of->kind == NERVA_PRODUCT ? of->W->nnz : 0);
+        if (reads_sparse(plan, of)) once = plan->sparse->nnz * (of->W->nnz / of->W->cols + 1);
+        else if (of->kind == NERVA_PRODUCT) work += of->W->nnz;
+        work += of->rows;
     }
-    return work * plan->N;
+    return once + work * plan->N;
 }
 
 void NAME(plan_step)(const nerva_plan *plan, int threads) {
@@ -208,7 +222,8 @@ static void forward_share(const nerva_plan *plan, int thread, int team, nerva_ba
     for (int64_t s = slices.first; s < slices.last; s++) {
         const nerva_slice slice = slice_of(plan, s, crew.number, thread, crew, 0, 0);
         const nerva_matrix outputs = {(R *)Y.data + slice.first, Y.ld};
-        nerva_matrix X = NAME(plan_gather)(&slice);
+        nerva_matrix X = at(&slice, 0);
+        NAME(plan_gather)(&slice, X);
         crew_wait(&crew);
         for (int64_t i = 0; i <= last; i++) {
             const nerva_operation *of = &plan->operations[i];

@@ -19,6 +19,7 @@ typedef struct {
     int add;      /* to the gradients that are there */
     int complete; /* whether the gradients of the batch are complete with this slice, so that weights take a step */
     R *totals;    /* the statistics of the batch, this thread's copy */
+    R *sums;      /* of a product with a sparse sample, this thread's */
     nerva_crew crew;
 } nerva_slice;
 
@@ -31,7 +32,7 @@ INLINE nerva_slice slice_of(const nerva_plan *plan, int64_t number, int64_t aren
     return (nerva_slice){.plan = plan, .number = number, .first = first, .n = n, .ld = ld, .pitch = ld * sizeof(S),
                          .arena = (char *)(memory + plan->scratch), .scratch = memory, .gradients = gradients,
                          .add = add, .complete = complete, .totals = plan->waits ? plan->totals[thread] : 0,
-                         .crew = crew};
+                         .sums = plan->sparse ? plan->sums[thread] : 0, .crew = crew};
 }
 
 /* The matrix that begins at a row of the arena. */
@@ -58,7 +59,15 @@ INLINE R *statistic(const nerva_operation *of, void *memory, int which) {
     return (R *)memory + of->statistics + which * ((of->rows + LINE - 1) / LINE * LINE);
 }
 
-nerva_matrix NAME(plan_gather)(const nerva_slice *slice);
+void NAME(plan_sparse_product)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix Y);
+void NAME(plan_sparse_gradient)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix D);
+
+/* Whether operation `of` is the product that reads sparse samples. */
+INLINE int reads_sparse(const nerva_plan *plan, const nerva_operation *of) {
+    return plan->sparse && of == plan->operations;
+}
+
+void NAME(plan_gather)(const nerva_slice *slice, nerva_matrix X);
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y);
 void NAME(plan_loss)(const nerva_slice *slice);
 void NAME(plan_exchange)(const nerva_slice *slice);
@@ -76,7 +85,10 @@ void NAME(plan_statistics_backward)(const nerva_slice *slice, const nerva_operat
 
 void WIDE(plan_mask_weights)(const nerva_plan *plan, int thread, int team);
 void WIDE(plan_post)(const void *from, void *to, nerva_range posted, nerva_range kept);
-void WIDE(plan_update)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, int stream);
+void WIDE(plan_add_squares)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count);
+R WIDE(plan_clip_factor)(const nerva_plan *plan);
+void WIDE(plan_update)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, R factor,
+                       int stream);
 
 #ifdef NERVA_BFLOAT16
 /* What the build for float32 does of the operations above the last product, on slices of this build. */

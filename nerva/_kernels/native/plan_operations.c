@@ -21,9 +21,9 @@ INLINE nerva_bytes bytes_of(const nerva_slice *slice, nerva_matrix X) {
 }
 #endif
 
-nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
+void NAME(plan_gather)(const nerva_slice *slice, nerva_matrix X) {
     const nerva_plan *plan = slice->plan;
-    const nerva_matrix X = at(slice, 0);
+    if (plan->sparse) return; /* the first product reads the samples where they lie */
     const int64_t *rows = plan->rows + slice->first;
     nerva_images moved;
     const nerva_images *images = plan->images ? &moved : 0;
@@ -37,20 +37,23 @@ nerva_matrix NAME(plan_gather)(const nerva_slice *slice) {
     if (reads_bytes(plan, plan->operations)) {
         NAME(gather_bytes)(plan->source, plan->stride, rows, images, slice->n, plan->features, bytes_of(slice, X),
                            slice->crew.thread, slice->crew.size);
-        return X;
+        return;
     }
 #endif
     if (NAME(gather_share)(plan->source_type, plan->source, plan->stride, rows, images, slice->n, plan->features,
                            scale, shift, X, slice->crew.thread, slice->crew.size)
         && plan->broken)
         __atomic_store_n(plan->broken, 1, __ATOMIC_RELAXED);
-    return X;
 }
 
 static void product(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {
     const nerva_epilogue epilogue = {.activation = of->activation, .alpha = of->alpha,
                                      .bias = of->bias ? of->bias->values : 0, .wide = of->wide};
     const nerva_crew *crew = &slice->crew;
+    if (reads_sparse(slice->plan, of)) {
+        NAME(plan_sparse_product)(slice, of, Y);
+        return;
+    }
 #ifdef NERVA_BFLOAT16
     if (reads_bytes(slice->plan, of)) {
         NAME(spmm_scaled_share)(of->W, X, slice->n, slice->plan->scale, slice->plan->shift, &epilogue, Y, crew->thread,
@@ -72,6 +75,10 @@ static void weight_gradient(const nerva_slice *slice, const nerva_operation *of,
     const nerva_plan_parameter *weight = of->weight;
     R *const G = slice->gradients + weight->gradient;
     const nerva_update *update = slice->complete && weight->fused ? weight->update : 0;
+    if (reads_sparse(slice->plan, of)) {
+        NAME(plan_sparse_gradient)(slice, of, D);
+        return;
+    }
 #ifdef NERVA_BFLOAT16
     if (reads_bytes(slice->plan, of)) {
         NAME(sddmm_scaled_share)(of->W, D, X, slice->n, slice->plan->scale, slice->plan->shift, G, update,
@@ -111,6 +118,8 @@ void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operatio
         break;
     case NERVA_STATISTICS: NAME(plan_slice_moments)(slice, of + 1, X); break;
     case NERVA_NORMALIZATION: NAME(plan_normalize)(slice, of, X, Y); break;
+    case NERVA_SOFTMAX:
+    case NERVA_LOG_SOFTMAX: NAME(softmax_share)(K, n, X, of->kind == NERVA_LOG_SOFTMAX, Y, thread, size); break;
     }
 }
 
@@ -121,10 +130,8 @@ void NAME(plan_loss)(const nerva_slice *slice) {
     const nerva_range own = own_rows(slice, slice->n);
     const nerva_matrix Z = at(slice, last->output), D = at(slice, last->delta);
     const int64_t first = slice->first + own.first, n = own.last - own.first;
-    int64_t labels[WIDEST_SLICE];
-    for (int64_t i = 0; i < n; i++) labels[i] = plan->labels[plan->rows[first + i]];
     const int64_t correct = WIDE(softmax_cross_entropy)(
-        last->rows, n, (nerva_matrix){(R *)Z.data + own.first, Z.ld}, labels, 1.0 / plan->N,
+        last->rows, n, (nerva_matrix){(R *)Z.data + own.first, Z.ld}, plan->labels + first, 1.0 / plan->N,
         (nerva_matrix){(R *)D.data + own.first, D.ld}, plan->per_sample + first);
     __atomic_fetch_add(&plan->correct[slice->number], correct, __ATOMIC_RELAXED);
 }
@@ -214,7 +221,8 @@ void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
     const nerva_operation *below = i > slice->plan->first_trained ? of - 1 : 0;
     const int64_t K = of->rows, n = slice->n;
     const int thread = slice->crew.thread, size = slice->crew.size;
-    const nerva_matrix X = inputs_of(slice, i), D = at(slice, of->delta);
+    const int again = i == 0 && slice->plan->again >= 0;
+    const nerva_matrix X = again ? at(slice, slice->plan->again) : inputs_of(slice, i), D = at(slice, of->delta);
     R *const below_bias = below && below->settled ? bias_gradient(slice, below) : 0;
 #ifdef NERVA_BFLOAT16
     if (of->wide && of->kind != NERVA_PRODUCT) {
@@ -222,6 +230,10 @@ void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
         return;
     }
 #endif
+    if (again) {
+        NAME(plan_gather)(slice, X);
+        crew_wait(&slice->crew);
+    }
     switch (of->kind) {
     case NERVA_PRODUCT: product_backward(slice, of, below, X); break;
     case NERVA_ELEMENTWISE: /* from NERVA_GELU on, the derivative is computed from X */
@@ -237,5 +249,9 @@ void NAME(plan_backward_operation)(const nerva_slice *slice, int64_t i) {
         break;
     case NERVA_STATISTICS: NAME(plan_statistics_backward)(slice, of + 1, X, D); break;
     case NERVA_NORMALIZATION: NAME(plan_normalization_backward)(slice, of, X, D); break;
+    case NERVA_SOFTMAX:
+    case NERVA_LOG_SOFTMAX:
+        NAME(softmax_backward_share)(K, n, D, at(slice, of->output), of->kind == NERVA_LOG_SOFTMAX, D, thread, size);
+        break;
     }
 }

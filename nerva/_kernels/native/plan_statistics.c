@@ -42,14 +42,15 @@ static void combine_gradients(const nerva_plan *plan, const nerva_operation *of,
 }
 
 void NAME(plan_combine)(const nerva_plan *plan, const nerva_operation *of, int forward, int thread) {
-    if (forward) combine_moments(plan, of, thread, thread == 0);
+    /* Of a step in two passes, the second updates the running ones: a loss that fails leaves them as they were. */
+    if (forward) combine_moments(plan, of, thread, thread == 0 && plan->passes == NERVA_WHOLE_STEP);
     else combine_gradients(plan, of, thread);
 }
 
 /* The statistics of the batch once more, in a second pass, whose team may be another one. */
 void NAME(plan_recall_moments)(const nerva_plan *plan, int thread) {
     for (int64_t i = 0; i < plan->count; i++)
-        if (plan->operations[i].kind == NERVA_NORMALIZATION) combine_moments(plan, &plan->operations[i], thread, 0);
+        if (plan->operations[i].kind == NERVA_NORMALIZATION) combine_moments(plan, &plan->operations[i], thread, thread == 0);
 }
 
 /* In evaluation, the statistics are the running ones. */

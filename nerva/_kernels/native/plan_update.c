@@ -1,6 +1,5 @@
 /* The parameters of a compiled network: masks before a step, gradients between the threads, and updates. */
-#include "masks.h"
-#include "plan.h"
+#include "plan_gradients.h"
 #include "update_rules.h"
 
 /* Set the masked values of weights with DropConnect. */
@@ -29,34 +28,29 @@ void NAME(plan_post)(const void *from, void *to, nerva_range posted, nerva_range
     stream(from, to, posted.first > kept.last ? posted.first : kept.last, posted.last);
 }
 
-/* The update of those whose gradients, the sums of `count` sources, lie within `own`. */
+/* The update of those whose gradients lie within `own`, by their gradients times a factor. */
 static void update_within(const nerva_plan_parameter *of, nerva_range own, const R *const sources[], int64_t count,
-                          int stream) {
-    const int64_t first = own.first > of->gradient ? own.first : of->gradient, end = of->gradient + of->size;
-    const int64_t last = own.last < end ? own.last : end;
+                          R factor, int stream) {
+    const nerva_range within = gradients_within(of, own);
+    const int64_t first = within.first, last = within.last;
     if (first >= last) return;
     R *const w = of->values, *const v = of->velocity, *const s = of->second;
     if ((uintptr_t)w % 64) stream = 0; /* streamed stores are aligned; an array that was unpickled may not be */
     const vector_update how = prepare_update(of->update);
-    generator mask;
+    gradient_reader gradients = reader_of(of, sources, count);
     for (int64_t i = first; i < last; i += L) {
         const M lanes = vfirst(last - i < L ? last - i : L);
         const int64_t j = i - of->gradient;
-        V sum = vload(sources[0] + i);
-        for (int64_t g = 1; g < count; g++) sum = vadd(sum, vload(sources[g] + i));
-        if (of->masked) {
-            /* j is a multiple of L, so that no vector has parts of two rows. */
-            if (i == first || j % NERVA_MASKED_ROW == 0)
-                mask = generator_of(of->key, j / NERVA_MASKED_ROW, of->rate);
-            sum = masked(&mask, (uint32_t)(j % NERVA_MASKED_ROW), sum);
-        }
-        const V x = updated(&how, lanes, sum, vload_first(lanes, w + j), v ? v + j : 0, s ? s + j : 0);
+        V gradient = gradients_at(&gradients, i);
+        if (factor != 1) gradient = vmul(gradient, vset(factor));
+        const V x = updated(&how, lanes, gradient, vload_first(lanes, w + j), v ? v + j : 0, s ? s + j : 0);
         if (stream && i + L <= last) OP(stream)(w + j, x);
         else vstore_first(lanes, w + j, x);
     }
 }
 
-void NAME(plan_update)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, int stream) {
+void NAME(plan_update)(const nerva_plan *plan, nerva_range own, const R *const sources[], int64_t count, R factor,
+                       int stream) {
     for (int64_t p = 0; p < plan->parameter_count; p++)
-        if (!plan->parameters[p].fused) update_within(&plan->parameters[p], own, sources, count, stream);
+        if (!plan->parameters[p].fused) update_within(&plan->parameters[p], own, sources, count, factor, stream);
 }

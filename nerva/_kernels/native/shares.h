@@ -68,6 +68,11 @@ void NAME(activation_backward_share)(int64_t K, int64_t N, nerva_matrix DY, nerv
 void NAME(activation_share)(int64_t K, int64_t N, nerva_matrix Z, int activation, double alpha, nerva_matrix Y,
                             int thread, int team);
 
+/* Threads share the samples. */
+void NAME(softmax_share)(int64_t C, int64_t N, nerva_matrix Z, int logarithm, nerva_matrix Y, int thread, int team);
+void NAME(softmax_backward_share)(int64_t C, int64_t N, nerva_matrix DY, nerva_matrix Y, int logarithm, nerva_matrix DZ,
+                                  int thread, int team);
+
 void NAME(srelu_share)(int64_t K, int64_t N, nerva_matrix Z, const void *parameters, int64_t count, nerva_matrix Y,
                        int thread, int team);
 

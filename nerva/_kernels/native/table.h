@@ -78,8 +78,9 @@ typedef struct {
     double rate, momentum, decay, second, epsilon, root, shrink, clip;
 } nerva_update;
 
-/* DropConnect masks a vector of weights as a matrix with rows of this length. */
-enum { NERVA_MASKED_ROW = 1024 };
+/* DropConnect masks a vector of weights as a matrix with rows of this length. The squares of gradients are added up in
+ * blocks of this length, for their norm. */
+enum { NERVA_MASKED_ROW = 1024, NERVA_NORM_BLOCK = 1024 };
 
 /* A vector of parameters of a compiled network. Its gradients begin at `gradient` in a vector of those of all. With a
  * `rate`, its values are dropped into `masked` by the mask of a key before the step, and so are their gradients. Those
@@ -102,6 +103,8 @@ enum nerva_operation_kind {
      * Y is X in place, and NERVA_NORMALIZATION right above it, Y = f(gamma (X - mean) inverse + beta). */
     NERVA_STATISTICS = 4,
     NERVA_NORMALIZATION = 5,
+    NERVA_SOFTMAX = 6, /* over the features of each sample */
+    NERVA_LOG_SOFTMAX = 7,
 };
 
 /* An operation of a compiled network on a slice of the batch. In the arena of a slice, Y (rows, batch) begins at row
@@ -133,10 +136,11 @@ enum nerva_pass { NERVA_WHOLE_STEP = 0, NERVA_FORWARD_PASS = 1, NERVA_BACKWARD_P
  * groups[g + 1] - 1. The threads that share a slice, a crew, have an arena for its activations, or if the network
  * `keeps` them until all slices have come so far, each slice has. In it the inputs begin at row 0: numbers, or the bytes
  * of a source of uint8, which a first operation that is a product of float32 may read; it applies `scale` and `shift`
- * then, which must not be NULL with uint8. No operation before `first_trained` has parameters, so that none of
+ * then, which must not be NULL with uint8. Unless `again` is negative, they are gathered again for the last stage of
+ * the backward pass, to this row of the arena. No operation before `first_trained` has parameters, so that none of
  * them needs a gradient. */
 typedef struct {
-    int64_t N, count, first_trained, parameter_count, slice_count, group_count;
+    int64_t N, count, first_trained, parameter_count, slice_count, group_count, again;
     int64_t gradient_size, updated_size; /* of a vector of gradients; `fused` parameters lie behind `updated_size` */
     const nerva_operation *operations;
     const nerva_plan_parameter *parameters;
@@ -155,9 +159,13 @@ typedef struct {
     const int64_t *rows;
     const nerva_images *images;
     const float *scale, *shift;
-    const int64_t *labels; /* of all samples of the source */
+    const nerva_csr *sparse; /* or the samples of the batch themselves, (N, D), read by the first operation, a product */
+    void *const *sums;       /* of that product, a vector of its outputs for each thread */
+    const int64_t *labels; /* of the samples of the batch */
     double *per_sample;    /* (N,), the loss of each sample */
     int64_t *correct;      /* of each slice, to which the number of correct predictions is added */
+    double clip_norm; /* the largest norm of all gradients together, by which they are scaled down; 0 does not */
+    double *norms;    /* then the sums of their squares in blocks of NERVA_NORM_BLOCK, and no parameter is `fused` */
     int *broken; /* set to 1 where a value of a sample is not finite, and plan_step then updates nothing; or NULL */
     /* Of the first thread: gather, forward by operation, loss, backward by operation from the last on, update; or
      * NULL. */

@@ -1,10 +1,12 @@
 """The peers that are nerva's: each runs what it is timed by, on a small workload."""
 
 import gc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import nerva
 from nerva.training.profiling import recorder
 
 SIZES = (40, 30, 30, 20)
@@ -30,7 +32,23 @@ def test_hot_steps_train():
     from peers import NervaStep
 
     made, loss = run(NervaStep, hot_step(0.8, 16, sizes=SIZES, rate=0.1))
-    assert 0 < made.step() != loss > 0
+    with nerva.profile() as profile:
+        assert 0 < made.step() != loss > 0
+    assert str(profile).endswith("1 step compiled")
+
+
+def test_epochs_in_bfloat16(monkeypatch):
+    from peers import EPOCHS, FEATURES
+
+    work = replace(use(), precision="bfloat16")
+    for peer in (EPOCHS[0], *FEATURES):
+        monkeypatch.setattr(nerva, "config", lambda: {"bfloat16": "no: it needs another processor"})
+        assert not peer.unsupported(use())
+        assert peer.unsupported(work) == "bfloat16 is not on this machine: it needs another processor"
+        monkeypatch.undo()
+        if nerva.config()["bfloat16"] == "yes":
+            assert run(peer, work)[0].model.precision == "bfloat16"
+            assert run(peer, use())[0].model.precision == "float32"
 
 
 @pytest.mark.parametrize("name", ["plain", "batch norm", "dropout", "DropConnect", "SReLU", "Adam"])

@@ -1,0 +1,3 @@
+class Workspace:
+    @property
+    def nbytes(self) -> int: ...
