@@ -92,7 +92,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "weights",
     ],
     "system": [
-        "files signals",
+        "files nested signals",
+        "tensors",
     ],
     "topology": [
         "distributions records schedules supports",
@@ -102,10 +103,10 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "deepr methods snfs srigl top_kast updater",
     ],
     "training": [
-        "history profiling trainable",
+        "checkpoints history profiling trainable",
         "layers_state samples",
         "batches",
-        "compiled",
+        "compiled run_state",
         "evaluation",
         "step",
         "run",

@@ -186,18 +186,34 @@ class LayerState:
 
         Raises ValueError, before anything is changed, where a vector in it does not have one entry for each weight.
         """
-        nnz = int(self.weight.nnz)
+        self.check(state, int(self.weight.nnz))
+        self.initial_nnz = int(state["initial_nnz"])
+        self.per_weight = {name: np.array(vector) for name, vector in state["per_weight"].items()}
+        self.extra = copy.deepcopy(dict(state["extra"]))
+        self.explored.restore(np.asarray(state["explored"]))
+        self._factors = [(np.array(X), np.array(DZ)) for X, DZ in state["factors"]]
+
+    def check(self, state: Mapping[str, Any], nnz: int) -> None:
+        """Raise ValueError where a state cannot be that of this layer with so many weights."""
         for name, vector in state["per_weight"].items():
             if np.shape(vector) != (nnz,):
                 raise ValueError(
                     f"per_weight[{name!r}] of layer {self.index} has shape {np.shape(vector)}; the layer has {nnz} "
                     "weights: restore these first"
                 )
-        self.initial_nnz = int(state["initial_nnz"])
-        self.per_weight = {name: np.array(vector) for name, vector in state["per_weight"].items()}
-        self.extra = copy.deepcopy(dict(state["extra"]))
-        self.explored.restore(np.asarray(state["explored"]))
-        self._factors = [(np.array(X), np.array(DZ)) for X, DZ in state["factors"]]
+        explored, total = np.asarray(state["explored"]), self.positions
+        bits = explored.dtype == np.uint8 and explored.shape == (-(-total // 8),)
+        if not bits and not (explored.dtype == np.int64 and explored.ndim == 1 and _ascends(explored, total)):
+            raise ValueError(f"what layer {self.index} has explored is broken in the state")
+        for X, DZ in state["factors"]:
+            batch = np.shape(X)[1:]
+            if (np.shape(X), np.shape(DZ)) != ((self.weight.columns, *batch), (self.weight.rows, *batch)):
+                raise ValueError(f"factors of layer {self.index} have shapes {np.shape(X)} and {np.shape(DZ)}")
+
+
+def _ascends(positions: Positions, total: int) -> bool:
+    """Return whether positions ascend strictly, within 0 to total - 1."""
+    return bool(np.all(np.diff(positions, prepend=-1, append=total) > 0))
 
 
 def _side_by_side(batches: Sequence[Array]) -> Array:

@@ -14,6 +14,8 @@ from nerva.topology.records import TopologyRecord, record
 from nerva.topology.schedules import Update
 from nerva.topology.topology import Topology
 
+WITHOUT_FACTORS = (uniformly, by_momentum)  # growth criteria that read no factors of the gradient
+
 
 class TopologyUpdater:
     """A method in one training run, which calls `before` and `after` for every batch, and `finish` at the end.
@@ -24,6 +26,7 @@ class TopologyUpdater:
     layers : those of the network, of which the sparse ones are rewired
     steps, steps_per_epoch : batches of the whole training run, and of one epoch
     rng : the generator that the method draws from
+    start : whether the method starts; False before `restore`, until which nothing is changed then
 
     Attributes: `layers` are the LayerStates of the sparse layers, `records` tells what each update did to each.
 
@@ -45,7 +48,14 @@ class TopologyUpdater:
     """
 
     def __init__(
-        self, method: Topology, layers: Sequence[Any], steps: int, steps_per_epoch: int, rng: np.random.Generator
+        self,
+        method: Topology,
+        layers: Sequence[Any],
+        steps: int,
+        steps_per_epoch: int,
+        rng: np.random.Generator,
+        *,
+        start: bool = True,
     ) -> None:
         if not isinstance(method, Topology):
             raise TypeError(f"topology is {method!r}; it must be a nerva.Topology, for example nerva.RigL()")
@@ -60,11 +70,14 @@ class TopologyUpdater:
         self._now: Update | None = None
         if method.density is not None:
             initial = sum(layer.initial_nnz for layer in self.layers)
-            start = initial / sum(layer.positions for layer in self.layers)
+            density = initial / sum(layer.positions for layer in self.layers)
             # In weights, not densities: a network that was pruned to round(density x positions) may train on.
             if method.total(self.layers, 1.0) > initial:
-                raise ValueError(f"density ends at {method.density(start, 1.0)}; the sparse layers start at {start}")
-        method.start(self.layers)
+                raise ValueError(
+                    f"density ends at {method.density(density, 1.0)}; the sparse layers start at {density}"
+                )
+        if start:
+            method.start(self.layers)
 
     def before(self, step: int) -> bool:
         """Return whether the optimizer shall step on the batch that follows `step` others; weights may move first."""
@@ -86,10 +99,17 @@ class TopologyUpdater:
 
     def reads_factors(self, step: int) -> bool:
         """Return whether the gradient factors of this batch may be read, so that it must be computed layer by layer."""
-        updates = self.method.when.updates(self.steps, self.steps_per_epoch)
-        next_is_due = self.method.moment == "before" and step + 1 in updates
-        own = self.method.grow in (uniformly, by_momentum)  # which read none
-        return self.accumulates(step) or (not own and (self._now is not None or next_is_due))
+        due = self._now is not None and self.method.grow not in WITHOUT_FACTORS
+        return self.accumulates(step) or due or self.reads_last_batch(step + 1)
+
+    def reads_last_batch(self, step: int) -> bool:
+        """Return whether an update before the batch that follows `step` others reads the factors of the last of them.
+
+        These are in no state: there is none to restore at such a step.
+        """
+        if self.method.moment != "before" or self.method.grow in WITHOUT_FACTORS:
+            return False
+        return step in self.method.when.updates(self.steps, self.steps_per_epoch)
 
     def after(self, step: int, rate: float) -> None:
         """Move weights where an update is due, after the backward pass of the batch, at this learning rate."""
@@ -122,16 +142,24 @@ class TopologyUpdater:
         The state of the generator is to be restored after this object is made, since a method may draw from it at its
         start. Raises ValueError where the sparse layers are others, or have another number of weights than then.
         """
-        have, given = [layer.index for layer in self.layers], [saved["index"] for saved in state["layers"]]
-        if have != given:
-            raise ValueError(f"state is that of the sparse layers {given}; those of the network are {have}")
+        self._check_layers(state)
         for layer, saved in zip(self.layers, state["layers"], strict=True):
             layer.restore(saved)
         # In place: the history of the training run holds this list, too.
-        self.records[:] = [
-            TopologyRecord(**{**saved, "fan_in": tuple(saved["fan_in"]), "fan_out": tuple(saved["fan_out"])})
-            for saved in state["records"]
-        ]
+        self.records[:] = map(_record, state["records"])
+
+    def check(self, state: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> None:
+        """Raise ValueError where `restore` could not take a state, for a network with the `layers` of a run's state."""
+        self._check_layers(state)
+        for layer, saved in zip(self.layers, state["layers"], strict=True):
+            layer.check(saved, len(layers[layer.index]["pattern"]["indices"]))
+        for saved in state["records"]:
+            _record(saved)
+
+    def _check_layers(self, state: Mapping[str, Any]) -> None:
+        have, given = [layer.index for layer in self.layers], [saved["index"] for saved in state["layers"]]
+        if have != given:
+            raise ValueError(f"state is that of the sparse layers {given}; those of the network are {have}")
 
     def _update(self, rate: float) -> None:
         now, self._now = self._now, None
@@ -149,3 +177,7 @@ class TopologyUpdater:
     def _finite(self, layer: LayerState) -> bool:
         arrays = [layer.values, *(layer.dense_gradient_factors if self.method.moment == "instead" else ())]
         return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def _record(saved: Mapping[str, Any]) -> TopologyRecord:
+    return TopologyRecord(**{**saved, "fan_in": tuple(saved["fan_in"]), "fan_out": tuple(saved["fan_out"])})

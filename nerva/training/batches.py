@@ -73,7 +73,8 @@ class Batches:
     def start(self) -> None:
         """Begin an epoch: shuffle the order of the samples, if it is to be."""
         if self.rng is not None and self._shuffle:
-            # In place: each epoch permutes the order of the last one, so the order is part of a run's state.
+            # From the order of the data: an epoch's is a function of the generator, whatever epochs came before.
+            self.order[:] = np.arange(len(self.order))
             self.rng.shuffle(self.order)
 
     def draw(self, index: int) -> Draw:

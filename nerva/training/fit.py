@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,7 @@ from nerva.optimizers import Optimizer
 from nerva.schedules import Schedule
 from nerva.topology import Topology
 from nerva.training.batches import Batches
+from nerva.training.checkpoints import Checkpoints
 from nerva.training.evaluation import Evaluator, check_loss
 from nerva.training.history import Callback, History
 from nerva.training.run import Run
@@ -38,6 +42,10 @@ def fit(
     augment: Augment | None = None,
     topology: Topology | None = None,
     callbacks: Iterable[Callback] = (),
+    initial_epoch: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
 ) -> History:
     """Train on samples X with targets y, and return the history.
 
@@ -57,27 +65,51 @@ def fit(
     augment : shifts and flips the training images at random, such as nerva.Augment((3, 32, 32))
     topology : dynamic sparse training of the sparse layers, such as nerva.RigL()
     callbacks : called as callback(model, record) after every epoch (see nerva.training.history.Callback)
+    initial_epoch : epochs that other calls did before: schedule and records count on, and optimizer state is taken over
+    checkpoint : a folder for the state of the run, of which the last two are kept (see docs/checkpoints.md)
+    checkpoint_every : steps from one state to the next; None is after every epoch
+    resume : go on from the last state in `checkpoint`, if there is one; all else is given as to the run that ended
 
-    Raises TypeError or ValueError, which names the argument that is wrong, before the first step.
+    Raises TypeError or ValueError, which names the argument that is wrong, before the first step; FileExistsError where
+    `checkpoint` holds states already, without `resume`, and ValueError, which names the file, for one that is broken.
     """
     batch_size, loss = check_integer(batch_size, "batch_size", least=1), check_loss(loss, model)
+    data = _batches(model, X, y, batch_size, loss, sample_weight, rng, check_flag(shuffle, "shuffle"), augment)
+    evaluator = None if validation is None else Evaluator(model, *_pair(validation), loss, batch_size, "validation ")
+    how: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "topology": topology, "callbacks": callbacks}
+    with _checkpoints(checkpoint, checkpoint_every, resume) as folder:
+        how |= {"validation": evaluator, "initial_epoch": initial_epoch, "checkpoints": folder}
+        return Run(model, data, loss, epochs=epochs, **how).train()
+
+
+def _batches(
+    model: Trainable,
+    X: object,
+    y: npt.ArrayLike,
+    batch_size: int,
+    loss: Loss,
+    sample_weight: npt.ArrayLike | None,
+    rng: np.random.Generator | int | None,
+    shuffle: bool,
+    augment: Augment | None,
+) -> Batches:
+    """Return the batches of the training data; the arguments are those of `fit`."""
     samples, targets = labelled_samples(model, X, y, loss, sample_weight)
     order, augment = model.rng if rng is None else as_generator(rng), check_augment(augment, model.in_features)
-    shuffle = check_flag(shuffle, "shuffle")
-    batches = Batches(samples, targets, batch_size, model.dtype, order, augment, shuffle=shuffle)
-    evaluator = None if validation is None else Evaluator(model, *_pair(validation), loss, batch_size, "validation ")
-    run = Run(
-        model,
-        batches,
-        loss,
-        epochs=epochs,
-        optimizer=optimizer,
-        schedule=schedule,
-        validation=evaluator,
-        topology=topology,
-        callbacks=callbacks,
-    )
-    return run.train()
+    return Batches(samples, targets, batch_size, model.dtype, order, augment, shuffle=shuffle)
+
+
+def _checkpoints(
+    folder: str | os.PathLike[str] | None, every: int | None, resume: bool
+) -> AbstractContextManager[Checkpoints | None]:
+    """Return the checkpoints of these arguments of `fit`; raise TypeError or ValueError where one is wrong."""
+    resume = check_flag(resume, "resume")
+    if folder is not None:
+        return Checkpoints(folder, every, resume=resume)
+    for name, given in (("checkpoint_every", every is not None), ("resume", resume)):
+        if given:
+            raise ValueError(f"{name} is given, but no checkpoint, the folder it is about")
+    return nullcontext()
 
 
 def _pair(validation: tuple[object, npt.ArrayLike]) -> tuple[object, npt.ArrayLike]:

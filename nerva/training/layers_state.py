@@ -14,6 +14,7 @@ from nerva._kernels.memory import Array, empty_vector
 from nerva._kernels.rewiring import flat_positions
 from nerva.parameters import Parameter
 from nerva.training.trainable import Trainable
+from nerva.validation import check_integer
 
 STATISTICS = ("running_mean", "running_variance")  # of batch normalization
 
@@ -34,13 +35,25 @@ def check_layers(model: Trainable, states: Sequence[LayerData], optimizers: Sequ
     if len(layers) != len(states):
         raise ValueError(f"the state is of {len(states)} layers; the network has {len(layers)}")
     for i, (layer, state) in enumerate(zip(layers, states, strict=True)):
-        mine, its = _shapes(_layer_state(layer, ())), _shapes(state)
+        own = _layer_state(layer, ())
+        mine, its = _shapes(own), _shapes(state)
         if mine != its:
             raise ValueError(f"the state of layers[{i}] is {its}; the network has {mine}")
         if any((saved["owner"] or 0) >= len(optimizers) for saved in state["parameters"].values()):
             raise ValueError(f"the state of layers[{i}] is of another optimizer than {optimizers[0]!r}")
         if "pattern" in state:
             _pattern(layer, state)
+        _check_vectors(f"layers[{i}]", own, state)
+
+
+def adopt(model: Trainable, optimizers: Sequence[object]) -> None:
+    """Let optimizers have the state that others of the same class and settings left in the parameters."""
+    for parameter in (parameter for layer in _layers(model) for parameter in layer.parameters()):
+        if not any(parameter.owner is optimizer for optimizer in optimizers):
+            alike = (
+                one for one in optimizers if type(one) is type(parameter.owner) and vars(one) == _settings(parameter)
+            )
+            parameter.owner = next(alike, parameter.owner)
 
 
 def restore_layers(model: Trainable, states: Sequence[LayerData], optimizers: Sequence[object]) -> None:
@@ -78,6 +91,32 @@ def _layer_state(layer: Any, optimizers: Sequence[object]) -> dict[str, Any]:
     if isinstance(weight, CSR):
         state["pattern"] = {"indptr": weight.indptr, "indices": weight.indices}
     return state
+
+
+def _check_vectors(name: str, own: LayerData, state: LayerData) -> None:
+    """Raise ValueError where vectors of a state are not of the shapes and dtypes that kernels take."""
+    for parameter, saved in state["parameters"].items():
+        values = saved["values"]
+        arrays = [values, *saved["state"].values()]
+        if not all(isinstance(array, np.ndarray) for array in arrays) or values.ndim != 1:
+            raise ValueError(f"the state of {name} has no vectors of its {parameter}")
+        check_integer(saved["steps"], f"the steps of {name}", least=0)
+        for moment, vector in saved["state"].items():
+            if vector.ndim == 1 and (vector.shape != values.shape or vector.dtype.kind != "f") and saved["owner"] == 0:
+                raise ValueError(
+                    f"{moment} of {name} is {vector.dtype} of {vector.shape}; its {parameter} has {len(values)}"
+                )
+    for statistic, array in state["statistics"].items():
+        mine = own["statistics"][statistic]
+        if np.shape(array) != mine.shape or array.dtype != mine.dtype:
+            raise ValueError(f"{statistic} of {name} is not {mine.dtype} of {mine.shape}")
+    if state["masks"] is not None:
+        for number in ("seed", "count"):
+            check_integer(state["masks"][number], f"{number} of the masks of {name}", least=0)
+
+
+def _settings(parameter: Parameter) -> dict[str, Any]:
+    return dict(vars(parameter.owner)) if hasattr(parameter.owner, "__dict__") else {}
 
 
 def _parameter_state(parameter: Parameter, optimizers: Sequence[object]) -> dict[str, Any]:

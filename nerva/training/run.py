@@ -11,13 +11,15 @@ import numpy as np
 from nerva.losses import Loss
 from nerva.optimizers import Optimizer
 from nerva.parameters import Parameter
-from nerva.schedules import Schedule, as_schedule, restore_schedule, schedule_state, tell
+from nerva.schedules import Schedule, as_schedule, tell
 from nerva.topology import Topology, TopologyUpdater
 from nerva.training.batches import Batches
+from nerva.training.checkpoints import Checkpoints
 from nerva.training.compiled import check_bfloat16
 from nerva.training.evaluation import Evaluator
 from nerva.training.history import Callback, EpochRecord, History, StopTraining
-from nerva.training.layers_state import check_layers, layers_state, restore_layers
+from nerva.training.layers_state import adopt
+from nerva.training.run_state import restore_run, run_state, settings_of
 from nerva.training.step import StepResult, check_batch_size, check_optimizer, train_draw
 from nerva.training.trainable import Trainable
 from nerva.validation import check_integer, check_not_negative
@@ -31,8 +33,9 @@ class Run:
     model : a Trainable
     batches : of the training data, in an order drawn by `batches.rng`, which the topology draws from too
     loss : becomes the model's own
-    epochs, optimizer, schedule, topology, callbacks : as of `fit`
+    epochs, optimizer, schedule, topology, callbacks, initial_epoch : as of `fit`
     validation : evaluates the model after every epoch; None does not
+    checkpoints : a folder, entered, that the state goes to; None for none
 
     `current_epoch` counts the epochs done, `history` holds their records, and `stopped` tells whether a callback has
     ended the run. Raises TypeError or ValueError, which names the argument that is wrong, before anything is changed.
@@ -50,8 +53,11 @@ class Run:
         validation: Evaluator | None = None,
         topology: Topology | None = None,
         callbacks: Iterable[Callback] = (),
+        initial_epoch: int = 0,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
-        self.epochs = check_integer(epochs, "epochs", least=1)
+        initial_epoch = check_integer(initial_epoch, "initial_epoch", least=0)
+        self.epochs = initial_epoch + check_integer(epochs, "epochs", least=1)
         self.optimizer, self.schedule = check_optimizer(optimizer), as_schedule(schedule)
         self.callbacks = _check_callbacks(callbacks)
         self._on_batch = [callback.on_batch for callback in self.callbacks if hasattr(callback, "on_batch")]
@@ -64,17 +70,25 @@ class Run:
             assert batches.rng is not None
             _check_optimizer_state(topology, self.optimizer)
             layers, steps = getattr(model, "layers", ()), self.epochs * len(batches)
-            self.updater = TopologyUpdater(topology, layers, steps, len(batches), batches.rng)
+            start = checkpoints is None or not checkpoints.found
+            self.updater = TopologyUpdater(topology, layers, steps, len(batches), batches.rng, start=start)
             self.history.topology = self.updater.records
-        model.loss = loss
-        self.stopped = False
-        self.current_epoch = 0
+        self.stopped, self._whole = False, True
+        self.current_epoch = initial_epoch
+        self.checkpoints, self._due = checkpoints, False
+        self.settings = settings_of(self)
         self._start_epoch()
+        if checkpoints is not None:
+            checkpoints.go_on(self.restore)
+        if initial_epoch > 0:
+            adopt(model, self.optimizers)
+        model.loss = loss
 
     def _start_epoch(self) -> None:
         self._done = 0  # batches of this epoch
         self._loss_sum, self._weight_sum, self._samples = 0.0, 0.0, 0
         self._correct: float | None = 0.0
+        self._seconds = 0.0
 
     @property
     def global_step(self) -> int:
@@ -91,6 +105,11 @@ class Run:
         try:
             while not self.finished:
                 self.epoch()
+        except KeyboardInterrupt:
+            if self._whole:  # between two steps, where no callback has still to be called
+                self._due = True
+                self._save(after_epoch=False)
+            raise
         finally:
             self.finish()  # an interrupted run, too, leaves a network that can be used
         return self.history
@@ -100,13 +119,11 @@ class Run:
 
         Warns (RuntimeWarning) where the loss is not finite for the first time.
         """
-        started = perf_counter()
         try:
             while self._done < len(self.batches):
                 self.step()
         except StopTraining:
             self.stopped = True
-        seconds = perf_counter() - started
         if not isfinite(self._loss_sum) and all(map(isfinite, self.history["loss"])):
             # Level 5 is the caller of Sequential.fit: epoch, train, fit and the method are between.
             warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=5)
@@ -118,8 +135,9 @@ class Run:
             train_accuracy=None if self._correct is None else self._correct / self._samples,
             test_loss=None if evaluation is None else evaluation.loss,
             test_accuracy=None if evaluation is None else evaluation.accuracy,
-            seconds=seconds,
+            seconds=self._seconds,
         )
+        self._whole = False
         self.history.epochs.append(record)
         tell(self.schedule, record.loss if evaluation is None else evaluation.loss)
         # Before the callbacks: one of them may ask for the state.
@@ -127,9 +145,12 @@ class Run:
         self._start_epoch()
         try:
             for callback in self.callbacks:
+                self._whole = callback is self.callbacks[-1]
                 callback(self.model, record)
         except StopTraining:
             self.stopped = True
+        self._whole = True
+        self._save(after_epoch=True)
         return record
 
     def step(self) -> StepResult:
@@ -140,6 +161,7 @@ class Run:
         batches = len(self.batches)
         if self._done == batches:
             raise RuntimeError(f"all {batches} batches of epoch {self.current_epoch + 1} are done; call epoch()")
+        started, self._whole = perf_counter(), False
         if self._done == 0:
             self.batches.start()
         draw, step = self.batches.draw(self._done), self.global_step
@@ -154,8 +176,12 @@ class Run:
         self._weight_sum += result.weight
         self._correct = None if self._correct is None or result.correct is None else self._correct + result.correct
         self._samples += len(draw.rows)
+        self._seconds += perf_counter() - started
         for on_batch in self._on_batch:
+            self._whole = on_batch is self._on_batch[-1]
             on_batch(self._done, batches)
+        self._whole = True
+        self._save(after_epoch=False)
         return result
 
     def finish(self) -> None:
@@ -165,66 +191,44 @@ class Run:
 
     # ---- checkpoints
 
+    def _save(self, *, after_epoch: bool) -> None:
+        """Write a checkpoint where one is due, or was due at a step after which there was no state."""
+        if self.checkpoints is None:
+            return
+        ended = after_epoch and self.finished
+        self._due = self._due or ended or self.checkpoints.due(self.global_step, after_epoch)
+        if self._due and not self.reads_last_batch:
+            self.checkpoints.write(self.state(), self.global_step)
+            self._due = False
+
+    @property
+    def reads_last_batch(self) -> bool:
+        """Whether the next update of the topology reads what layers keep of the last batch, which no state holds."""
+        return self.updater is not None and not self.finished and self.updater.reads_last_batch(self.global_step)
+
     def state(self) -> dict[str, Any]:
         """Return all that the rest of the run depends on, as plain data and copies of arrays.
 
         A run made of the same arguments that takes it by `restore` continues with the same bits. Not included are the
-        arguments themselves: data, loss, settings, and what an optimizer or schedule of the user's own remembers (a
-        schedule with methods `state` and `restore` is asked). Raises RuntimeError within an epoch.
+        arguments themselves: data, loss, settings. An optimizer of the user's own, a schedule and callbacks are asked
+        for what they remember, if they have methods `state` and `restore` or `state_dict` and `load_state_dict`.
+
+        Raises RuntimeError before an update of a topology that reads the gradient of the last batch.
         """
-        if self._done:
-            done = f"{self._done} of {len(self.batches)} batches of epoch {self.current_epoch + 1} are done"
-            raise RuntimeError(f"{done}; the state of a run is that after an epoch")
-        return {
-            "epoch": self.current_epoch,
-            "step": self.global_step,
-            "rng": None if self.batches.rng is None else self.batches.rng.bit_generator.state,
-            "order": self.batches.order.copy(),
-            "schedule": schedule_state(self.schedule),
-            "history": self.history.as_dicts(),
-            "layers": layers_state(self.model, self._optimizers),
-            "topology": None if self.updater is None else self.updater.state(),
-        }
+        return run_state(self)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state()` of a run that was made of the same arguments.
 
-        Raises ValueError, before anything is changed, for the state of another network, other data or other settings.
+        Raises ValueError, before anything is changed, for the state of another network or of other data; warns
+        (RuntimeWarning) of other settings, with which the run does not go on as the first would have.
         """
-        self._check_state(state)
-        restore_schedule(self.schedule, state["schedule"])
-        restore_layers(self.model, state["layers"], self._optimizers)
-        if self.updater is not None:
-            self.updater.restore(state["topology"])
-        if self.batches.rng is not None:
-            self.batches.rng.bit_generator.state = state["rng"]
-        self.batches.order[:] = state["order"]
-        self.history.epochs[:] = [EpochRecord(**record) for record in state["history"]]
-        self.current_epoch, self.stopped = state["epoch"], False
-        self._start_epoch()
+        restore_run(self, state)
 
     @property
-    def _optimizers(self) -> tuple[object, ...]:
+    def optimizers(self) -> tuple[object, ...]:
         """The optimizers that may own the state of parameters."""
         return getattr(self.optimizer, "members", (self.optimizer,))
-
-    def _check_state(self, state: Mapping[str, Any]) -> None:
-        order, rng = self.batches.order, self.batches.rng
-        if np.shape(state["order"]) != order.shape:
-            raise ValueError(f"the state is of {np.size(state['order'])} samples; X has {len(order)}")
-        if state["step"] != state["epoch"] * len(self.batches):
-            raise ValueError(
-                f"the state has {state['step']} steps in {state['epoch']} epochs; here an epoch has {len(self.batches)}"
-            )
-        mine = None if rng is None else rng.bit_generator.state["bit_generator"]
-        its = None if state["rng"] is None else state["rng"]["bit_generator"]
-        if mine != its:
-            raise ValueError(f"the state is of a {its} generator; rng is {mine}")
-        if (state["topology"] is None) != (self.updater is None):
-            raise ValueError("the state is of a run with a topology, or this run is, but not both")
-        if (state["schedule"] is None) != (schedule_state(self.schedule) is None):
-            raise ValueError(f"the state is of another schedule than {self.schedule!r}")
-        check_layers(self.model, state["layers"], self._optimizers)
 
 
 def _check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
