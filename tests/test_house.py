@@ -104,7 +104,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "training": [
         "checkpoints history profiling trainable",
-        "layers_state samples",
+        "layers_state moments samples",
         "batches",
         "compiled run_state",
         "evaluation",
