@@ -24,8 +24,9 @@ FLOORS = [
     ["losses", "optimizers", "topology"],
     ["layers"],
     ["training"],
-    ["callbacks", "models"],
+    ["models"],
     ["inspection", "interop", "saving"],
+    ["callbacks"],
     ["cli"],
     ["__init__", "__main__"],
 ]
@@ -47,7 +48,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "choice",
     ],
     "callbacks": [
-        "interruption json_lines",
+        "best_epoch interruption json_lines",
+        "best_checkpoint early_stopping",
     ],
     "cli": [
         "choices report",
