@@ -48,7 +48,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "choice",
     ],
     "callbacks": [
-        "best_epoch interruption json_lines",
+        "best_epoch csv_logger interruption json_lines monitors tensorboard",
         "best_checkpoint early_stopping",
     ],
     "cli": [
@@ -307,7 +307,17 @@ def test_an_import_brings_no_optional_package(module, tmp_path):
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
     )
     loaded = json.loads(done.stdout)
-    assert not set(loaded) & {"scipy", "torch", "matplotlib", "sklearn", "pandas", "threadpoolctl", "pooch", "rich"}
+    assert not set(loaded) & {
+        "scipy",
+        "torch",
+        "matplotlib",
+        "sklearn",
+        "pandas",
+        "threadpoolctl",
+        "pooch",
+        "rich",
+        "tensorboard",
+    }
     assert "nerva" in loaded
 
 
