@@ -45,6 +45,7 @@ from nerva.models.pruning import pruned
 from nerva.models.sequential import Sequential
 from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, Optimizer, RMSprop
 from nerva.parameters import Parameter
+from nerva.saving.model_file import load, save
 from nerva.saving.weights import load_weights, save_weights
 from nerva.schedules import (
     Constant,
@@ -156,10 +157,12 @@ __all__ = [
     "from_torch",
     "get_num_threads",
     "initializers",
+    "load",
     "load_weights",
     "plots",
     "profile",
     "pruned",
+    "save",
     "save_weights",
     "schedules",
     "set_num_threads",

@@ -10,6 +10,8 @@ from nerva._kernels.memory import Array, zeros
 from nerva._kernels.rewiring import moved
 from nerva._kernels.updates import Update
 
+MOMENTS = ("momentum", "square")  # the optimizer state that kernels step with
+
 
 class Parameter:
     """A trainable parameter of a layer, flat, of shape (n,), and the optimizer state of its entries.
@@ -78,6 +80,20 @@ class Parameter:
         return self.state
 
 
+def check_moment(vector: object, values: Array, what: str) -> None:
+    """Raise TypeError or ValueError, which calls it `what`, for a vector that is no optimizer state of such values.
+
+    A moment that kernels step with has the shape and dtype of the values; other state may be of any other kind.
+    """
+    if not isinstance(vector, np.ndarray):
+        raise TypeError(f"{what} is {type(vector).__name__}; it must be an array")
+    stepped_with = what.rsplit(".", 1)[-1] in MOMENTS
+    if (vector.ndim == 1 or stepped_with) and vector.shape != values.shape:
+        raise ValueError(f"{what} has shape {vector.shape}; it must be {values.shape}, as that of the values")
+    if stepped_with and vector.dtype != values.dtype:
+        raise ValueError(f"{what} is {vector.dtype}; it must be {values.dtype}, as the values")
+
+
 class Taken(NamedTuple):
     """The arguments of a kernel that steps one parameter: the update rule, and the moments it keeps, each (n,)."""
 
@@ -126,4 +142,5 @@ class Step:
 
 def _state_names(update: Update) -> tuple[str, ...]:
     """The names of the moments an update keeps for each entry."""
-    return ("momentum",) * update.has_velocity + ("square",) * update.has_second
+    velocity, second = MOMENTS
+    return (velocity,) * update.has_velocity + (second,) * update.has_second

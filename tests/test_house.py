@@ -80,7 +80,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "classification regression",
     ],
     "models": [
-        "compaction plan precision pruning_criteria",
+        "compaction plan precision pruning_criteria state",
         "sequential",
         "mlp pruning",
     ],
@@ -92,6 +92,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "saving": [
         "original",
         "weights",
+        "model_file",
     ],
     "system": [
         "files nested signals",

@@ -20,6 +20,8 @@ class Metrics:
     ----------
     path : the file; created where it does not exist
     overwrite : empty a file that is not empty, instead of raising FileExistsError
+    resume : leave what the file holds until a run goes on from a checkpoint, with which it goes on from its lines then;
+        or, where there is none, until the first line
 
     Lines are not buffered, and each is written whole or not at all. NaN and infinity, which JSON lacks, become null.
     Raises FileExistsError for a file that is not empty, and OSError, which names the file, where it cannot be opened or
@@ -33,7 +35,7 @@ class Metrics:
     ['{"epoch": 1,', '{"epoch": 2,']
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False, resume: bool = False) -> None:
         self.path = os.fspath(path)
         self._size = 0
         try:
@@ -42,14 +44,19 @@ class Metrics:
             raise self._failure(error) from error
         found = os.fstat(self._file.fileno())
         if stat.S_ISREG(found.st_mode) and found.st_size > 0:
-            if not overwrite:
+            if not overwrite and not resume:
                 self.close()
                 raise FileExistsError(f"{self.path} exists already, and it would be lost")
-            self._file.truncate(0)
+            if not resume:
+                self._file.truncate(0)
+        self._kept = resume and stat.S_ISREG(found.st_mode)  # what is in the file, not yet part of this run
 
     def write(self, entry: dict[str, Any]) -> None:
         """Write one object as a line; raise OSError where it could not be written whole."""
         line = json.dumps(_finite(entry), allow_nan=False).encode() + b"\n"
+        if self._kept:
+            self._file.truncate(0)
+            self._kept = False
         rest = memoryview(line)
         try:
             while rest:
@@ -62,6 +69,22 @@ class Metrics:
 
     def __call__(self, model: object, record: EpochRecord) -> None:
         self.write(asdict(record))
+
+    def state(self) -> dict[str, int]:
+        """Return how long the file is, in bytes."""
+        return {"size": self._size}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on from a state: what was written after it is cut off, since the run will write it again.
+
+        Raises ValueError where the file is shorter than it was then.
+        """
+        size, found = state["size"], os.fstat(self._file.fileno())
+        if stat.S_ISREG(found.st_mode):
+            if found.st_size < size:
+                raise ValueError(f"{self.path} has {found.st_size} bytes; with this checkpoint it had {size}")
+            self._file.truncate(size)
+        self._size, self._kept = size, False
 
     def close(self) -> None:
         """Close the file."""

@@ -200,6 +200,9 @@ def _add_output(parser: Parser) -> None:
     add = group.add_argument
     add("--metrics", metavar="FILE", help="write settings and each epoch's figures to a new FILE of JSON lines")
     add("--overwrite", action="store_true", help="let --metrics replace what FILE holds")
+    add("--checkpoint", metavar="DIR", help="keep the last two states of the run in a folder")
+    add("--checkpoint-every", metavar="N", type=whole(1), help="steps from one state to the next (after every epoch)")
+    add("--resume", action="store_true", help="go on from the last state in --checkpoint; --metrics goes on too")
     add("--save-weights", metavar="FILE", type=new_file, help="write the trained weights to a FILE.npz")
     add("--timer", action="store_true", help="show where the time went, layer by layer")
     add("--check-gradients", action="store_true", help="compare gradients with differences on some samples, and end")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -98,6 +100,15 @@ class Report:
             f"{record.seconds:.2f}",
         )
         self.say("  ".join(cell.rjust(len(name)) for cell, name in zip(cells, COLUMNS, strict=True)))
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return the records so far, for a checkpoint."""
+        return [asdict(record) for record in self.records]
+
+    def restore(self, state: list[dict[str, Any]]) -> None:
+        """Go on from the records of a checkpoint."""
+        self.records[:] = [EpochRecord(**record) for record in state]
+        self.say(f"going on after epoch {len(self.records)}, from a checkpoint")
 
     def result(self, model: Sequential) -> None:
         """Print the result of the epochs so far, beside the dense network; nothing before the first."""

@@ -30,9 +30,14 @@ def apply_rules(options: Namespace, error: Error) -> None:
     _schedule(options, error)
     _topology(options, error)
     _precision(options, error)
-    for name in ("save_weights", "metrics"):
+    for name in ("save_weights", "metrics", "checkpoint"):
         if options.check_gradients and getattr(options, name) is not None:
             error(f"{flag(name)}: does not go with --check-gradients, which trains nothing")
+    for name in ("checkpoint_every", "resume"):
+        if getattr(options, name) and options.checkpoint is None:
+            error(f"{flag(name)}: goes with --checkpoint")
+    if options.overwrite and options.resume:
+        error("--overwrite: does not go with --resume, which adds to what --metrics holds")
     if options.overwrite and options.metrics is None:
         error("--overwrite: goes with --metrics")
 

@@ -12,6 +12,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from nerva.models.sequential import Sequential
 from nerva.saving.weights import check_model, save_weights
 from nerva.system.files import check_writable
 from nerva.system.signals import handling
+from nerva.training.checkpoints import checkpoint_files
 from nerva.training.history import EpochRecord, StopTraining
 from nerva.training.profiling import Profile, profile
 
@@ -56,7 +58,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         if options.check_gradients:
             _check_gradients(model, data, loss)
             return
-        if metrics is not None:
+        if metrics is not None and not _goes_on(options):
             metrics.write({"run": _run_record(options, argv, data, model)})
         timer = _fit(model, data, loss, options, report, metrics)
     if _diverged(report.records[-1]):
@@ -88,8 +90,17 @@ def _fit(
                 loss=loss,
                 shuffle=not options.no_shuffle,
                 augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
+                checkpoint=options.checkpoint,
+                checkpoint_every=options.checkpoint_every,
+                resume=options.resume,
                 callbacks=[report, *filter(None, [metrics]), _stop_if_diverged, patience],
             )
+    except FileExistsError as error:
+        if options.checkpoint is None:
+            raise
+        raise Failure(
+            f"--checkpoint {options.checkpoint}: holds a run already; add --resume, or name another"
+        ) from error
     except ValueError as error:
         raise Failure(error, 2) from error  # a topology that is never due, a batch too small to be normalised
     finally:
@@ -108,9 +119,14 @@ def _check_gradients(model: Sequential, data: Dataset, loss: Loss) -> None:
 
 def _open_metrics(options: Namespace) -> Metrics:
     try:
-        return Metrics(options.metrics, overwrite=options.overwrite)
+        return Metrics(options.metrics, overwrite=options.overwrite, resume=options.resume)
     except FileExistsError as error:
         raise Failure(f"{error}; name another file, or add --overwrite") from error
+
+
+def _goes_on(options: Namespace) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return options.resume and os.path.isdir(options.checkpoint) and bool(checkpoint_files(Path(options.checkpoint)))
 
 
 def _describe(options: Namespace, data: Dataset) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array, Buffer
 from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
-from nerva.models import compaction
+from nerva.models import compaction, state
 from nerva.models.plan import CompiledNetwork, compile_network, obstacle
 from nerva.models.precision import Precision, check_precision
 from nerva.parameters import Parameter
@@ -279,6 +279,8 @@ class Sequential:
     evaluate = _locked(evaluation.evaluate)
     predict = _locked(evaluation.predict)
     predict_proba = _locked(evaluation.predict_proba)
+    state_dict = _locked(state.state_dict)
+    load_state_dict = _locked(state.load_state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_compiled")}

@@ -56,6 +56,10 @@ class Groups(Optimizer):
         own = [*(optimizer for _, optimizer, _ in self.groups), self.rest]
         return tuple(member for optimizer in own for member in optimizer.members)
 
+    def owner_of(self, parameter: Parameter) -> Optimizer:
+        """Return the optimizer of a parameter's group."""
+        return next((own for selector, own, _ in self.groups if _matches(selector, parameter)), self.rest)
+
     def at(self, rate: float) -> Step:
         """Return the update at a learning rate."""
         steps = [(selector, optimizer.at(rate * scale)) for selector, optimizer, scale in self.groups]

@@ -1,15 +1,16 @@
 """The base class of optimizers, and the clipping of gradients that they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
 from typing import Any, TypedDict
 
 import numpy as np
 
+from nerva._kernels.memory import Array, empty_vector
 from nerva._kernels.updates import Update
-from nerva.parameters import Parameter, Step
-from nerva.validation import check_not_negative, check_positive
+from nerva.parameters import Parameter, Step, check_moment
+from nerva.validation import check_integer, check_not_negative, check_positive
 
 
 class Settings(TypedDict, total=False):
@@ -66,12 +67,69 @@ class Optimizer(ABC):
         for parameter in parameters:
             step(parameter)
 
+    def state_dict(self, parameters: Iterable[Parameter]) -> dict[str, Any]:
+        """Return copies of what this optimizer keeps of parameters, by "i.name" of the i-th: "0.momentum", "0.steps".
+
+        As PyTorch's, but for parameters that are given, such as `model.parameters()`: state is beside their values.
+        What it did not take the last step on has none.
+
+        >>> model, optimizer = nerva.MLP([4, 3], density=0.5), nerva.Adam()
+        >>> loss = model.train_step(np.ones((2, 4)), [0, 1], optimizer, 0.1)
+        >>> list(optimizer.state_dict(model.parameters()))
+        ['0.steps', '0.momentum', '0.square', '1.steps', '1.momentum', '1.square']
+        """
+        state: dict[str, Any] = {}
+        for i, parameter in enumerate(parameters):
+            if any(parameter.owner is member for member in self.members):
+                state[f"{i}.steps"] = parameter.steps
+                state |= {f"{i}.{name}": vector.copy() for name, vector in parameter.state.items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], parameters: Iterable[Parameter]) -> None:
+        """Take what `state_dict` returned, for parameters of the same sizes: load those of the network first.
+
+        Raises TypeError or ValueError, which names what does not fit, before anything is changed.
+        """
+        parameters = list(parameters)
+        found = [_state_of(i, parameter, state) for i, parameter in enumerate(parameters)]
+        known = {f"{i}.{name}" for i, own in enumerate(found) for name in own}
+        if unknown := [str(name) for name in state if name not in known]:
+            raise ValueError(f"state holds {', '.join(unknown)}; there are {len(parameters)} parameters")
+        for parameter, own in zip(parameters, found, strict=True):
+            parameter.owner, parameter.steps = (self.owner_of(parameter), own["steps"]) if own else (None, 0)
+            parameter.state = {name: _aligned(vector) for name, vector in own.items() if name != "steps"}
+
+    def owner_of(self, parameter: Parameter) -> "Optimizer":
+        """Return the optimizer that steps a parameter: itself, or that of its group."""
+        return self
+
     def _update(self, rule: str, rate: float, momentum: float = 0.0, **settings: Any) -> Update:
         return Update(rule, rate, momentum, self.weight_decay, clip=self.clip_value or 0.0, **settings)
 
     def __repr__(self) -> str:
         own = {name: value for name, value in vars(self).items() if not name.startswith("_") and value is not None}
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in own.items())})"
+
+
+def _state_of(i: int, parameter: Parameter, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of the i-th parameter by name; raise TypeError or ValueError where it does not fit."""
+    own = {name.split(".", 1)[1]: value for name, value in state.items() if str(name).startswith(f"{i}.")}
+    if own:
+        if "steps" not in own:
+            raise ValueError(f"state lacks {i}.steps")
+        check_integer(own["steps"], f"{i}.steps", least=0)
+    for name, vector in own.items():
+        if name != "steps":
+            check_moment(vector, parameter.values, f"{i}.{name}")
+    return own
+
+
+def _aligned(vector: Array) -> Array:
+    if vector.ndim != 1:
+        return vector.copy()
+    copied = empty_vector(len(vector), vector.dtype)
+    copied[:] = vector
+    return copied
 
 
 def clip_norm(parameters: Sequence[Parameter], largest: float) -> float:

@@ -53,7 +53,7 @@ def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: Lay
     """
     check_model(model, layout)
     with replacing(path) as stream:
-        np.savez(stream, **(dense_arrays(model) if layout == "dense" else _arrays(model)))
+        np.savez(stream, **(dense_arrays(model) if layout == "dense" else _arrays(model, model_header(model))))
 
 
 def load_weights(
@@ -83,7 +83,7 @@ def load_weights(
     arrays = read_npz(path)
     has_header = "header" in arrays
     try:
-        found = _read(arrays) if has_header else from_dense(arrays, order, activation, model)
+        found = read_model(_header(arrays), arrays) if has_header else from_dense(arrays, order, activation, model)
         if model is None:
             return found
         _check_same(model, found, has_header)
@@ -112,8 +112,18 @@ def check_model(model: object, layout: Layout = "nerva") -> None:
 # ---- writing
 
 
-def _arrays(model: Sequential) -> dict[str, Any]:
-    """Return the header and the arrays of all layers."""
+def _arrays(model: Sequential, header: dict[str, Any]) -> dict[str, Any]:
+    """Return the header, as an array too, and the arrays of all layers."""
+    return {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **model_arrays(model)}
+
+
+def model_arrays(model: Sequential) -> dict[str, Array]:
+    """Return the arrays of all layers by "i.name": the memory in use, no copies."""
+    return {f"{i}.{name}": array for i, layer in enumerate(model.layers) for name, array in layer.arrays().items()}
+
+
+def model_header(model: Sequential) -> dict[str, Any]:
+    """Return the version, the layers and the loss, as JSON can hold them; warn of a loss that is not nerva's own."""
     layers = [{"kind": type(layer).__name__, **layer.config()} for layer in model.layers]
     header: dict[str, Any] = {"nerva": VERSION, "layers": layers}
     if type(model.loss) not in LOSSES.values():
@@ -122,8 +132,7 @@ def _arrays(model: Sequential) -> dict[str, Any]:
         header["loss"] = {"kind": type(model.loss).__name__, **_loss_config(model.loss)}
     if model.precision == "bfloat16":
         header["precision"] = model.precision
-    arrays = {f"{i}.{name}": array for i, layer in enumerate(model.layers) for name, array in layer.arrays().items()}
-    return {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
+    return header
 
 
 def _loss_config(loss: losses.Loss) -> dict[str, Any]:
@@ -137,12 +146,19 @@ def _loss_config(loss: losses.Loss) -> dict[str, Any]:
 # ---- reading
 
 
-def _read(arrays: Mapping[str, Array]) -> Sequential:
-    """Return the model of a file in nerva's own layout."""
+def _header(arrays: Mapping[str, Array]) -> Any:
+    """Return the header among the arrays of a file in nerva's own layout, None for a broken one."""
     try:
-        header = json.loads(arrays["header"].tobytes())
+        return json.loads(arrays["header"].tobytes())
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_model(header: Any, arrays: Mapping[str, Array]) -> Sequential:
+    """Return the model of a header and its arrays; raise ValueError where these do not go together."""
+    try:
         version, configs, loss = header["nerva"], list(header["layers"]), header.get("loss")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (KeyError, TypeError, AttributeError):
         raise ValueError("its header is broken: this is no file of nerva.save_weights") from None
     if version != VERSION:
         raise ValueError(f"it is of version {version}; this nerva reads version {VERSION}")

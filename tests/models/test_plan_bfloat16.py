@@ -139,7 +139,7 @@ def test_every_optimizer(optimizer):
         mlp(precision).fit(X, y, epochs=3, optimizer=optimizer, schedule=0.005, rng=0)["loss"]
         for precision in ("float32", "bfloat16")
     ]
-    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.03)
     assert losses[0] != losses[1]
 
 
