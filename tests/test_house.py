@@ -107,7 +107,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "training": [
         "checkpoints history profiling trainable",
-        "layers_state moments samples",
+        "layers_state moments progress samples",
         "batches",
         "compiled run_state",
         "evaluation",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from nerva.training.batches import Batches
 from nerva.training.checkpoints import Checkpoints
 from nerva.training.evaluation import Evaluator, check_loss
 from nerva.training.history import Callback, History
+from nerva.training.progress import shown_by
 from nerva.training.run import Run
 from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
@@ -42,6 +43,7 @@ def fit(
     augment: Augment | None = None,
     topology: Topology | None = None,
     callbacks: Iterable[Callback] = (),
+    verbose: bool | Literal["auto"] = "auto",
     initial_epoch: int = 0,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
@@ -54,8 +56,7 @@ def fit(
     X : (n, features), float32, float64 or uint8, a datasets.Standardized, or a SciPy sparse matrix
     y : targets, as the loss takes them: integer labels (n,) from 0 to outputs - 1, or rows (n, outputs)
     validation : a pair (X, y) to evaluate after every epoch
-    epochs : passes over the data
-    batch_size : samples in a step; the last batch of an epoch holds the remaining ones
+    epochs, batch_size : passes over the data; samples in a step, the last one of an epoch on those that remain
     optimizer : a nerva.Optimizer; None is Nesterov(0.9)
     schedule : the learning rate, or a callable epoch -> rate (see nerva.schedules)
     loss : None is the model's own: that of the last `fit`, SoftmaxCrossEntropy() before any
@@ -65,6 +66,7 @@ def fit(
     augment : shifts and flips the training images at random, such as nerva.Augment((3, 32, 32))
     topology : dynamic sparse training of the sparse layers, such as nerva.RigL()
     callbacks : called as callback(model, record) after every epoch (see nerva.training.history.Callback)
+    verbose : whether to show the progress; "auto" does in terminals and notebooks, where somebody sees it
     initial_epoch : epochs that other calls did before: schedule and records count on, and optimizer state is taken over
     checkpoint : a folder for the state of the run, of which the last two are kept (see docs/checkpoints.md)
     checkpoint_every : steps from one state to the next; None is after every epoch
@@ -77,6 +79,7 @@ def fit(
     data = _batches(model, X, y, batch_size, loss, sample_weight, rng, check_flag(shuffle, "shuffle"), augment)
     evaluator = None if validation is None else Evaluator(model, *_pair(validation), loss, batch_size, "validation ")
     how: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "topology": topology, "callbacks": callbacks}
+    how["display"] = shown_by(verbose)
     with _checkpoints(checkpoint, checkpoint_every, resume) as folder:
         how |= {"validation": evaluator, "initial_epoch": initial_epoch, "checkpoints": folder}
         return Run(model, data, loss, epochs=epochs, **how).train()

@@ -27,18 +27,20 @@ class Moments:
     Parameters
     ----------
     callbacks : objects with some of the methods of MOMENTS
+    display : one that is called before the others, and is not among `callbacks`; None for none
 
     `whole` is False while a callback has still to be called of the moment that is being told. Raises TypeError or
     ValueError, which names the callback, for one that has no such method, one by another name that begins with `on_`,
     or one that does not take the arguments.
     """
 
-    def __init__(self, callbacks: Iterable[Any]) -> None:
+    def __init__(self, callbacks: Iterable[Any], display: Any = None) -> None:
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks is {callbacks!r}; it must be a sequence of callables or objects")
         self.callbacks = tuple(callbacks)
         for index, callback in enumerate(self.callbacks):
             _check(callback, f"callbacks[{index}]")
+        self._all = self.callbacks if display is None else (display, *self.callbacks)
         self.whole = True
         self._begun: list[Any] = []
         self._batch = self._turns("on_batch", "on_batch_end")
@@ -46,13 +48,13 @@ class Moments:
 
     def _turns(self, *moments: str) -> list[tuple[str, Callable[..., object]]]:
         """Return the methods of the callbacks for some moments, callback by callback."""
-        turns = ((moment, _method(callback, moment)) for callback in self.callbacks for moment in moments)
+        turns = ((moment, _method(callback, moment)) for callback in self._all for moment in moments)
         return [(moment, method) for moment, method in turns if method is not None]
 
     def begin(self, run: Any) -> bool:
         """Tell of the start of the training, and return whether a callback has raised StopTraining."""
         stop, self.whole = False, True
-        for callback in self.callbacks:
+        for callback in self._all:
             self._begun.append(callback)
             if (method := _method(callback, "on_train_begin")) is not None:
                 stop |= self._call([("", method)], {"": (run,)})

@@ -35,6 +35,7 @@ class Run:
     batches : of the training data, in an order drawn by `batches.rng`, which the topology draws from too
     loss : becomes the model's own
     epochs, optimizer, schedule, topology, callbacks, initial_epoch : as of `fit`
+    display : is called before the callbacks; None for none
     validation : evaluates the model after every epoch; None does not
     checkpoints : a folder, entered, that the state goes to; None for none
 
@@ -55,13 +56,14 @@ class Run:
         validation: Evaluator | None = None,
         topology: Topology | None = None,
         callbacks: Iterable[Callback] = (),
+        display: Callback | None = None,
         initial_epoch: int = 0,
         checkpoints: Checkpoints | None = None,
     ) -> None:
         initial_epoch = check_integer(initial_epoch, "initial_epoch", least=0)
         self.epochs = initial_epoch + check_integer(epochs, "epochs", least=1)
         self.optimizer, self.schedule = check_optimizer(optimizer), as_schedule(schedule)
-        self._moments = Moments(callbacks)
+        self._moments = Moments(callbacks, display)
         check_not_negative(self.schedule(0.0), "schedule(0)")
         check_batch_size(model, len(batches.order), batches.batch_size)
         check_bfloat16(model, batches, self.optimizer)
