@@ -111,7 +111,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "batches",
         "compiled run_state",
         "evaluation",
-        "step",
+        "step training_data",
         "run",
         "fit",
     ],
