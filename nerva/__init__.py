@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
         "'mkl-include<2027' && pip install --no-build-isolation -e ."
     ) from None
 
-from nerva import activations, datasets, initializers, schedules, topology
+from nerva import activations, callbacks, datasets, initializers, schedules, topology
 from nerva._kernels.csr import CSR
 from nerva._kernels.mkl import get_num_threads, set_num_threads
 from nerva._kernels.sparse_batch import SparseBatch
@@ -148,6 +148,7 @@ __all__ = [
     "When",
     "activations",
     "balanced",
+    "callbacks",
     "check_gradients",
     "config",
     "datasets",

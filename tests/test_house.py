@@ -24,8 +24,9 @@ FLOORS = [
     ["losses", "optimizers", "topology"],
     ["layers"],
     ["training"],
-    ["callbacks", "models"],
+    ["models"],
     ["inspection", "interop", "saving"],
+    ["callbacks"],
     ["cli"],
     ["__init__", "__main__"],
 ]
@@ -47,7 +48,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "choice",
     ],
     "callbacks": [
-        "interruption json_lines",
+        "best_epoch csv_logger interruption json_lines monitors tensorboard",
+        "best_checkpoint early_stopping",
     ],
     "cli": [
         "choices report",
@@ -105,11 +107,11 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "training": [
         "checkpoints history profiling trainable",
-        "layers_state samples",
+        "layers_state moments progress samples",
         "batches",
         "compiled run_state",
         "evaluation",
-        "step",
+        "step training_data",
         "run",
         "fit",
     ],
@@ -306,7 +308,17 @@ def test_an_import_brings_no_optional_package(module, tmp_path):
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
     )
     loaded = json.loads(done.stdout)
-    assert not set(loaded) & {"scipy", "torch", "matplotlib", "sklearn", "pandas", "threadpoolctl", "pooch", "rich"}
+    assert not set(loaded) & {
+        "scipy",
+        "torch",
+        "matplotlib",
+        "sklearn",
+        "pandas",
+        "threadpoolctl",
+        "pooch",
+        "rich",
+        "tensorboard",
+    }
     assert "nerva" in loaded
 
 

@@ -35,7 +35,7 @@ def test_the_linters_are_installed_by_the_extra_dev(pyproject):
 
 def test_contributing_has_the_floors_of_the_house():
     table = (ROOT / "CONTRIBUTING.md").read_text().split("## Where things are")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| \d \|([^|]+)\|", table, re.MULTILINE)
+    rows = re.findall(r"^\| \d+ \|([^|]+)\|", table, re.MULTILINE)
     rooms = {path.stem for path in (ROOT / "nerva").iterdir() if path.suffix == ".py" or list(path.glob("*.py"))}
     floors = [set(floor) & rooms - {"__main__"} for floor in reversed(test_house.FLOORS)]
     assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == floors

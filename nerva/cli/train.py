@@ -77,7 +77,7 @@ def _fit(
     """Train the network and show the result, also of an interrupted training run; return the profile, if any."""
     patience, timing = DeferredInterrupt(), profile() if options.timer else contextlib.nullcontext()
     try:
-        with handling(patience.hold), timing as timer, report, warnings.catch_warnings():
+        with handling(patience.hold), timing as timer, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "the loss is not finite")  # the Failure of `train` says more
             model.fit(
                 *data.train,
@@ -93,6 +93,7 @@ def _fit(
                 checkpoint=options.checkpoint,
                 checkpoint_every=options.checkpoint_every,
                 resume=options.resume,
+                verbose=False,
                 callbacks=[report, *filter(None, [metrics]), _stop_if_diverged, patience],
             )
     except FileExistsError as error:

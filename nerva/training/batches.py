@@ -36,6 +36,7 @@ class Batches:
     augment : shifts and flips the images of every batch at random; needs `rng`
     buffer : for dense batches; None for a new one
     shuffle : False keeps the order of the samples, for an `rng` that is for augmentation alone
+    rows : the numbers of the samples that take part; None for all
 
     Yields pairs (X, y): X of shape (features, batch), an array or a SparseBatch, in memory that the next batch
     overwrites; y of shape (batch,) or (batch, outputs), or None without targets. The data are not copied.
@@ -54,6 +55,7 @@ class Batches:
         buffer: Buffer | None = None,
         *,
         shuffle: bool = True,
+        rows: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.samples = samples
         self.targets = targets
@@ -66,16 +68,17 @@ class Batches:
             self._sparse = samples.sparse.batch(batch_size)
         else:
             self._buffer = Buffer(samples.array.shape[1], dtype) if buffer is None else buffer
-        self.order = np.arange(len(samples), dtype=np.int64)
+        self._rows = np.arange(len(samples), dtype=np.int64) if rows is None else rows
+        self.order = self._rows.copy()
 
     def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
+        return -(-len(self.order) // self.batch_size)
 
     def start(self) -> None:
         """Begin an epoch: shuffle the order of the samples, if it is to be."""
         if self.rng is not None and self._shuffle:
             # From the order of the data: an epoch's is a function of the generator, whatever epochs came before.
-            self.order[:] = np.arange(len(self.order))
+            self.order[:] = self._rows
             self.rng.shuffle(self.order)
 
     def draw(self, index: int) -> Draw:

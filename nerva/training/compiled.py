@@ -46,6 +46,6 @@ def check_bfloat16(model: Trainable, batches: Batches, optimizer: Optimizer) -> 
     """Raise ValueError, which says why, where a network in "bfloat16" cannot be trained by a compiled step."""
     if getattr(model, "precision", None) != "bfloat16":
         return
-    found = obstacle(model, batches, min(batches.batch_size, len(batches.samples)), optimizer)
+    found = obstacle(model, batches, min(batches.batch_size, len(batches.order)), optimizer)
     if found is not None:
         raise ValueError(f"precision is 'bfloat16', but {found}; set the model's precision to 'float32'")

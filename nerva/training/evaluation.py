@@ -6,7 +6,7 @@ These functions take any `Trainable`; nerva.Sequential has them as methods.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +52,25 @@ class Evaluator:
         check: bool = True,
     ) -> None:
         samples, targets = labelled_samples(model, X, y, loss, sample_weight, prefix, check=check)
-        self._model, self._loss, self._count = model, loss, len(samples)
-        self._batches = Batches(samples, targets, batch_size, model.dtype)
+        self._keep(model, loss, Batches(samples, targets, batch_size, model.dtype))
+
+    @classmethod
+    def of_rows(
+        cls,
+        model: Trainable,
+        samples: Samples,
+        targets: Array,
+        loss: Loss,
+        batch_size: int,
+        rows: npt.NDArray[np.int64],
+    ) -> Self:
+        """Return the evaluator on some rows of samples and targets that are checked already."""
+        evaluator = cls.__new__(cls)
+        evaluator._keep(model, loss, Batches(samples, targets, batch_size, model.dtype, rows=rows))
+        return evaluator
+
+    def _keep(self, model: Trainable, loss: Loss, batches: Batches) -> None:
+        self._model, self._loss, self._batches, self._count = model, loss, batches, len(batches.order)
 
     def __call__(self) -> Evaluation:
         total, weight = 0.0, 0.0

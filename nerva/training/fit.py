@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nerva.datasets.augment import Augment, check_augment
+from nerva.datasets.augment import Augment
 from nerva.losses import Loss
 from nerva.optimizers import Optimizer
 from nerva.schedules import Schedule
 from nerva.topology import Topology
-from nerva.training.batches import Batches
 from nerva.training.checkpoints import Checkpoints
-from nerva.training.evaluation import Evaluator, check_loss
+from nerva.training.evaluation import check_loss
 from nerva.training.history import Callback, History
+from nerva.training.progress import shown_by
 from nerva.training.run import Run
-from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
-from nerva.validation import as_generator, check_flag, check_integer
+from nerva.training.training_data import ClassWeight, TrainingData
+from nerva.validation import check_flag, check_integer
 
 
 def fit(
@@ -31,17 +31,20 @@ def fit(
     y: npt.ArrayLike,
     *,
     validation: tuple[object, npt.ArrayLike] | None = None,
+    validation_split: float | None = None,
     epochs: int = 10,
     batch_size: int = 100,
     optimizer: Optimizer | None = None,
     schedule: float | Schedule = 0.01,
     loss: Loss | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    class_weight: ClassWeight | None = None,
     rng: np.random.Generator | int | None = None,
     shuffle: bool = True,
     augment: Augment | None = None,
     topology: Topology | None = None,
     callbacks: Iterable[Callback] = (),
+    verbose: bool | Literal["auto"] = "auto",
     initial_epoch: int = 0,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
@@ -54,49 +57,34 @@ def fit(
     X : (n, features), float32, float64 or uint8, a datasets.Standardized, or a SciPy sparse matrix
     y : targets, as the loss takes them: integer labels (n,) from 0 to outputs - 1, or rows (n, outputs)
     validation : a pair (X, y) to evaluate after every epoch
-    epochs : passes over the data
-    batch_size : samples in a step; the last batch of an epoch holds the remaining ones
+    validation_split : the fraction of samples to hold out for that instead, the same in every call (docs/training.md)
+    epochs, batch_size : passes over the data; samples in a step, the last one of an epoch on those that remain
     optimizer : a nerva.Optimizer; None is Nesterov(0.9)
     schedule : the learning rate, or a callable epoch -> rate (see nerva.schedules)
     loss : None is the model's own: that of the last `fit`, SoftmaxCrossEntropy() before any
     sample_weight : (n,) weights of the samples in the loss
+    class_weight : a dict of labels and weights, which multiply those of samples; "balanced" gives classes equal sums
     rng : generator or seed, of the order of samples, augmentation and topology; None is the model's own generator
     shuffle : whether every epoch has a new random order; False keeps the order of X
     augment : shifts and flips the training images at random, such as nerva.Augment((3, 32, 32))
     topology : dynamic sparse training of the sparse layers, such as nerva.RigL()
     callbacks : called as callback(model, record) after every epoch (see nerva.training.history.Callback)
-    initial_epoch : epochs that other calls did before: schedule and records count on, and optimizer state is taken over
+    verbose : whether to show the progress; "auto" does in terminals and notebooks, where somebody sees it
+    initial_epoch : epochs of calls before this one: schedule and records count on, optimizer state is taken over
     checkpoint : a folder for the state of the run, of which the last two are kept (see docs/checkpoints.md)
     checkpoint_every : steps from one state to the next; None is after every epoch
-    resume : go on from the last state in `checkpoint`, if there is one; all else is given as to the run that ended
+    resume : go on from the last state there, if there is one; all else is given as to the run that ended
 
     Raises TypeError or ValueError, which names the argument that is wrong, before the first step; FileExistsError where
     `checkpoint` holds states already, without `resume`, and ValueError, which names the file, for one that is broken.
     """
-    batch_size, loss = check_integer(batch_size, "batch_size", least=1), check_loss(loss, model)
-    data = _batches(model, X, y, batch_size, loss, sample_weight, rng, check_flag(shuffle, "shuffle"), augment)
-    evaluator = None if validation is None else Evaluator(model, *_pair(validation), loss, batch_size, "validation ")
+    loss = check_loss(loss, model)
+    data = TrainingData(model, X, y, loss, sample_weight, class_weight, validation_split)
     how: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "topology": topology, "callbacks": callbacks}
-    with _checkpoints(checkpoint, checkpoint_every, resume) as folder:
-        how |= {"validation": evaluator, "initial_epoch": initial_epoch, "checkpoints": folder}
-        return Run(model, data, loss, epochs=epochs, **how).train()
-
-
-def _batches(
-    model: Trainable,
-    X: object,
-    y: npt.ArrayLike,
-    batch_size: int,
-    loss: Loss,
-    sample_weight: npt.ArrayLike | None,
-    rng: np.random.Generator | int | None,
-    shuffle: bool,
-    augment: Augment | None,
-) -> Batches:
-    """Return the batches of the training data; the arguments are those of `fit`."""
-    samples, targets = labelled_samples(model, X, y, loss, sample_weight)
-    order, augment = model.rng if rng is None else as_generator(rng), check_augment(augment, model.in_features)
-    return Batches(samples, targets, batch_size, model.dtype, order, augment, shuffle=shuffle)
+    batches = data.batches(check_integer(batch_size, "batch_size", least=1), rng, augment, shuffle)
+    how |= {"validation": data.evaluator(validation, batch_size), "display": shown_by(verbose)}
+    with _checkpoints(checkpoint, checkpoint_every, resume) as how["checkpoints"]:
+        return Run(model, batches, loss, epochs=epochs, initial_epoch=initial_epoch, **how).train()
 
 
 def _checkpoints(
@@ -110,11 +98,3 @@ def _checkpoints(
         if given:
             raise ValueError(f"{name} is given, but no checkpoint, the folder it is about")
     return nullcontext()
-
-
-def _pair(validation: tuple[object, npt.ArrayLike]) -> tuple[object, npt.ArrayLike]:
-    """Return the pair (X, y); raise TypeError for anything else."""
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise TypeError(f"validation is {type(validation).__name__}; it must be a pair (X, y)")
-    X, y = validation
-    return X, y

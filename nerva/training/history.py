@@ -65,14 +65,30 @@ class History:
 class Callback(Protocol):
     """What `fit` calls after every epoch, with the network and the record of the epoch.
 
-    One that has a method `on_batch(batch, batches)` has it called after every batch, from 1 on. Both may raise
-    StopTraining.
+    Instead of being callable, or besides, a callback may be any object with some of these methods:
+
+    - `on_train_begin(run)`, `on_train_end(run)`: before the first step and after the last one, the latter also where
+      the training ends by an exception
+    - `on_epoch_begin(run)`, `on_epoch_end(run, record)`: the latter with the EpochRecord
+    - `on_batch_end(run, result)`: after every step, with `result.value`, the loss of its batch; `on_batch(batch,
+      batches)` is the same with the number of the batch in its epoch, from 1 on
+    - `on_topology_update(run, records)`: after an update of the topology, with the TopologyRecord of each layer
+
+    `run` has `model`, `history`, `optimizer`, `schedule`, `epochs`, `current_epoch`, `global_step` and `rate`. All may
+    raise StopTraining; any other exception ends `fit`, and leaves a network that can be used. What one with methods
+    `state` and `restore` remembers is in checkpoints.
 
     >>> def report(model, record):
     ...     print(record.epoch)
     >>> history = nerva.MLP([4, 3]).fit(np.zeros((20, 4)), [0] * 20, epochs=2, callbacks=[report])
     1
     2
+    >>> class Begin:
+    ...     def on_epoch_begin(self, run):
+    ...         print(f"{run.current_epoch} of {run.epochs} epochs are done")
+    >>> history = nerva.MLP([4, 3]).fit(np.zeros((20, 4)), [0] * 20, epochs=2, callbacks=[Begin()])
+    0 of 2 epochs are done
+    1 of 2 epochs are done
     """
 
     def __call__(self, model: Any, record: EpochRecord, /) -> object: ...
@@ -80,6 +96,8 @@ class Callback(Protocol):
 
 class StopTraining(Exception):
     """Raised by a callback to end `fit`: after the epoch, or at once from `on_batch`. The history is returned.
+
+    The other callbacks are told of that moment all the same.
 
     >>> def once(model, record):
     ...     raise nerva.StopTraining

@@ -29,6 +29,19 @@ def layers_state(model: Trainable, optimizers: Sequence[object]) -> list[dict[st
     return copy.deepcopy([_layer_state(layer, optimizers) for layer in _layers(model)])
 
 
+def weights_state(model: Trainable) -> list[dict[str, Any]]:
+    """Return copies of the parameters of each layer, of its pattern and its statistics, without optimizer state.
+
+    `restore_layers(model, state, ())` writes them back, and optimizers start anew.
+    """
+    states = [_layer_state(layer, ()) for layer in _layers(model)]
+    for state in states:
+        state["masks"] = None
+        for saved in state["parameters"].values():
+            saved |= {"state": {}, "steps": 0}
+    return copy.deepcopy(states)
+
+
 def check_layers(model: Trainable, states: Sequence[LayerData], optimizers: Sequence[object]) -> None:
     """Raise ValueError, which names the layer, where `restore_layers` could not restore the network from a state."""
     layers = _layers(model)

@@ -19,6 +19,7 @@ from nerva.training.compiled import check_bfloat16
 from nerva.training.evaluation import Evaluator
 from nerva.training.history import Callback, EpochRecord, History, StopTraining
 from nerva.training.layers_state import adopt
+from nerva.training.moments import Moments
 from nerva.training.run_state import restore_run, run_state, settings_of
 from nerva.training.step import StepResult, check_batch_size, check_optimizer, train_draw
 from nerva.training.trainable import Trainable
@@ -34,11 +35,13 @@ class Run:
     batches : of the training data, in an order drawn by `batches.rng`, which the topology draws from too
     loss : becomes the model's own
     epochs, optimizer, schedule, topology, callbacks, initial_epoch : as of `fit`
+    display : is called before the callbacks; None for none
     validation : evaluates the model after every epoch; None does not
     checkpoints : a folder, entered, that the state goes to; None for none
 
-    `current_epoch` counts the epochs done, `history` holds their records, and `stopped` tells whether a callback has
-    ended the run. Raises TypeError or ValueError, which names the argument that is wrong, before anything is changed.
+    `current_epoch` counts the epochs done, `history` holds their records, `rate` is that of the last step, and
+    `stopped` tells whether a callback has ended the run. Raises TypeError or ValueError, which names the argument that
+    is wrong, before anything is changed.
     """
 
     def __init__(
@@ -53,14 +56,14 @@ class Run:
         validation: Evaluator | None = None,
         topology: Topology | None = None,
         callbacks: Iterable[Callback] = (),
+        display: Callback | None = None,
         initial_epoch: int = 0,
         checkpoints: Checkpoints | None = None,
     ) -> None:
         initial_epoch = check_integer(initial_epoch, "initial_epoch", least=0)
         self.epochs = initial_epoch + check_integer(epochs, "epochs", least=1)
         self.optimizer, self.schedule = check_optimizer(optimizer), as_schedule(schedule)
-        self.callbacks = _check_callbacks(callbacks)
-        self._on_batch = [callback.on_batch for callback in self.callbacks if hasattr(callback, "on_batch")]
+        self._moments = Moments(callbacks, display)
         check_not_negative(self.schedule(0.0), "schedule(0)")
         check_batch_size(model, len(batches.order), batches.batch_size)
         check_bfloat16(model, batches, self.optimizer)
@@ -73,7 +76,7 @@ class Run:
             start = checkpoints is None or not checkpoints.found
             self.updater = TopologyUpdater(topology, layers, steps, len(batches), batches.rng, start=start)
             self.history.topology = self.updater.records
-        self.stopped, self._whole = False, True
+        self.stopped, self._whole, self.rate = False, True, 0.0
         self.current_epoch = initial_epoch
         self.checkpoints, self._due = checkpoints, False
         self.settings = settings_of(self)
@@ -91,6 +94,11 @@ class Run:
         self._seconds = 0.0
 
     @property
+    def callbacks(self) -> tuple[Callback, ...]:
+        """The callbacks, in the order in which they are called."""
+        return self._moments.callbacks
+
+    @property
     def global_step(self) -> int:
         """The training steps done, over all epochs."""
         return self.current_epoch * len(self.batches) + self._done
@@ -103,15 +111,20 @@ class Run:
     def train(self) -> History:
         """Train to the end, and return the history."""
         try:
+            self.stopped |= self._moments.begin(self)
             while not self.finished:
-                self.epoch()
+                if self._done == 0 and self._moments.tell("on_epoch_begin", self):
+                    self.stopped = True
+                else:
+                    self.epoch()
         except KeyboardInterrupt:
-            if self._whole:  # between two steps, where no callback has still to be called
+            if self._whole and self._moments.whole:  # between two steps, where no callback has still to be called
                 self._due = True
                 self._save(after_epoch=False)
             raise
         finally:
             self.finish()  # an interrupted run, too, leaves a network that can be used
+            self._moments.end(self)
         return self.history
 
     def epoch(self) -> EpochRecord:
@@ -143,13 +156,8 @@ class Run:
         # Before the callbacks: one of them may ask for the state.
         self.current_epoch += 1
         self._start_epoch()
-        try:
-            for callback in self.callbacks:
-                self._whole = callback is self.callbacks[-1]
-                callback(self.model, record)
-        except StopTraining:
-            self.stopped = True
         self._whole = True
+        self.stopped |= self._moments.tell_epoch_end(self, record)
         self._save(after_epoch=True)
         return record
 
@@ -166,6 +174,7 @@ class Run:
             self.batches.start()
         draw, step = self.batches.draw(self._done), self.global_step
         rate = check_not_negative(self.schedule(self.current_epoch + self._done / batches), "the schedule's rate")
+        self.rate, updates = rate, len(self.history.topology)
         learn = self.updater is None or self.updater.before(step)
         by_layer = self.updater is not None and self.updater.reads_factors(step)
         result = train_draw(self.model, self.batches, draw, self.optimizer, rate, self.loss, learn, by_layer)
@@ -177,10 +186,13 @@ class Run:
         self._correct = None if self._correct is None or result.correct is None else self._correct + result.correct
         self._samples += len(draw.rows)
         self._seconds += perf_counter() - started
-        for on_batch in self._on_batch:
-            self._whole = on_batch is self._on_batch[-1]
-            on_batch(self._done, batches)
+        stop = len(self.history.topology) > updates and self._moments.tell(
+            "on_topology_update", self, self.history.topology[updates:]
+        )
         self._whole = True
+        stop |= self._moments.tell_batch_end(self, result, self._done, batches)
+        if stop:
+            raise StopTraining
         self._save(after_epoch=False)
         return result
 
@@ -229,13 +241,6 @@ class Run:
     def optimizers(self) -> tuple[object, ...]:
         """The optimizers that may own the state of parameters."""
         return getattr(self.optimizer, "members", (self.optimizer,))
-
-
-def _check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
-    """Return the callbacks; raise TypeError where one cannot be called."""
-    if not isinstance(callbacks, Iterable) or not all(map(callable, checked := tuple(callbacks))):
-        raise TypeError(f"callbacks is {callbacks!r}; it must be a sequence of callables")
-    return checked
 
 
 def _check_optimizer_state(topology: Topology, optimizer: Optimizer) -> None:

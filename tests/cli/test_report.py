@@ -8,7 +8,8 @@ import select
 import pytest
 
 import nerva
-from nerva.cli.report import duration, size
+from nerva.cli.report import size
+from nerva.training.progress import duration
 
 from .running import EPOCH_LINE, SMALL, start
 
