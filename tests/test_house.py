@@ -26,7 +26,7 @@ FLOORS = [
     ["training"],
     ["callbacks", "models"],
     ["inspection", "interop", "saving"],
-    ["cli"],
+    ["cli", "torch"],
     ["__init__", "__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -93,6 +93,11 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "system": [
         "files signals",
+    ],
+    "torch": [
+        "pattern",
+        "operators",
+        "linear",
     ],
     "topology": [
         "distributions records schedules supports",
