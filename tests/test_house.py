@@ -98,6 +98,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "pattern",
         "operators",
         "linear",
+        "rewiring",
     ],
     "topology": [
         "distributions records schedules supports",

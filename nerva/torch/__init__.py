@@ -1,10 +1,11 @@
-"""nerva inside PyTorch (the extra 'torch'): a sparse linear layer for any model.
+"""nerva inside PyTorch (the extra 'torch'): a sparse linear layer for any model, and what moves its weights.
 
-`SparseLinear` is a torch.nn.Module on nerva's kernels. PyTorch is loaded with the first name that is asked for.
+`SparseLinear` is a torch.nn.Module on nerva's kernels; `RigL`, `SET` and `GMP` step an optimizer of PyTorch and rewire
+the layers of a model. PyTorch is loaded with the first name that is asked for. See docs/pytorch.md.
 
 >>> import nerva.torch
 >>> nerva.torch.__all__
-['SparseLinear']
+['GMP', 'SET', 'RigL', 'SparseLinear']
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,9 @@ from nerva.interop.torch import require_torch
 
 if TYPE_CHECKING:
     from nerva.torch.linear import SparseLinear
+    from nerva.torch.rewiring import GMP, SET, RigL
 
-__all__ = ["SparseLinear"]
+__all__ = ["GMP", "SET", "RigL", "SparseLinear"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,6 +24,8 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     require_torch(f"nerva.torch.{name}")
-    from nerva.torch.linear import SparseLinear
-
-    return SparseLinear
+    if name == "SparseLinear":
+        from nerva.torch import linear as module
+    else:
+        from nerva.torch import rewiring as module  # type: ignore[no-redef]
+    return getattr(module, name)
