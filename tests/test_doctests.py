@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 
 import numpy as np
@@ -13,6 +14,7 @@ MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(nerva.__path__, "nerva.")
     if not module.name.endswith(("__main__", "find_mkl"))
+    and (importlib.util.find_spec("torch") or not module.name.startswith("nerva.torch."))  # the extra "torch"
 )
 
 

@@ -27,7 +27,7 @@ FLOORS = [
     ["models"],
     ["inspection", "interop", "saving"],
     ["callbacks"],
-    ["cli"],
+    ["cli", "torch"],
     ["__init__", "__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -97,6 +97,12 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "system": [
         "files nested signals",
         "tensors",
+    ],
+    "torch": [
+        "pattern",
+        "operators",
+        "linear",
+        "rewiring",
     ],
     "topology": [
         "distributions records schedules supports",

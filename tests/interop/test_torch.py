@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import nerva
+import nerva.torch
 
 
 def test_the_extra_is_named(monkeypatch):
@@ -13,3 +14,5 @@ def test_the_extra_is_named(monkeypatch):
         nerva.from_torch({})
     with pytest.raises(ImportError, match=r"nerva-sparse\[torch\]"):
         nerva.to_torch(nerva.MLP([3, 2]))
+    with pytest.raises(ImportError, match=r"nerva-sparse\[torch\]"):
+        _ = nerva.torch.SparseLinear

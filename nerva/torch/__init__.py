@@ -1,0 +1,31 @@
+"""nerva inside PyTorch (the extra 'torch'): a sparse linear layer for any model, and what moves its weights.
+
+`SparseLinear` is a torch.nn.Module on nerva's kernels; `RigL`, `SET` and `GMP` step an optimizer of PyTorch and rewire
+the layers of a model. PyTorch is loaded with the first name that is asked for. See docs/pytorch.md.
+
+>>> import nerva.torch
+>>> nerva.torch.__all__
+['GMP', 'SET', 'RigL', 'SparseLinear']
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from nerva.interop.torch import require_torch
+
+if TYPE_CHECKING:
+    from nerva.torch.linear import SparseLinear
+    from nerva.torch.rewiring import GMP, SET, RigL
+
+__all__ = ["GMP", "SET", "RigL", "SparseLinear"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: without PyTorch this package can be found, but has nothing in it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require_torch(f"nerva.torch.{name}")
+    if name == "SparseLinear":
+        from nerva.torch import linear as module
+    else:
+        from nerva.torch import rewiring as module  # type: ignore[no-redef]
+    return getattr(module, name)
