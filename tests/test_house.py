@@ -92,7 +92,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "weights",
     ],
     "system": [
-        "files signals",
+        "files program signals",
     ],
     "topology": [
         "distributions records schedules supports",

@@ -28,7 +28,7 @@ from nerva.losses import Loss
 from nerva.models.sequential import Sequential
 from nerva.saving.weights import check_model, save_weights
 from nerva.system.files import check_writable
-from nerva.system.signals import handling
+from nerva.system.signals import deferred, handling
 from nerva.training.history import EpochRecord, StopTraining
 from nerva.training.profiling import Profile, profile
 
@@ -58,13 +58,21 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             return
         if metrics is not None:
             metrics.write({"run": _run_record(options, argv, data, model)})
-        timer = _fit(model, data, loss, options, report, metrics)
+        try:
+            timer = _fit(model, data, loss, options, report, metrics)
+        except (KeyboardInterrupt, OSError, MemoryError):
+            if options.save_weights is not None:
+                _keep(model, options.save_weights)
+            raise
     if _diverged(report.records[-1]):
         raise Failure("stopped, since the loss is not finite: try a lower --learning-rate")
     if timer is not None:
         print(f"\n{timer}")
     if options.save_weights is not None:
-        save_weights(model, options.save_weights)
+        try:
+            save_weights(model, options.save_weights)
+        except ValueError as error:
+            raise Failure(f"--save-weights: {error}") from error
     if options.data is None:
         report.say(f"\nNext, CIFAR-10, which is downloaded once (170 MB):\n  {_program()} train --data cifar10")
 
@@ -95,6 +103,17 @@ def _fit(
     finally:
         report.result(model)
     return timer
+
+
+def _keep(model: Sequential, path: str) -> None:
+    """Save the weights of a training run that something ended, and say so on standard error, or why not."""
+    with deferred():
+        try:
+            save_weights(model, path)
+        except (OSError, ValueError, MemoryError) as error:
+            print(f"nerva: the weights are not saved: {error}", file=sys.stderr)
+        else:
+            print(f"nerva: the weights trained so far are in {path}", file=sys.stderr)
 
 
 def _check_gradients(model: Sequential, data: Dataset, loss: Loss) -> None:

@@ -42,7 +42,8 @@ def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: Lay
         the model again; "dense" is that of the original Nerva, W1 (K, D), b1 (K,), W2, ..., for linear layers only,
         with zeros where there is no weight: memory for one dense layer at a time
 
-    Raises TypeError, ValueError or OSError, which name what is wrong.
+    Raises TypeError, ValueError or OSError, which name what is wrong: a layer that holds NaN or infinity, which
+    `load_weights` refuses, is one.
 
     >>> nerva.save_weights(nerva.MLP([20, 10, 2], density=0.5, distribution="uniform"), "weights.npz")
     >>> nerva.load_weights("weights.npz")
@@ -52,6 +53,7 @@ def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: Lay
     ])
     """
     check_model(model, layout)
+    _check_finite(model)
     with replacing(path) as stream:
         np.savez(stream, **(dense_arrays(model) if layout == "dense" else _arrays(model)))
 
@@ -110,6 +112,15 @@ def check_model(model: object, layout: Layout = "nerva") -> None:
 
 
 # ---- writing
+
+
+def _check_finite(model: Sequential) -> None:
+    """Raise ValueError, which names the layer and the array, where a number is NaN or infinite."""
+    for i, layer in enumerate(model.layers):
+        for name, array in layer.arrays().items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                kind = type(layer).__name__
+                raise ValueError(f"model.layers[{i}] is {kind}, whose {name} holds NaN or infinity: nothing is saved")
 
 
 def _arrays(model: Sequential) -> dict[str, Any]:

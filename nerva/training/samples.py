@@ -34,7 +34,8 @@ class SparseSamples:
     """
 
     def __init__(self, X: Any, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
-        X = _as_csr(X, name)
+        if len(getattr(X, "shape", (0, 0))) == 2:  # SciPy makes no rows of a vector
+            X = _as_csr(X, name)
         if len(X.shape) != 2 or X.shape[1] != features:
             raise ValueError(f"{name} has shape {tuple(X.shape)}; it must be (samples, {features})")
         if X.shape[0] == 0:
