@@ -88,11 +88,13 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "groups",
     ],
     "saving": [
+        "contents",
         "original",
         "weights",
     ],
     "system": [
         "files program signals",
+        "archive",
     ],
     "topology": [
         "distributions records schedules supports",

@@ -21,13 +21,16 @@ from nerva.activations import Activation as Function
 from nerva.layers import LAYERS, Layer
 from nerva.layers.arrays import ArraysMismatch
 from nerva.models.sequential import Sequential
+from nerva.saving.contents import check_contents, check_depth, check_layer_shape
 from nerva.saving.original import Order, check_order, dense_arrays, from_dense, linear_layers
-from nerva.system.files import read_npz, replacing
+from nerva.system.archive import NpzArchive
+from nerva.system.files import as_path, replacing
 from nerva.validation import check_choice
 
 Layout = Literal["nerva", "dense"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 VERSION = 1
+LONGEST_HEADER = 1 << 26  # bytes: the weights of a million classes fit
 LOSSES = {kind.__name__: kind for kind in losses.LOSSES.values()}
 
 
@@ -77,20 +80,23 @@ def load_weights(
         "as it says" takes the file as it is, "refuse" raises ValueError
     activation : of all layers but the last, for a model from a file of the original, which does not tell
 
-    Raises ValueError, which names the file and what is wrong with it, or OSError, before anything is changed.
+    Raises ValueError, which names the file and what is wrong with it, or OSError, before anything is changed. Shapes
+    are compared, and arrays that no layer has are refused, before anything is read: a small file cannot fill the
+    memory.
     """
     check_order(order)
     if model is not None:
         check_model(model)
-    arrays = read_npz(path)
-    has_header = "header" in arrays
+    path = as_path(path)
     try:
-        found = _read(arrays) if has_header else from_dense(arrays, order, activation, model)
+        with NpzArchive(path) as arrays:
+            has_header = "header" in arrays
+            found = _read(arrays, model) if has_header else from_dense(arrays, order, activation, model)
         if model is None:
             return found
         _check_same(model, found, has_header)
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from error
+        raise ValueError(f"{path}: {error}") from error
     # Everything has been checked: from here on nothing fails, so no model is left half loaded.
     for layer, new in zip(model.layers, found.layers, strict=True):
         layer.assign(new)
@@ -148,15 +154,18 @@ def _loss_config(loss: losses.Loss) -> dict[str, Any]:
 # ---- reading
 
 
-def _read(arrays: Mapping[str, Array]) -> Sequential:
-    """Return the model of a file in nerva's own layout."""
+def _read(arrays: NpzArchive, into: Sequential | None) -> Sequential:
+    """Return the model of a file in nerva's own layout, whose shapes are those of a model that is to take it."""
     try:
+        if arrays.heads["header"].nbytes > LONGEST_HEADER:
+            raise ValueError("too long")
         header = json.loads(arrays["header"].tobytes())
         version, configs, loss = header["nerva"], list(header["layers"]), header.get("loss")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("its header is broken: this is no file of nerva.save_weights") from None
     if version != VERSION:
         raise ValueError(f"it is of version {version}; this nerva reads version {VERSION}")
+    check_contents(configs, arrays.heads, into)
     model = Sequential([_layer(i, config, arrays) for i, config in enumerate(configs)])
     # Layers that take any features have those of their neighbours by now, which the header must agree with.
     for i, (layer, config) in enumerate(zip(model.layers, configs, strict=True)):
@@ -208,14 +217,11 @@ def _loss(config: Any, outputs: int) -> losses.Loss:
 
 def _check_same(model: Sequential, found: Sequential, has_header: bool) -> None:
     """Raise ValueError where a model cannot take the arrays of another; activations are compared if a header tells."""
-    if len(model.layers) != len(found.layers):
-        raise ValueError(f"it holds {len(found.layers)} layers; the model has {len(model.layers)}")
+    check_depth(len(found.layers), model)
     for i, (layer, new) in enumerate(zip(model.layers, found.layers, strict=True)):
         if type(layer) is not type(new):
             raise ValueError(f"layer {i + 1} is a {type(new).__name__}; in the model it is a {type(layer).__name__}")
-        shapes = [(one.out_features, one.in_features) for one in (new, layer)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"layer {i + 1} has shape {shapes[0]}; in the model it has {shapes[1]}")
+        check_layer_shape(i, (new.out_features, new.in_features), model)
         if new.dtype != layer.dtype:
             raise ValueError(f"layer {i + 1} is {new.dtype}; in the model it is {layer.dtype}")
         if has_header and layer.activation != new.activation:
