@@ -104,7 +104,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "deepr methods snfs srigl top_kast updater",
     ],
     "training": [
-        "history profiling trainable",
+        "history inputs labels profiling trainable",
         "layers_state samples",
         "batches",
         "compiled",

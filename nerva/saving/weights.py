@@ -101,7 +101,7 @@ def load_weights(
     for layer, new in zip(model.layers, found.layers, strict=True):
         layer.assign(new)
     if has_header:
-        model.loss = found.loss
+        model.loss, model.classes = found.loss, found.classes
     return model
 
 
@@ -137,6 +137,8 @@ def _arrays(model: Sequential) -> dict[str, Any]:
         warnings.warn(f"the loss {model.loss!r} is not nerva's own, and is not kept", RuntimeWarning, stacklevel=3)
     else:
         header["loss"] = {"kind": type(model.loss).__name__, **_loss_config(model.loss)}
+    if model.classes is not None:
+        header["classes"] = list(model.classes)
     if model.precision == "bfloat16":
         header["precision"] = model.precision
     arrays = {f"{i}.{name}": array for i, layer in enumerate(model.layers) for name, array in layer.arrays().items()}
@@ -173,6 +175,7 @@ def _read(arrays: NpzArchive, into: Sequential | None) -> Sequential:
             raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
     if loss is not None:
         model.loss = _loss(loss, model.out_features)
+    model.classes = _classes(header.get("classes"), model.out_features)
     _set_precision(model, header.get("precision"))
     return model
 
@@ -210,6 +213,17 @@ def _loss(config: Any, outputs: int) -> losses.Loss:
         if weights is not None and weights.size not in (outputs, 1 if name == "positive_weights" else -1):
             raise ValueError(f"{name} of its loss are {weights.size}; there are {outputs} outputs")
     return loss
+
+
+def _classes(names: Any, outputs: int) -> tuple[str, ...] | None:
+    """Return the names of the classes of a file, for a network with so many outputs."""
+    if names is None:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+        raise ValueError("the classes in its header are no names, or not all different")
+    if len(names) != outputs and (outputs, len(names)) != (1, 2):
+        raise ValueError(f"its header names {len(names)} classes; there are {outputs} outputs")
+    return tuple(names)
 
 
 # ---- loading into a model

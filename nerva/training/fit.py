@@ -15,6 +15,7 @@ from nerva.topology import Topology
 from nerva.training.batches import Batches
 from nerva.training.evaluation import Evaluator, check_loss
 from nerva.training.history import Callback, History
+from nerva.training.labels import Classes, encode, find_classes
 from nerva.training.run import Run
 from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
@@ -43,8 +44,9 @@ def fit(
 
     Parameters
     ----------
-    X : (n, features), float32, float64 or uint8, a datasets.Standardized, or a SciPy sparse matrix
-    y : targets, as the loss takes them: integer labels (n,) from 0 to outputs - 1, or rows (n, outputs)
+    X : (n, features), real numbers or booleans, a data frame, a datasets.Standardized, or a SciPy sparse matrix
+    y : targets, as the loss takes them: labels (n,) from 0 to outputs - 1, or names of classes, which become
+        `model.classes` in sorted order and which `predict` returns; or rows (n, outputs)
     validation : a pair (X, y) to evaluate after every epoch
     epochs : passes over the data
     batch_size : samples in a step; the last batch of an epoch holds the remaining ones
@@ -61,11 +63,12 @@ def fit(
     Raises TypeError or ValueError, which names the argument that is wrong, before the first step.
     """
     batch_size, loss = check_integer(batch_size, "batch_size", least=1), check_loss(loss, model)
-    samples, targets = labelled_samples(model, X, y, loss, sample_weight)
+    classes = find_classes(y, model.out_features, getattr(model, "classes", None))
+    samples, targets = labelled_samples(model, X, encode(y, classes), loss, sample_weight)
     order, augment = model.rng if rng is None else as_generator(rng), check_augment(augment, model.in_features)
     shuffle = check_flag(shuffle, "shuffle")
     batches = Batches(samples, targets, batch_size, model.dtype, order, augment, shuffle=shuffle)
-    evaluator = None if validation is None else Evaluator(model, *_pair(validation), loss, batch_size, "validation ")
+    pair = () if validation is None else (*_pair(validation, classes), loss, batch_size, "validation ")
     run = Run(
         model,
         batches,
@@ -73,16 +76,17 @@ def fit(
         epochs=epochs,
         optimizer=optimizer,
         schedule=schedule,
-        validation=evaluator,
+        validation=Evaluator(model, *pair) if pair else None,
         topology=topology,
         callbacks=callbacks,
     )
+    model.classes = classes
     return run.train()
 
 
-def _pair(validation: tuple[object, npt.ArrayLike]) -> tuple[object, npt.ArrayLike]:
-    """Return the pair (X, y); raise TypeError for anything else."""
+def _pair(validation: tuple[object, npt.ArrayLike], classes: Classes) -> tuple[object, npt.ArrayLike]:
+    """Return the pair (X, y), with labels as numbers; raise TypeError for anything else."""
     if not isinstance(validation, (tuple, list)) or len(validation) != 2:
         raise TypeError(f"validation is {type(validation).__name__}; it must be a pair (X, y)")
     X, y = validation
-    return X, y
+    return X, encode(y, classes, "validation y")
