@@ -99,10 +99,21 @@ def _fit(
                 callbacks=[report, *filter(None, [metrics]), _stop_if_diverged, patience],
             )
     except ValueError as error:
-        raise Failure(error, 2) from error  # a topology that is never due, a batch too small to be normalised
+        raise Failure(_explain(error, options, data), 2) from error
     finally:
         report.result(model)
     return timer
+
+
+def _explain(error: ValueError, options: Namespace, data: Dataset) -> str:
+    """Return what `fit` refuses in the words of the command line: a topology, or a batch too small to be normalised."""
+    if not str(error).startswith("topology is never due"):
+        return str(error)
+    steps = -(-len(data.train.y) // options.batch_size)
+    return (
+        f"--topology {options.topology}: is never due in {options.epochs * steps:,} steps, {steps:,} an epoch; it "
+        f"needs a lower --update-every than {options.update_every:,}, or more --epochs"
+    )
 
 
 def _keep(model: Sequential, path: str) -> None:
