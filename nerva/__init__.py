@@ -7,6 +7,8 @@ cost. Start with `nerva.MLP`, `nerva.datasets` and `model.fit`; `nerva.show_conf
 import sys as _sys
 from pathlib import Path as _Path
 
+from nerva.system.program import is_command as _is_command
+
 try:
     import nerva._kernels.isa  # noqa: F401 - fails here, with a clear word, where it must fail
 except ModuleNotFoundError as error:
@@ -17,6 +19,11 @@ except ModuleNotFoundError as error:
         "the installed package, or build it here with: pip install meson-python ninja cython numpy 'mkl-devel<2027' "
         "'mkl-include<2027' && pip install --no-build-isolation -e ."
     ) from None
+except (ValueError, ImportError) as error:  # of NERVA_ISA, or of a processor without AVX2
+    if not _is_command():
+        raise
+    print(f"nerva: {error}", file=_sys.stderr)
+    raise SystemExit(2 if isinstance(error, ValueError) else 1) from None
 
 from nerva import activations, callbacks, datasets, initializers, schedules, topology
 from nerva._kernels.csr import CSR

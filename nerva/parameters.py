@@ -40,6 +40,10 @@ class Parameter:
         self.steps = 0
         self._gradient: Array | None = None
 
+    def __getstate__(self) -> object:
+        # Protocols 0 and 1 ask for one of a class with __slots__; later ones take this by themselves.
+        return object.__getstate__(self)
+
     @property
     def gradient(self) -> Array:
         """The gradient of the last backward pass, shape (n,), zeros before; allocated when it is first asked for."""

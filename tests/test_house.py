@@ -90,13 +90,14 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "groups",
     ],
     "saving": [
-        "original",
+        "contents",
+        "header original",
         "weights",
         "model_file",
     ],
     "system": [
-        "files nested signals",
-        "tensors",
+        "files nested program signals",
+        "archive tensors",
     ],
     "torch": [
         "pattern",
@@ -112,7 +113,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "deepr methods snfs srigl top_kast updater",
     ],
     "training": [
-        "checkpoints history profiling trainable",
+        "checkpoints history inputs labels profiling trainable",
         "layers_state moments progress samples",
         "batches",
         "compiled run_state",

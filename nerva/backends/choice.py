@@ -42,6 +42,10 @@ class ChoiceCache:
     def __len__(self) -> int:
         return len(self._choices)
 
+    def __getstate__(self) -> object:
+        # Protocols 0 and 1 ask for one of a class with __slots__; later ones take this by themselves.
+        return object.__getstate__(self)
+
     def get(self, backend: str, K: int, D: int, nnz: int, N: int, dtype: np.dtype[Any]) -> BackendChoice:
         """Return the choice that `choose_backends` makes; K, D, nnz and dtype must be the same until `clear`."""
         key = N, mkl.get_num_threads(), backend

@@ -29,7 +29,7 @@ from nerva.losses import Loss
 from nerva.models.sequential import Sequential
 from nerva.saving.weights import check_model, save_weights
 from nerva.system.files import check_writable
-from nerva.system.signals import handling
+from nerva.system.signals import deferred, handling
 from nerva.training.checkpoints import checkpoint_files
 from nerva.training.history import EpochRecord, StopTraining
 from nerva.training.profiling import Profile, profile
@@ -60,13 +60,21 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             return
         if metrics is not None and not _goes_on(options):
             metrics.write({"run": _run_record(options, argv, data, model)})
-        timer = _fit(model, data, loss, options, report, metrics)
+        try:
+            timer = _fit(model, data, loss, options, report, metrics)
+        except (KeyboardInterrupt, OSError, MemoryError):
+            if options.save_weights is not None:
+                _keep(model, options.save_weights)
+            raise
     if _diverged(report.records[-1]):
         raise Failure("stopped, since the loss is not finite: try a lower --learning-rate")
     if timer is not None:
         print(f"\n{timer}")
     if options.save_weights is not None:
-        save_weights(model, options.save_weights)
+        try:
+            save_weights(model, options.save_weights)
+        except ValueError as error:
+            raise Failure(f"--save-weights: {error}") from error
     if options.data is None:
         report.say(f"\nNext, CIFAR-10, which is downloaded once (170 MB):\n  {_program()} train --data cifar10")
 
@@ -103,10 +111,32 @@ def _fit(
             f"--checkpoint {options.checkpoint}: holds a run already; add --resume, or name another"
         ) from error
     except ValueError as error:
-        raise Failure(error, 2) from error  # a topology that is never due, a batch too small to be normalised
+        raise Failure(_explain(error, options, data), 2) from error
     finally:
         report.result(model)
     return timer
+
+
+def _explain(error: ValueError, options: Namespace, data: Dataset) -> str:
+    """Return what `fit` refuses in the words of the command line: a topology, or a batch too small to be normalised."""
+    if not str(error).startswith("topology is never due"):
+        return str(error)
+    steps = -(-len(data.train.y) // options.batch_size)
+    return (
+        f"--topology {options.topology}: is never due in {options.epochs * steps:,} steps, {steps:,} an epoch; it "
+        f"needs a lower --update-every than {options.update_every:,}, or more --epochs"
+    )
+
+
+def _keep(model: Sequential, path: str) -> None:
+    """Save the weights of a training run that something ended, and say so on standard error, or why not."""
+    with deferred():
+        try:
+            save_weights(model, path)
+        except (OSError, ValueError, MemoryError) as error:
+            print(f"nerva: the weights are not saved: {error}", file=sys.stderr)
+        else:
+            print(f"nerva: the weights trained so far are in {path}", file=sys.stderr)
 
 
 def _check_gradients(model: Sequential, data: Dataset, loss: Loss) -> None:

@@ -118,6 +118,10 @@ class Standardized:
         values += self.shift
         return values
 
+    def __getstate__(self) -> object:
+        # Protocols 0 and 1 ask for one of a class with __slots__; later ones take this by themselves.
+        return object.__getstate__(self)
+
     def _like(self, pixels: NDArray[np.uint8]) -> Standardized:
         other = object.__new__(Standardized)
         other.pixels, other.scale, other.shift = np.ascontiguousarray(pixels), self.scale, self.shift

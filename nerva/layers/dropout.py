@@ -26,6 +26,10 @@ class MaskKeys:
         self.seed = int(rng.integers(2**64, dtype=np.uint64))
         self.count = 0
 
+    def __getstate__(self) -> object:
+        # Protocols 0 and 1 ask for one of a class with __slots__; later ones take this by themselves.
+        return object.__getstate__(self)
+
     def next(self) -> int:
         """Go on to the next step, and return its key."""
         self.count += 1

@@ -143,9 +143,9 @@ class LogisticCrossEntropy(Loss):
     negatives : False leaves out the second term, as the original Nerva does: absent labels then have no gradient
     classes : the targets are integer labels, taken as one-hot rows, and the largest output is the prediction
 
-    Targets are rows (n, K) of values from 0 to 1. Stable for any finite logits. The accuracy is the mean fraction of
-    correct labels (one minus the Hamming loss), and predictions are 0 or 1 for each label. K times
-    torch.nn.BCEWithLogitsLoss, whose mean is over the outputs too.
+    Targets are rows (n, K) of values from 0 to 1, or (n,) for a single output. Stable for any finite logits. The
+    accuracy is the mean fraction of correct labels (one minus the Hamming loss), and predictions are 0 or 1 for each
+    label. K times torch.nn.BCEWithLogitsLoss, whose mean is over the outputs too.
 
     >>> result = nerva.LogisticCrossEntropy()(np.zeros((2, 1)), np.array([[1.0, 0.0]]))
     >>> round(result.value, 6), result.gradient.tolist(), result.correct
@@ -181,7 +181,8 @@ class LogisticCrossEntropy(Loss):
             raise ValueError(f"positive_weights has {self.positive_weights.size} numbers; there are {outputs} outputs")
         if self.classes:
             return check_labels(y, samples, outputs, name)
-        T = check_numbers(y, samples, outputs, name)
+        y = np.asarray(y)
+        T = check_numbers(y[:, None] if y.ndim == 1 and outputs == 1 else y, samples, outputs, name)
         if T.size and (T.min() < 0 or T.max() > 1):
             raise ValueError(f"{name} holds numbers from {T.min()} to {T.max()}; they must be within 0 to 1")
         return T

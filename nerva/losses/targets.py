@@ -31,6 +31,8 @@ def weighted(targets: Array, sample_weight: npt.ArrayLike | None, samples: int) 
     """
     if sample_weight is None:
         return targets
+    if np.ma.isMaskedArray(sample_weight):
+        raise TypeError("sample_weight is a masked array; give 0 to the samples that are not to count")
     weights = np.asarray(sample_weight)
     if weights.dtype.kind not in "fiub" or weights.shape != (samples,):
         raise ValueError(
@@ -63,12 +65,14 @@ def rows_of(y: Array, K: int) -> Array:
 def check_classes(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
     """Return labels (samples,) as int64, or rows of probabilities as float64; raise TypeError or ValueError otherwise.
 
+    Labels may also be one to a row, (samples, 1), of more classes than one.
+
     >>> check_classes([0, 2], samples=2, classes=2, name="y")
     Traceback (most recent call last):
     ValueError: y holds labels from 0 to 2; the network has classes 0 to 1
     """
     y = np.asarray(y)
-    if y.ndim == 2 and y.dtype.kind in "fiub":
+    if y.ndim == 2 and y.dtype.kind in "fiub" and (y.shape[1] != 1 or classes == 1):
         rows = check_numbers(y, samples, classes, name)
         if rows.size and (rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-4):
             raise ValueError(f"{name} has rows that are no probabilities: negative, or another sum than 1")
@@ -77,10 +81,17 @@ def check_classes(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Ar
 
 
 def check_labels(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Array:
-    """Return labels (samples,) from 0 to classes - 1 as int64; raise TypeError or ValueError otherwise."""
+    """Return labels from 0 to classes - 1 as int64 (samples,); raise TypeError or ValueError otherwise.
+
+    They are integers, booleans or floats that are whole, (samples,) or (samples, 1).
+    """
     labels = np.asarray(y)
-    if labels.dtype.kind not in "iu":
+    if labels.dtype.kind not in "iubf":
         raise TypeError(f"{name} has dtype {labels.dtype}; labels must be integers")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind == "f" and not (whole := labels == np.trunc(labels)).all():
+        raise TypeError(f"{name} has dtype {labels.dtype}, and holds {labels[~whole][0]}; labels must be integers")
     if labels.shape != (samples,):
         raise ValueError(f"{name} has shape {labels.shape}; there must be one label for each of {samples} samples")
     if samples and (labels.min() < 0 or labels.max() >= classes):

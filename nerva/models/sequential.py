@@ -95,6 +95,7 @@ class Sequential:
         self._first = learning[0] if learning else len(self.layers)
         self.rng = as_generator(rng)
         self.loss: Loss = SoftmaxCrossEntropy()  # of the last `fit`: predictions depend on it
+        self.classes: tuple[str, ...] | None = None  # of the last `fit`, where its labels were names
         self.inputs = Buffer(self.in_features, self.dtype)  # for predictions, which then allocate nothing
         self._compiled: CompiledNetwork | None = None
         self._precision = check_precision(precision, self.dtype)
@@ -253,7 +254,7 @@ class Sequential:
         A precision of "bfloat16" is kept in float32.
         """
         other = Sequential([layer.astype(dtype) for layer in self.layers], rng=copy.deepcopy(self.rng))
-        other.loss = copy.deepcopy(self.loss)
+        other.loss, other.classes = copy.deepcopy(self.loss), self.classes
         if other.dtype == self.dtype:
             other._precision = self._precision
         return other
@@ -269,7 +270,7 @@ class Sequential:
         """
         with self._lock:
             small = Sequential(compaction.compact(self.layers), rng=self.rng)
-            small.loss, small._precision = copy.deepcopy(self.loss), self._precision
+            small.loss, small.classes, small._precision = copy.deepcopy(self.loss), self.classes, self._precision
             return small
 
     # ---- training and inference: nerva.training says what these do
@@ -286,7 +287,7 @@ class Sequential:
         return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_compiled")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({"_precision": state["dtype"].name, **state})
+        self.__dict__.update({"_precision": state["dtype"].name, "classes": None, **state})
         self._compiled = None
         self._lock = threading.RLock()
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from nerva.layers import BACKENDS, Layer
 from nerva.models.sequential import Sequential
-from nerva.saving.weights import check_model, model_arrays, model_header, read_model
+from nerva.saving.header import model_arrays, model_header, read_model
+from nerva.saving.weights import check_finite, check_model
 from nerva.system.nested import put_together, take_apart
 from nerva.system.tensors import read_tensors, write_tensors
 
@@ -29,8 +30,9 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     path : the file; nothing is appended to its name, and a file that exists is replaced
 
     The file has the safetensors layout: "i.indptr", "i.indices" and "i.values" of sparse layer i, "i.weight" of a dense
-    one, "i.bias" and so on; settings, loss, running statistics, masks and the generator go along, with a hash of each
-    array. The state of optimizers is that of a run: see `fit(checkpoint=...)` and `optimizer.state_dict`.
+    one, "i.bias" and so on; settings, loss, names of classes, running statistics, masks and the generator go along,
+    with a hash of each array. The state of optimizers is that of a run: see `fit(checkpoint=...)` and
+    `optimizer.state_dict`.
 
     Raises TypeError, ValueError or OSError, which name what is wrong.
 
@@ -42,10 +44,8 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     ])
     """
     check_model(model)
+    check_finite(model)
     header, arrays = model_header(model), model_arrays(model)
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} of the model holds NaN or infinity, which load would refuse")
     rest = {"rng": model.rng.bit_generator.state, "layers": [_rest(layer) for layer in model.layers]}
     plain, more = take_apart({"rest": rest})
     write_tensors(path, {**arrays, **more}, {"format": FORMAT, "model": header, **plain})
@@ -62,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         if not isinstance(about, dict) or about.get("format") != FORMAT:
             raise ValueError("no model of nerva.save")
         own = {name: array for name, array in arrays.items() if not name.startswith("rest.")}
-        model = read_model(about.get("model"), own)
+        model = read_model(about.get("model"), own, own)
         unknown = own.keys() - model_arrays(model).keys()
         if unknown:
             raise ValueError(f"it has arrays that no layer has: {', '.join(sorted(unknown))[:80]}")

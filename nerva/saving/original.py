@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import count
+from math import prod
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,6 +12,8 @@ from nerva._kernels.memory import Array
 from nerva.activations import Activation
 from nerva.layers import Affine, Linear, SparseLinear
 from nerva.models.sequential import Sequential
+from nerva.saving.contents import check_depth, check_layer_shape
+from nerva.system.archive import Head, NpzArchive
 from nerva.validation import check_choice
 
 Order = Literal["refuse", "as it says", "scrambled"]
@@ -46,9 +49,7 @@ def dense_arrays(model: Sequential) -> dict[str, Any]:
     return arrays
 
 
-def from_dense(
-    arrays: Mapping[str, Array], order: Order, activation: Activation, model: Sequential | None
-) -> Sequential:
+def from_dense(arrays: NpzArchive, order: Order, activation: Activation, model: Sequential | None) -> Sequential:
     """Return the network of such arrays.
 
     A layer is sparse where the one of `model` is, which the weights are meant for; without a model, where it has zeros.
@@ -58,6 +59,7 @@ def from_dense(
         raise ValueError(f"it holds {', '.join(arrays) or 'nothing'}; weights are W1, b1, W2, b2, ...")
     meant = linear_layers(model) if model is not None else []
     depth = next(i for i in count(1) if f"W{i + 1}" not in arrays)
+    _check_heads(arrays.heads, depth, model)
     layers: list[Affine] = []
     for i in range(1, depth + 1):
         W, b = _weight(arrays[f"W{i}"], f"W{i}", order), arrays.get(f"b{i}")
@@ -75,10 +77,29 @@ def from_dense(
     return Sequential(layers)
 
 
+def _check_heads(heads: Mapping[str, Head], depth: int, model: Sequential | None) -> None:
+    """Raise ValueError for arrays that are no weights and biases of so many layers, or not those of a model."""
+    if model is not None:
+        check_depth(depth, model)
+    unknown = [name for name in heads if name not in {f"{kind}{i + 1}" for i in range(depth) for kind in "Wb"}]
+    if unknown:
+        raise ValueError(f"it holds {', '.join(unknown)} beside W1 to W{depth} and b1 to b{depth}")
+    for i in range(depth):
+        W, b = heads[f"W{i + 1}"], heads.get(f"b{i + 1}")
+        if len(W.shape) != 2 or W.dtype.type not in (np.float32, np.float64):
+            raise ValueError(
+                f"W{i + 1} has shape {W.shape} and dtype {W.dtype}; it must be a matrix of float32 or float64"
+            )
+        if b is not None and prod(b.shape) != W.shape[0]:
+            raise ValueError(f"b{i + 1} has shape {b.shape}; it must be ({W.shape[0]},)")
+        if i and W.shape[1] != heads[f"W{i}"].shape[0]:
+            raise ValueError(f"W{i} has shape {heads[f'W{i}'].shape}, W{i + 1} {W.shape}, which do not fit together")
+        if model is not None:
+            check_layer_shape(i, (W.shape[0], W.shape[1]), model)
+
+
 def _weight(W: Array, name: str, order: Order) -> Array:
-    """Return a weight matrix as it was meant, row after row; raise ValueError where it is none, or is refused."""
-    if W.ndim != 2 or W.dtype.type not in (np.float32, np.float64):
-        raise ValueError(f"{name} has shape {W.shape} and dtype {W.dtype}; it must be a matrix of float32 or float64")
+    """Return a weight matrix as it was meant, row after row; raise ValueError where it is refused."""
     if W.flags.f_contiguous and not W.flags.c_contiguous:
         if order == "refuse":
             raise ValueError(

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
-from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from nerva import losses
-from nerva._kernels.isa import lacking_for_bfloat16
-from nerva._kernels.memory import Array
 from nerva.activations import Activation as Function
 from nerva.layers import LAYERS, Layer
-from nerva.layers.arrays import ArraysMismatch
 from nerva.models.sequential import Sequential
+from nerva.saving.contents import check_depth, check_layer_shape
+from nerva.saving.header import model_arrays, model_header, read_model
 from nerva.saving.original import Order, check_order, dense_arrays, from_dense, linear_layers
-from nerva.system.files import read_npz, replacing
+from nerva.system.archive import NpzArchive
+from nerva.system.files import as_path, replacing
 from nerva.validation import check_choice
 
 Layout = Literal["nerva", "dense"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
-VERSION = 1
-LOSSES = {kind.__name__: kind for kind in losses.LOSSES.values()}
+LONGEST_HEADER = 1 << 26  # bytes: the weights of a million classes fit
 
 
 def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: Layout = "nerva") -> None:
@@ -42,7 +38,8 @@ def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: Lay
         the model again; "dense" is that of the original Nerva, W1 (K, D), b1 (K,), W2, ..., for linear layers only,
         with zeros where there is no weight: memory for one dense layer at a time
 
-    Raises TypeError, ValueError or OSError, which name what is wrong.
+    Raises TypeError, ValueError or OSError, which name what is wrong: a layer that holds NaN or infinity, which
+    `load_weights` refuses, is one.
 
     >>> nerva.save_weights(nerva.MLP([20, 10, 2], density=0.5, distribution="uniform"), "weights.npz")
     >>> nerva.load_weights("weights.npz")
@@ -52,6 +49,7 @@ def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: Lay
     ])
     """
     check_model(model, layout)
+    check_finite(model)
     with replacing(path) as stream:
         np.savez(stream, **(dense_arrays(model) if layout == "dense" else _arrays(model, model_header(model))))
 
@@ -75,25 +73,31 @@ def load_weights(
         "as it says" takes the file as it is, "refuse" raises ValueError
     activation : of all layers but the last, for a model from a file of the original, which does not tell
 
-    Raises ValueError, which names the file and what is wrong with it, or OSError, before anything is changed.
+    Raises ValueError, which names the file and what is wrong with it, or OSError, before anything is changed. Shapes
+    are compared, and arrays that no layer has are refused, before anything is read: a small file cannot fill the
+    memory.
     """
     check_order(order)
     if model is not None:
         check_model(model)
-    arrays = read_npz(path)
-    has_header = "header" in arrays
+    path = as_path(path)
     try:
-        found = read_model(_header(arrays), arrays) if has_header else from_dense(arrays, order, activation, model)
+        with NpzArchive(path) as arrays:
+            has_header = "header" in arrays
+            if has_header:
+                found = read_model(_header(arrays), arrays, arrays.heads, model)
+            else:
+                found = from_dense(arrays, order, activation, model)
         if model is None:
             return found
         _check_same(model, found, has_header)
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from error
+        raise ValueError(f"{path}: {error}") from error
     # Everything has been checked: from here on nothing fails, so no model is left half loaded.
     for layer, new in zip(model.layers, found.layers, strict=True):
         layer.assign(new)
     if has_header:
-        model.loss = found.loss
+        model.loss, model.classes = found.loss, found.classes
     return model
 
 
@@ -109,7 +113,13 @@ def check_model(model: object, layout: Layout = "nerva") -> None:
             raise TypeError(f"model.layers[{i}] is {type(layer).__name__}; it must be one of nerva's own layers")
 
 
-# ---- writing
+def check_finite(model: Sequential) -> None:
+    """Raise ValueError, which names the layer and the array, where a number is NaN or infinite."""
+    for i, layer in enumerate(model.layers):
+        for name, array in layer.arrays().items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                kind = type(layer).__name__
+                raise ValueError(f"model.layers[{i}] is {kind}, whose {name} holds NaN or infinity: nothing is saved")
 
 
 def _arrays(model: Sequential, header: dict[str, Any]) -> dict[str, Any]:
@@ -117,110 +127,23 @@ def _arrays(model: Sequential, header: dict[str, Any]) -> dict[str, Any]:
     return {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **model_arrays(model)}
 
 
-def model_arrays(model: Sequential) -> dict[str, Array]:
-    """Return the arrays of all layers by "i.name": the memory in use, no copies."""
-    return {f"{i}.{name}": array for i, layer in enumerate(model.layers) for name, array in layer.arrays().items()}
-
-
-def model_header(model: Sequential) -> dict[str, Any]:
-    """Return the version, the layers and the loss, as JSON can hold them; warn of a loss that is not nerva's own."""
-    layers = [{"kind": type(layer).__name__, **layer.config()} for layer in model.layers]
-    header: dict[str, Any] = {"nerva": VERSION, "layers": layers}
-    if type(model.loss) not in LOSSES.values():
-        warnings.warn(f"the loss {model.loss!r} is not nerva's own, and is not kept", RuntimeWarning, stacklevel=3)
-    else:
-        header["loss"] = {"kind": type(model.loss).__name__, **_loss_config(model.loss)}
-    if model.precision == "bfloat16":
-        header["precision"] = model.precision
-    return header
-
-
-def _loss_config(loss: losses.Loss) -> dict[str, Any]:
-    return {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in vars(loss).items()
-        if not name.startswith("_")
-    }
-
-
-# ---- reading
-
-
-def _header(arrays: Mapping[str, Array]) -> Any:
+def _header(arrays: NpzArchive) -> Any:
     """Return the header among the arrays of a file in nerva's own layout, None for a broken one."""
+    if arrays.heads["header"].nbytes > LONGEST_HEADER:
+        return None
     try:
         return json.loads(arrays["header"].tobytes())
     except (ValueError, RecursionError):
         return None
 
 
-def read_model(header: Any, arrays: Mapping[str, Array]) -> Sequential:
-    """Return the model of a header and its arrays; raise ValueError where these do not go together."""
-    try:
-        version, configs, loss = header["nerva"], list(header["layers"]), header.get("loss")
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError("its header is broken: this is no file of nerva.save_weights") from None
-    if version != VERSION:
-        raise ValueError(f"it is of version {version}; this nerva reads version {VERSION}")
-    model = Sequential([_layer(i, config, arrays) for i, config in enumerate(configs)])
-    # Layers that take any features have those of their neighbours by now, which the header must agree with.
-    for i, (layer, config) in enumerate(zip(model.layers, configs, strict=True)):
-        if any(config[name] != value for name, value in layer.config().items() if name in ("in", "out")):
-            raise ValueError(f"the arrays of layer {i + 1} are not those of its header")
-    if loss is not None:
-        model.loss = _loss(loss, model.out_features)
-    _set_precision(model, header.get("precision"))
-    return model
-
-
-def _set_precision(model: Sequential, precision: Any) -> None:
-    """Give a model the precision of a file, or warn where this processor does not have it."""
-    lacking = lacking_for_bfloat16() if precision == "bfloat16" else None
-    if lacking is None:
-        model.precision = precision
-    else:
-        warnings.warn(f"precision 'bfloat16' is not kept: it needs {lacking}", RuntimeWarning, stacklevel=4)
-
-
-def _layer(i: int, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Layer:
-    """Return layer i of a file."""
-    try:
-        kind = config["kind"]
-        if not isinstance(kind, str) or kind not in LAYERS:
-            raise ValueError(f"layer {i + 1} is a {kind}, which this nerva does not know")
-        return LAYERS[kind].from_config(config, arrays, f"{i}.")
-    except ArraysMismatch:
-        raise ValueError(f"the arrays of layer {i + 1} are not those of its header") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"layer {i + 1} is described wrongly in its header ({error})") from error
-
-
-def _loss(config: Any, outputs: int) -> losses.Loss:
-    """Return the loss of a file, for a network with so many outputs."""
-    try:
-        loss: losses.Loss = LOSSES[config.pop("kind")](**config)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"its loss is described wrongly in its header ({error})") from error
-    for name in ("class_weights", "positive_weights"):
-        weights = getattr(loss, name, None)
-        if weights is not None and weights.size not in (outputs, 1 if name == "positive_weights" else -1):
-            raise ValueError(f"{name} of its loss are {weights.size}; there are {outputs} outputs")
-    return loss
-
-
-# ---- loading into a model
-
-
 def _check_same(model: Sequential, found: Sequential, has_header: bool) -> None:
     """Raise ValueError where a model cannot take the arrays of another; activations are compared if a header tells."""
-    if len(model.layers) != len(found.layers):
-        raise ValueError(f"it holds {len(found.layers)} layers; the model has {len(model.layers)}")
+    check_depth(len(found.layers), model)
     for i, (layer, new) in enumerate(zip(model.layers, found.layers, strict=True)):
         if type(layer) is not type(new):
             raise ValueError(f"layer {i + 1} is a {type(new).__name__}; in the model it is a {type(layer).__name__}")
-        shapes = [(one.out_features, one.in_features) for one in (new, layer)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"layer {i + 1} has shape {shapes[0]}; in the model it has {shapes[1]}")
+        check_layer_shape(i, (new.out_features, new.in_features), model)
         if new.dtype != layer.dtype:
             raise ValueError(f"layer {i + 1} is {new.dtype}; in the model it is {layer.dtype}")
         if has_header and layer.activation != new.activation:

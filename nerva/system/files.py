@@ -24,14 +24,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a file for atomic writing: it appears, complete, when the context ends, and not at all if that fails.
 
     An existing file is replaced, and keeps its mode; a symbolic link stays one, and its target is replaced. Raises
-    TypeError if `path` is not a path, OSError if it cannot be written, or is a folder or a device.
+    TypeError if `path` is not a path, OSError, which names the file, if it cannot be written, as on a full disk, or is
+    a folder or a device.
 
     >>> with replacing("new.txt") as stream:
     ...     _ = stream.write(b"all of it")
     >>> Path("new.txt").read_text()
     'all of it'
     """
-    path, (handle, name) = _temporary(path)
+    given, (path, (handle, name)) = path, _temporary(path)
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -40,9 +41,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())  # before the rename, or a crash could leave an empty file under the name
         os.chmod(name, mode)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):  # interrupted after it had its name
             os.unlink(name)
+        if isinstance(error, OSError) and error.filename is None:  # of a write or a sync, which know no name
+            named = type(error)(f"{os.fspath(given)}: cannot be written ({error.strerror or error})")
+            named.errno = error.errno
+            raise named from error
         raise
     _sync_folder(path.parent)
 

@@ -15,6 +15,7 @@ from nerva._kernels.memory import Array
 from nerva.losses import Loss
 from nerva.training.batches import Batches
 from nerva.training.compiled import compiled_for
+from nerva.training.labels import decode
 from nerva.training.samples import Samples, labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import check_integer
@@ -142,9 +143,9 @@ def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_B
 def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) -> Array:
     """Return the predictions for samples X, as the model's loss takes its outputs.
 
-    By default they are the most probable classes, int64 (n,). After nerva.LogisticCrossEntropy they are 0 or 1 for
-    each label, int64 (n, outputs). After regression they are the outputs themselves, (n, outputs), or (n,) of a single
-    output.
+    By default they are the most probable classes, int64 (n,), or their names after `fit` on names of classes. After
+    nerva.LogisticCrossEntropy they are 0 or 1 for each label, int64 (n, outputs). After regression they are the
+    outputs themselves, (n, outputs), or (n,) of a single output.
 
     Parameters
     ----------
@@ -157,7 +158,8 @@ def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) 
     """
     samples = Samples(X, model.in_features, model.dtype, check=False)
     predictions = [model.loss.predict(Z) for Z in _predicted(model, samples, batch_size)]
-    return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
+    found = predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
+    return decode(found, getattr(model, "classes", None))
 
 
 def outputs(model: Trainable, batches: Batches) -> Iterator[tuple[Array, Array | None]]:

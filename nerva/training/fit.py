@@ -54,8 +54,8 @@ def fit(
 
     Parameters
     ----------
-    X : (n, features), float32, float64 or uint8, a datasets.Standardized, or a SciPy sparse matrix
-    y : targets, as the loss takes them: integer labels (n,) from 0 to outputs - 1, or rows (n, outputs)
+    X : (n, features), real numbers or booleans, a data frame, a datasets.Standardized, or a SciPy sparse matrix
+    y : as the loss takes it: labels (n,) from 0 on, names of classes (sorted: `model.classes`), or rows (n, outputs)
     validation : a pair (X, y) to evaluate after every epoch
     validation_split : the fraction of samples to hold out for that instead, the same in every call (docs/training.md)
     epochs, batch_size : passes over the data; samples in a step, the last one of an epoch on those that remain
@@ -82,7 +82,7 @@ def fit(
     data = TrainingData(model, X, y, loss, sample_weight, class_weight, validation_split)
     how: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "topology": topology, "callbacks": callbacks}
     batches = data.batches(check_integer(batch_size, "batch_size", least=1), rng, augment, shuffle)
-    how |= {"validation": data.evaluator(validation, batch_size), "display": shown_by(verbose)}
+    how |= {"validation": data.evaluator(validation, batch_size), "display": shown_by(verbose), "classes": data.classes}
     with _checkpoints(checkpoint, checkpoint_every, resume) as how["checkpoints"]:
         return Run(model, batches, loss, epochs=epochs, initial_epoch=initial_epoch, **how).train()
 

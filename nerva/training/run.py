@@ -18,6 +18,7 @@ from nerva.training.checkpoints import Checkpoints
 from nerva.training.compiled import check_bfloat16
 from nerva.training.evaluation import Evaluator
 from nerva.training.history import Callback, EpochRecord, History, StopTraining
+from nerva.training.labels import Classes
 from nerva.training.layers_state import adopt
 from nerva.training.moments import Moments
 from nerva.training.run_state import restore_run, run_state, settings_of
@@ -38,6 +39,7 @@ class Run:
     display : is called before the callbacks; None for none
     validation : evaluates the model after every epoch; None does not
     checkpoints : a folder, entered, that the state goes to; None for none
+    classes : the names of the classes, where the labels are names; they become the model's own
 
     `current_epoch` counts the epochs done, `history` holds their records, `rate` is that of the last step, and
     `stopped` tells whether a callback has ended the run. Raises TypeError or ValueError, which names the argument that
@@ -59,6 +61,7 @@ class Run:
         display: Callback | None = None,
         initial_epoch: int = 0,
         checkpoints: Checkpoints | None = None,
+        classes: Classes = None,
     ) -> None:
         initial_epoch = check_integer(initial_epoch, "initial_epoch", least=0)
         self.epochs = initial_epoch + check_integer(epochs, "epochs", least=1)
@@ -85,7 +88,7 @@ class Run:
             checkpoints.go_on(self.restore)
         if initial_epoch > 0:
             adopt(model, self.optimizers)
-        model.loss = loss
+        model.loss, model.classes = loss, classes
 
     def _start_epoch(self) -> None:
         self._done = 0  # batches of this epoch

@@ -10,6 +10,8 @@ from nerva._kernels.sparse_batch import SparseBatch
 from nerva.datasets.dataset import Standardized
 from nerva.losses import Loss
 from nerva.losses.targets import weighted
+from nerva.training.inputs import as_dense
+from nerva.training.labels import encode
 from nerva.training.trainable import Trainable
 
 CHUNK = 1 << 24  # bytes checked at a time, so that checking takes little memory beside the data
@@ -34,7 +36,8 @@ class SparseSamples:
     """
 
     def __init__(self, X: Any, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
-        X = _as_csr(X, name)
+        if len(getattr(X, "shape", (0, 0))) == 2:  # SciPy makes no rows of a vector
+            X = _as_csr(X, name)
         if len(X.shape) != 2 or X.shape[1] != features:
             raise ValueError(f"{name} has shape {tuple(X.shape)}; it must be (samples, {features})")
         if X.shape[0] == 0:
@@ -97,14 +100,16 @@ class Samples:
 
     Parameters
     ----------
-    X : (samples, features), float32, float64 or uint8, a datasets.Standardized, or a SciPy sparse matrix
+    X : (samples, features), of real numbers or booleans, a data frame of such columns, a datasets.Standardized, or a
+        SciPy sparse matrix
     features, dtype, name : as of SparseSamples
     check : False leaves it to those who read the samples to look for values that are not finite; see `check_finite`
 
     Dense data are in `array`, with `scale` and `shift` of a Standardized; sparse data in `sparse`, without an `array`.
-    Dense data are copied only where the features of a sample are not contiguous.
+    Dense data of float32, float64, uint8 or booleans are copied only where the features of a sample are not contiguous.
 
-    Raises TypeError for another dtype, ValueError for another shape, no samples, or values that are not finite.
+    Raises TypeError for another dtype or a masked array, ValueError for another shape, no samples, or values that are
+    not finite.
     """
 
     def __init__(self, X: object, features: int, dtype: npt.DTypeLike, name: str = "X", *, check: bool = True) -> None:
@@ -118,12 +123,7 @@ class Samples:
         if isinstance(X, Standardized):
             self.array, self.scale, self.shift = X.pixels, X.scale, X.shift
         else:
-            try:
-                self.array = np.asarray(X)
-            except ValueError as error:
-                raise ValueError(f"{name} is no array: {error}") from None
-        if self.array.dtype.type not in (np.float32, np.float64, np.uint8):
-            raise TypeError(f"{name} has dtype {self.array.dtype}; it must be float32, float64 or uint8")
+            self.array = as_dense(X, name, np.dtype(dtype))
         if self.array.ndim != 2 or self.array.shape[1] != features:
             raise ValueError(f"{name} has shape {self.array.shape}; it must be (samples, {features})")
         if len(self.array) == 0:
@@ -182,6 +182,7 @@ def labelled_samples(
     `prefix` goes before "X" and "y" in the messages of errors; `check` is as of Samples.
     """
     samples = Samples(X, model.in_features, model.dtype, f"{prefix}X", check=check)
+    y = encode(y, getattr(model, "classes", None), f"{prefix}y")
     targets = loss.check_targets(y, len(samples), model.out_features, f"{prefix}y")
     return samples, weighted(targets, sample_weight, len(samples))
 

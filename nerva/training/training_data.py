@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from nerva.losses import Loss
 from nerva.losses.targets import Weighted, weighted
 from nerva.training.batches import Batches
 from nerva.training.evaluation import Evaluator
+from nerva.training.labels import Classes, encode, find_classes, listed
 from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import as_generator, check_flag, check_not_negative, check_proper_fraction
@@ -29,8 +30,9 @@ class TrainingData:
     ----------
     model, X, y, loss, sample_weight, class_weight, validation_split : as of `fit`
 
-    `rows` are the numbers of the samples to train on, `held_out` those of the others. Nothing is copied. Raises
-    TypeError or ValueError, which names the argument that is wrong.
+    `rows` are the numbers of the samples to train on, `held_out` those of the others; `classes` are the names of the
+    classes, where the labels are names. No sample is copied. Raises TypeError or ValueError, which names the argument
+    that is wrong.
     """
 
     def __init__(
@@ -44,16 +46,20 @@ class TrainingData:
         validation_split: float | None = None,
     ) -> None:
         self._model, self._loss = model, loss
-        self._samples, targets = labelled_samples(model, X, y, loss, sample_weight)
+        self.classes: Classes = find_classes(y, model.out_features, getattr(model, "classes", None))
+        numbers: Any = encode(y, self.classes)
+        self._samples, targets = labelled_samples(model, X, numbers, loss, sample_weight)
         self._plain = targets.targets if isinstance(targets, Weighted) else targets
+        labels = self._plain if self.classes is None else numbers  # one output for two classes has rows, not labels
         n = len(self._samples)
         self.rows: Rows = np.arange(n)
         self.held_out: Rows = np.empty(0, np.int64)
         if validation_split is not None:
-            self.rows, self.held_out = split(self._plain, validation_split)
+            self.rows, self.held_out = split(labels, validation_split)
         self._targets = targets
         if class_weight is not None:
-            weights = class_weights(self._plain, class_weight, model.out_features, self.rows)
+            names = range(model.out_features) if self.classes is None else self.classes
+            weights = class_weights(labels, class_weight, names, self.rows)
             if isinstance(targets, Weighted):
                 weights = weights * targets.weights
             self._targets = weighted(self._plain, weights, n)
@@ -80,6 +86,7 @@ class TrainingData:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"validation is {type(validation).__name__}; it must be a pair (X, y)")
         X, y = validation
+        y = encode(y, self.classes, "validation y")
         return Evaluator(self._model, X, y, self._loss, batch_size, "validation ")
 
 
@@ -105,31 +112,40 @@ def split(targets: npt.NDArray[Any], fraction: float) -> tuple[Rows, Rows]:
     return np.setdiff1d(np.arange(n), held_out, assume_unique=True), held_out
 
 
-def class_weights(targets: npt.NDArray[Any], given: ClassWeight, classes: int, rows: Rows) -> npt.NDArray[np.float64]:
+def class_weights(
+    targets: npt.NDArray[Any], given: ClassWeight, classes: Sequence[Any], rows: Rows
+) -> npt.NDArray[np.float64]:
     """Return the weight of each sample by its class: "balanced" gives each class the same sum over the `rows`.
 
-    A class that a mapping leaves out has weight 1. Raises TypeError or ValueError, which names class_weight, where the
+    `classes` are the labels of a mapping, in the order of the targets: their names, or a range. A class that a mapping
+    leaves out has weight 1. Raises TypeError or ValueError, which names class_weight, where the
     targets are no labels, or the mapping is not one of labels to weights.
 
-    >>> class_weights(np.array([0, 0, 0, 1]), "balanced", 2, np.arange(4))
+    >>> class_weights(np.array([0, 0, 0, 1]), "balanced", range(2), np.arange(4))
     array([0.66666667, 0.66666667, 0.66666667, 2.        ])
     """
     if not _are_labels(targets):
         raise ValueError("class_weight is given, but y holds no labels (n,): it weights samples by their class")
     if isinstance(given, str) and given == "balanced":
-        counts = np.bincount(targets[rows], minlength=classes)
+        counts = np.bincount(targets[rows], minlength=len(classes))
         there = counts > 0
-        weights = np.ones(classes)
+        weights = np.ones(len(classes))
         weights[there] = len(rows) / (np.count_nonzero(there) * counts[there])
         return weights.take(targets)
     if not isinstance(given, Mapping):
         raise TypeError(f"class_weight is {given!r}; it must be 'balanced' or a dict of labels and their weights")
-    weights = np.ones(classes)
+    weights, places = np.ones(len(classes)), {label: place for place, label in enumerate(classes)}
     for label, weight in given.items():
-        if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < classes:
-            raise ValueError(f"class_weight has the label {label!r}; the network has classes 0 to {classes - 1}")
-        weights[label] = check_not_negative(weight, f"class_weight[{label}]")
+        if isinstance(label, (bool, np.bool_)) or label not in places:
+            raise ValueError(f"class_weight has the label {label!r}; the network has {_described(classes)}")
+        weights[places[label]] = check_not_negative(weight, f"class_weight[{label}]")
     return weights.take(targets)
+
+
+def _described(classes: Sequence[Any]) -> str:
+    if isinstance(classes, range):
+        return f"classes 0 to {len(classes) - 1}"
+    return f"the classes {listed(classes)}"
 
 
 def _are_labels(targets: npt.NDArray[Any]) -> bool:

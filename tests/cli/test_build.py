@@ -102,7 +102,7 @@ def test_a_network_that_is_too_large(command, blobs, monkeypatch):
 @pytest.mark.parametrize(
     ("argv", "complaint"),
     [
-        (["train", "--data", "mini", "--topology", "set"], "nerva: topology is never due"),
+        (["train", "--data", "mini", "--topology", "set"], "nerva: --topology set: is never due in "),
         (["train", "--class-weights", "1,2"], "--class-weights: 2 given for 10 classes"),
         (["train", "--class-weights", "0,0,0,0,0,0,0,0,0,0"], "--class-weights: all are 0"),
     ],

@@ -1,5 +1,6 @@
 """The process of the command: how it starts, and with which exit code it ends."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -51,6 +52,32 @@ def test_a_signal_ends_it_cleanly(blobs, tmp_path, number, code):
     assert any(f"after {len(shown)} of 1000000 epochs" in line for line in out)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_keeps_what_was_trained(blobs, tmp_path, number):
+    path, weights = tmp_path / "run.jsonl", tmp_path / "w.npz"
+    options = ["--metrics", path, "--save-weights", weights]
+    process = start("train", "--data", blobs, *SMALL, *ENDLESS, *options, cwd=tmp_path)
+    wait_for(lambda: path.exists() and path.read_bytes().count(b"\n") > 20)
+    assert not weights.exists()
+    process.send_signal(number)
+    ended, _, errors = finish(process)
+    told = [f"nerva: the weights trained so far are in {weights}", "nerva: interrupted"]
+    assert (ended, errors) == (128 + number, told)
+    data = nerva.datasets.npz(blobs)
+    assert nerva.load_weights(weights).evaluate(*data.test).accuracy > 0.6
+
+
+def test_weights_that_cannot_be_kept_are_told(command, blobs, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("the disk is full")
+
+    module = sys.modules["nerva.cli.train"]  # the name is that of its function too
+    monkeypatch.setattr(module, "_fit", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(module, "save_weights", fail)
+    code, _, errors = command("train", "--data", blobs, "--quiet", "--save-weights", tmp_path / "w.npz")
+    assert (code, errors) == (143, ["nerva: the weights are not saved: the disk is full", "nerva: interrupted"])
+
+
 def test_a_second_signal_does_not_wait():
     patience = DeferredInterrupt()
     patience.on_batch(1, 2)
@@ -84,8 +111,24 @@ def test_a_full_disk_under_the_output(tmp_path, argv):
     assert (code, errors) == (1, ["nerva: cannot write to standard output: No space left on device"])
 
 
-def test_an_instruction_set_that_does_not_exist(tmp_path):
-    code, out, errors = finish(start("info", cwd=tmp_path, env={"NERVA_ISA": "mmx"}))
-    assert code in (1, 2)
-    assert out == []
-    assert "NERVA_ISA is 'mmx'; it must be 'avx2' or 'avx512'" in errors[-1]
+@pytest.mark.parametrize("argv", [["info"], ["train"], ["--version"], []])
+def test_an_instruction_set_that_does_not_exist(tmp_path, argv):
+    script = tmp_path / "nerva"  # as the installed one
+    script.write_text("import sys\nfrom nerva.cli import main\nsys.exit(main())\n")
+    for command in (["-m", "nerva"], [script]):
+        done = subprocess.run(
+            [sys.executable, *command, *argv],
+            cwd=tmp_path,
+            env={**os.environ, "NERVA_ISA": "mmx"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "nerva: NERVA_ISA is 'mmx'; it must be 'avx2' or 'avx512'\n"
+
+
+def test_an_instruction_set_that_does_not_exist_is_an_error_of_a_library(tmp_path):
+    code, _, errors = finish(start("info", cwd=tmp_path, env={"NERVA_ISA": "mmx"}))
+    assert code == 1
+    assert errors[-1] == "ValueError: NERVA_ISA is 'mmx'; it must be 'avx2' or 'avx512'"

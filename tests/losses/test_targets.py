@@ -19,7 +19,7 @@ from ..loss_cases import LABELS, REAL, ROWS, SIGNS, K
         (nerva.SoftmaxCrossEntropy(), -ROWS, "no probabilities"),
         (nerva.SoftmaxCrossEntropy(), ROWS[:, 1:], r"y has shape \(8, 4\)"),
         (nerva.CrossEntropy(), LABELS - 5, "y holds labels from -"),
-        (nerva.NegativeLogLikelihood(), LABELS.astype(float), "y has dtype float64"),
+        (nerva.NegativeLogLikelihood(), LABELS + 0.5, "y has dtype float64"),
         (nerva.SquaredError(), REAL[:, :1], r"y has shape \(8, 1\)"),
         (nerva.SquaredError(), np.where(REAL > 0, np.nan, REAL), "y holds NaN or infinity"),
         (nerva.SquaredError(classes=True), LABELS - 5, "y holds labels from -"),

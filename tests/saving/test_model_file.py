@@ -96,7 +96,8 @@ FORGERIES = {
     "indptr": lambda a, s: a.update({"0.indptr": np.zeros(2, np.int32)}),
     "a weight is NaN": lambda a, s: a["0.values"].__setitem__(0, np.nan),
     "lacks the array 0.values": lambda a, s: a.pop("0.values"),
-    "arrays that no layer has: 7.values": lambda a, s: a.update({"7.values": np.ones(2)}),
+    "7.values is no array of its layers": lambda a, s: a.update({"7.values": np.ones(2)}),
+    "arrays that no layer has: header": lambda a, s: a.update(header=np.ones(2)),
     "no model of nerva.save": lambda a, s: s.update(format="nerva.checkpoint"),
     "its header is broken": lambda a, s: s.update(model=3),
     "generator is unknown": lambda a, s: s["rest"]["rng"].update(bit_generator="RandomState"),
@@ -132,6 +133,18 @@ def test_the_examples_of_the_docs_run(tmp_path, monkeypatch):
     assert again["loss"] == first[1]["loss"]
 
 
+def test_names_of_classes_are_kept(tmp_path):
+    X, y = samples()
+    names = np.array(list("dcba"))[y]
+    model = nerva.MLP([12, 4], seed=0)
+    model.fit(X, names, epochs=1)
+    nerva.save(model, tmp_path / "m")
+    found = nerva.load(tmp_path / "m")
+    assert found.classes == ("a", "b", "c", "d")
+    np.testing.assert_array_equal(found.predict(X), model.predict(X))
+    assert set(found.predict(X)) <= set(names)
+
+
 def test_what_cannot_be_saved_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"model is int; it must be a nerva.Sequential"):
         nerva.save(3, tmp_path / "m")
@@ -140,7 +153,7 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
     X, y = samples()
     model = nerva.MLP([12, 4])
     model.layers[0].weight[0, 0] = np.nan
-    with pytest.raises(ValueError, match=r"0\.weight of the model holds NaN"):
+    with pytest.raises(ValueError, match=r"model\.layers\[0\] is Linear, whose weight holds NaN or infinity"):
         nerva.save(model, tmp_path / "m")
     assert not list(tmp_path.iterdir())
     model.layers[0].weight[0, 0] = 0

@@ -132,3 +132,19 @@ def test_wrong_arguments_are_named(tmp_path):
     with pytest.raises(OSError, match="folder"):
         nerva.save_weights(network(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("layout", ["nerva", "dense"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_could_not_be_loaded_are_not_saved(tmp_path, layout, bad):
+    path, model = tmp_path / "w.npz", nerva.MLP([4, 8, 3], density=0.5)
+    nerva.save_weights(model, path, layout=layout)
+    before = path.read_bytes()
+    model.layers[1].weight.values[2] = bad
+    with pytest.raises(ValueError, match=r"model.layers\[1\] is SparseLinear, whose values holds NaN or infinity"):
+        nerva.save_weights(model, path, layout=layout)
+    assert path.read_bytes() == before
+    normalized = nerva.Sequential([nerva.BatchNorm(4), nerva.Linear(4, 3)])
+    normalized.layers[0].running_mean[0] = bad
+    with pytest.raises(ValueError, match=r"model.layers\[0\] is BatchNorm, whose running_mean holds NaN"):
+        nerva.save_weights(normalized, path)

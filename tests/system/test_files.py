@@ -1,11 +1,13 @@
 """Files written atomically, and what cannot be written."""
 
+import errno
 import os
 
 import numpy as np
 import pytest
 
 import nerva
+from nerva.datasets import save_npz
 from nerva.system.files import check_writable, read_npz, replacing
 
 
@@ -24,6 +26,42 @@ def test_a_file_appears_whole_at_the_end_or_not_at_all(tmp_path):
         fail()
     assert path.read_bytes() == b"first"
     assert os.listdir(tmp_path) == ["a"]
+
+
+class Full:
+    """A stream on a disk without room."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, data):
+        return os.write(os.open("/dev/full", os.O_WRONLY), data)
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    path, model = tmp_path / "w.npz", nerva.MLP([4, 3])
+    monkeypatch.setattr(os, "fdopen", lambda handle, mode, fdopen=os.fdopen: Opened(fdopen(handle, mode)))
+    for write in (lambda: nerva.save_weights(model, path), lambda: save_npz(path, nerva.datasets.mini(5))):
+        with pytest.raises(OSError, match=r"w\.npz: cannot be written \(No space left on device\)") as caught:
+            write()
+        assert caught.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == []
+
+
+class Opened:
+    """A context of a `Full` stream."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __enter__(self):
+        return Full(self._stream.__enter__())
+
+    def __exit__(self, *error):
+        return self._stream.__exit__(*error)
 
 
 def test_arrays_are_read_by_their_names(tmp_path):

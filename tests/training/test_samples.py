@@ -83,16 +83,16 @@ WRONG_X = {
     "one sample": (itemgetter(0), r"X has shape \(12,\).*12"),
     "images": (lambda X: X.reshape(90, 3, 4), r"X has shape \(90, 3, 4\).*12"),
     "empty": (lambda X: X[:0], r"X .*no samples"),
-    "integers": (lambda X: X.astype(np.int64), "X has dtype int64.*float32, float64 or uint8"),
-    "half": (lambda X: X.astype(np.float16), "X has dtype float16"),
+    "complex": (lambda X: X.astype(np.complex64), "X has dtype complex64.*float32, float64 or uint8"),
+    "masked": (lambda X: np.ma.array(X, mask=X > 0), "X is a masked array"),
     "strings": (lambda X: X.astype(str), "X has dtype"),
     "none": (lambda X: None, "X has dtype object"),
     "ragged": (lambda X: [*X.tolist()[1:], [1.0]], "X "),
 }
 
 WRONG_Y = {
-    "floats": (lambda y: y.astype(float), "y has dtype float64.*integers"),
-    "strings": (lambda y: y.astype(str), "y has dtype"),
+    "floats": (lambda y: y + 0.5, "y has dtype float64.*integers"),
+    "strings": (lambda y: y.astype(bytes), "y has dtype"),
     "none": (lambda y: None, "y has dtype"),
     "too large": (lambda y: np.where(np.arange(90) == 71, 4, y), "y holds labels from 0 to 4; .*0 to 3"),
     "negative": (lambda y: y - 1, "y holds labels from -1"),
@@ -100,7 +100,6 @@ WRONG_Y = {
     "too few": (lambda y: y[1:], r"y has shape \(89,\).* 90"),
     "two-hot": (lambda y: np.eye(4)[y] + np.eye(4)[y - 1], "y has rows that are no probabilities"),
     "rows too short": (lambda y: np.eye(3)[y % 3], r"y has shape \(90, 3\); it must be \(90, 4\)"),
-    "a column": (lambda y: y[:, None], r"y has shape \(90, 1\); it must be \(90, 4\)"),
     "empty": (lambda y: y[:0], r"y has shape \(0,\).* 90"),
 }
 

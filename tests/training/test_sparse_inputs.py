@@ -245,3 +245,10 @@ def test_a_hundred_thousand_features_train(density, rng):
     loss, accuracy = model.evaluate(X, y)
     assert np.isfinite(loss)
     assert accuracy > 0.8
+
+
+def test_a_sparse_vector_is_refused():
+    model = nerva.MLP([4, 3])
+    for X in (sparse.coo_array(np.ones(4)), sparse.csr_array(np.ones(4))):
+        with pytest.raises(ValueError, match=r"X has shape \(4,\); it must be \(samples, 4\)"):
+            model.predict(X)

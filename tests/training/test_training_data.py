@@ -160,6 +160,38 @@ def test_classes_are_balanced_over_what_is_trained_on_and_multiply_the_weights_o
     assert_same_weights(one, other)
 
 
+@pytest.mark.parametrize("given", ["balanced", {"a": 3, "c": 0.5}])
+def test_classes_with_names_are_weighted_by_these(given):
+    X, y = samples()
+    named = np.array(list("abcd"))[y]
+    by_number = given if given == "balanced" else {0: 3, 2: 0.5}
+    settings = {"validation_split": 0.2}
+    one, history = fitted(X, named, class_weight=given, **settings)
+    other, wanted = fitted(X, y, class_weight=by_number, **settings)
+    assert_same_weights(one, other)
+    assert history["loss"] == wanted["loss"]
+    assert history["test_loss"] == wanted["test_loss"]
+    assert one.classes == ("a", "b", "c", "d")
+    assert other.classes is None
+
+
+def test_both_classes_of_one_output_are_weighted():
+    X, y = samples()
+    y = y == 0
+    loss, weights = nerva.LogisticCrossEntropy(), np.where(y, 5.0, 1.0)
+    one, other = (nerva.MLP([X.shape[1], 1], seed=0) for _ in range(2))
+    one.fit(X, np.where(y, "yes", "no"), class_weight={"yes": 5}, loss=loss, rng=0, epochs=2)
+    other.fit(X, y[:, None].astype(float), sample_weight=weights, loss=loss, rng=0, epochs=2)
+    assert_same_weights(one, other)
+
+
+@pytest.mark.parametrize("label", ["e", 0])
+def test_a_name_that_is_no_class_has_no_weight(label):
+    X, y = samples()
+    with pytest.raises(ValueError, match=f"class_weight has the label {label!r}; the network has the classes 'a', 'b'"):
+        fitted(X, np.array(list("abcd"))[y], class_weight={label: 1})
+
+
 def test_classes_need_labels():
     X = samples()[0]
     with pytest.raises(ValueError, match="class_weight is given, but y holds no labels"):
