@@ -52,6 +52,7 @@ from nerva.models.pruning import pruned
 from nerva.models.sequential import Sequential
 from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, Optimizer, RMSprop
 from nerva.parameters import Parameter
+from nerva.pictures import show_in_notebooks as _show_in_notebooks
 from nerva.saving.model_file import load, save
 from nerva.saving.weights import load_weights, save_weights
 from nerva.schedules import (
@@ -90,6 +91,8 @@ __version__ = package_version()
 
 # Modules of the public interface that stand in a folder of their own, by the names they are imported by.
 _sys.modules |= {f"{__name__}.plots": plots, f"{__name__}.supports": supports}
+
+_show_in_notebooks()
 
 __all__ = [
     "CSR",

@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "nerva"
 # nerva/ or a file in it.
 FLOORS = [
     ["_kernels", "system", "tables"],
-    ["validation"],
+    ["pictures", "validation"],
     ["activations", "backends", "datasets", "initializers", "parameters", "schedules"],
     ["losses", "optimizers", "topology"],
     ["layers"],
@@ -49,7 +49,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "callbacks": [
         "best_epoch csv_logger interruption json_lines monitors tensorboard",
-        "best_checkpoint early_stopping",
+        "best_checkpoint early_stopping live_plot",
     ],
     "cli": [
         "choices report",
@@ -80,7 +80,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "classification regression",
     ],
     "models": [
-        "compaction plan precision pruning_criteria state",
+        "compaction plan precision pruning_criteria state summary",
         "sequential",
         "mlp pruning",
     ],
@@ -113,7 +113,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "deepr methods snfs srigl top_kast updater",
     ],
     "training": [
-        "checkpoints history inputs labels profiling trainable",
+        "checkpoints curves inputs labels profiling trainable",
+        "history",
         "layers_state moments progress samples",
         "batches",
         "compiled run_state",

@@ -5,6 +5,7 @@ from nerva.callbacks.csv_logger import CSVLogger
 from nerva.callbacks.early_stopping import EarlyStopping
 from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.callbacks.json_lines import Metrics
+from nerva.callbacks.live_plot import LivePlot
 from nerva.callbacks.monitors import LearningRateMonitor, TopologyMonitor
 from nerva.callbacks.tensorboard import TensorBoard
 
@@ -14,6 +15,7 @@ __all__ = [
     "DeferredInterrupt",
     "EarlyStopping",
     "LearningRateMonitor",
+    "LivePlot",
     "Metrics",
     "TensorBoard",
     "TopologyMonitor",

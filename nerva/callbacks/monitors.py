@@ -14,6 +14,13 @@ from nerva.validation import check_integer
 Write = Callable[[dict[str, Any]], object]
 
 
+def check_callable(value: Any, name: str) -> Any:
+    """Return what can be called, or None; raise TypeError for anything else."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} is {value!r}; it must be callable, such as print")
+    return value
+
+
 class Monitor:
     """The base of callbacks that keep entries, dicts, of some steps in `entries`, and pass each of them to `write`.
 
@@ -22,10 +29,8 @@ class Monitor:
     """
 
     def __init__(self, write: Write | None = None) -> None:
-        if write is not None and not callable(write):
-            raise TypeError(f"write is {write!r}; it must be callable, such as print or the write of a Metrics")
         self.entries: list[dict[str, Any]] = []
-        self._write, self._goes_on = write, False
+        self._write, self._goes_on = check_callable(write, "write"), False
 
     def _keep(self, entry: dict[str, Any]) -> None:
         self.entries.append(entry)

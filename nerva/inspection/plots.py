@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nerva._kernels.csr import CSR
+from nerva.pictures import COLOURS, cells
 from nerva.topology import TopologyRecord
+from nerva.training.curves import finished, new_figure
 from nerva.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELLS = 256  # of the plot of a pattern, along each side at most
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # M. Okabe and K. Ito, 2008
 PANELS = {
     "weights": ("nnz",),
     "new among them": ("churn",),
@@ -45,7 +45,7 @@ def topology(
     6
     """
     records = _records(history, layers)
-    figure = _figure(9.6, 5.6)
+    figure = new_figure(9.6, 5.6)
     panels = figure.subplots(2, 3)
     for axes, (title, columns) in zip(panels.flat, PANELS.items(), strict=False):
         for i, (layer, own) in enumerate(records.items()):
@@ -62,7 +62,7 @@ def topology(
         if points:
             last.plot(*zip(*points, strict=True), color=COLOURS[i], lw=1.3, label=column.split("_")[0])
             last.legend(fontsize=7)
-    return _done(figure, path)
+    return finished(figure, path)
 
 
 def degrees(history: History, *, layer: int, path: str | os.PathLike[str] | None = None) -> Figure:
@@ -76,7 +76,7 @@ def degrees(history: History, *, layer: int, path: str | os.PathLike[str] | None
     Raises TypeError or ValueError where there is nothing to plot, ImportError without matplotlib.
     """
     ((_, records),) = _records(history, [layer]).items()
-    figure = _figure(8.0, 3.2)
+    figure = new_figure(8.0, 3.2)
     for axes, column in zip(figure.subplots(1, 2), ("fan_in", "fan_out"), strict=True):
         steps, spreads = [r.step for r in records], np.array([getattr(r, column) for r in records])
         axes.fill_between(steps, spreads[:, 0], spreads[:, 4], color=COLOURS[0], alpha=0.2, lw=0, label="all")
@@ -85,7 +85,7 @@ def degrees(history: History, *, layer: int, path: str | os.PathLike[str] | None
         of = "an output" if column == "fan_in" else "an input"
         axes.set(title=f"layer {layer}: {column.replace('_', '-')}", xlabel="step", ylabel=f"weights of {of}", ylim=0)
         axes.legend(fontsize=7)
-    return _done(figure, path)
+    return finished(figure, path)
 
 
 def pattern(weight: CSR, *, path: str | os.PathLike[str] | None = None) -> Figure:
@@ -104,28 +104,13 @@ def pattern(weight: CSR, *, path: str | os.PathLike[str] | None = None) -> Figur
     """
     if not isinstance(weight, CSR):
         raise TypeError(f"weight is {type(weight).__name__}; it must be a nerva.CSR")
-    (K, D), figure = weight.shape, _figure(5.6, 4.6)
+    (K, D), figure = weight.shape, new_figure(5.6, 4.6)
     counts = cells(weight)
     axes = figure.subplots()
     image = axes.imshow(counts, extent=(0, D, K, 0), aspect="auto", interpolation="nearest", cmap="viridis")
     axes.set(title=f"{weight.nnz:,} weights, density {weight.density:.3g}", xlabel="input", ylabel="output")
     figure.colorbar(image, label="weights in a cell")
-    return _done(figure, path)
-
-
-def cells(weight: CSR) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the number of weights in each cell of a grid of at most 256 x 256 cells over the matrix.
-
-    >>> cells(nerva.CSR.from_dense(np.eye(3)))
-    array([[1, 0, 0],
-           [0, 1, 0],
-           [0, 0, 1]])
-    """
-    K, D = weight.shape
-    rows, columns = min(K, CELLS), min(D, CELLS)
-    of_row = np.repeat(np.arange(K, dtype=np.int64) * rows // K, np.diff(weight.indptr))
-    of_column = weight.indices.astype(np.int64) * columns // D
-    return np.bincount(of_row * columns + of_column, minlength=rows * columns).reshape(rows, columns)
+    return finished(figure, path)
 
 
 def _records(history: History, layers: Sequence[int] | None) -> dict[int, list[TopologyRecord]]:
@@ -142,22 +127,3 @@ def _records(history: History, layers: Sequence[int] | None) -> dict[int, list[T
     if not wanted:
         raise ValueError("layers is empty; it must name one at least, or be None for all")
     return {layer: [record for record in history.topology if record.layer == layer] for layer in wanted}
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches; raise ImportError without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("plots need matplotlib: pip install 'nerva-sparse[plot]'") from None
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _done(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
-    """Return the figure, saved where there is a path."""
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.title.set_fontsize(9)
-    if path is not None:
-        figure.savefig(path)
-    return figure

@@ -1,15 +1,18 @@
 """What a layer with a weight matrix has, dense or sparse: its shape, weights and bias, and access to them."""
 
 from abc import abstractmethod
+from html import escape
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array, zeros
 from nerva.layers.arrays import check_finite
 from nerva.layers.layer import Features, Layer
 from nerva.parameters import Parameter
+from nerva.pictures import csr_html
 from nerva.validation import check_features, check_shape, real_dtype
 
 
@@ -51,6 +54,11 @@ class Weighted(Layer):
     @abstractmethod
     def weight_gradient(self) -> Array:
         """The gradient of each weight, in the order of the weights."""
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the layer, and the pattern of sparse weights."""
+        picture = csr_html(self.weight) if isinstance(self.weight, CSR) else ""
+        return f"<div><code>{escape(repr(self))}</code>{picture}</div>"
 
     @property
     def density(self) -> float:

@@ -17,6 +17,7 @@ from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.models import compaction, state
 from nerva.models.plan import CompiledNetwork, compile_network, obstacle
 from nerva.models.precision import Precision, check_precision
+from nerva.models.summary import layer_rows, network_html
 from nerva.parameters import Parameter
 from nerva.tables import table
 from nerva.training import evaluation, step
@@ -169,22 +170,7 @@ class Sequential:
         training needs them: a model holds more after its first step than before. The last line says whether steps on
         mini-batches of `batch_size` are compiled or run layer by layer, and why (see nerva.profile, which counts both).
         """
-        rows = [("layer", "in", "out", "activation", "density", "weights", "bytes", "a weight")]
-        for layer in self.layers:
-            rows.append(
-                (
-                    type(layer).__name__,
-                    f"{layer.in_features:,}",
-                    f"{layer.out_features:,}",
-                    "-" if layer.activation is None else str(layer.activation),
-                    f"{layer.density:.4%}" if isinstance(layer, Affine) else "-",
-                    f"{layer.nnz:,}" if isinstance(layer, Affine) else "-",
-                    f"{layer.nbytes:,}",
-                    _each(layer.nbytes, layer.nnz),
-                )
-            )
-        each = _each(self.nbytes, self.nnz)
-        rows.append(("total", "", "", "", f"{self.density:.4%}", f"{self.nnz:,}", f"{self.nbytes:,}", each))
+        rows = layer_rows(self)
         size, dense = f"{self.dense_size:,} weights", self.dense_size * self.dtype.itemsize
         bfloat16 = self._precision == "bfloat16"
         stored = f", activations {self._precision}" if bfloat16 else ""
@@ -192,6 +178,8 @@ class Sequential:
         obstacle, otherwise = self.obstacle(batch_size), "refused" if bfloat16 else "layer by layer"
         way = "compiled" if obstacle is None else f"{otherwise}, since {obstacle}"
         return f"{table(rows, left=(0, 3), rules=(0, len(rows) - 2))}\n{closing}\nsteps on {batch_size} samples: {way}"
+
+    _repr_html_ = network_html  # what notebooks show
 
     def __repr__(self) -> str:
         inner = "".join(f"    {layer!r},\n" for layer in self.layers)
@@ -290,8 +278,3 @@ class Sequential:
         self.__dict__.update({"_precision": state["dtype"].name, "classes": None, **state})
         self._compiled = None
         self._lock = threading.RLock()
-
-
-def _each(nbytes: int, nnz: int) -> str:
-    """Return bytes per weight, for the summary."""
-    return f"{nbytes / nnz:.1f}" if nnz else "-"

@@ -1,9 +1,19 @@
 """Training history: a record of each epoch and of each topology update, and what receives the records."""
 
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
+from nerva.pictures import curves_svg, table_html
 from nerva.topology import TopologyRecord
+from nerva.training.curves import plot_curves
+
+CURVES = {
+    "loss": {"train": "loss", "test": "test_loss"},
+    "accuracy": {"train": "train_accuracy", "test": "test_accuracy"},
+}
+SHOWN = 10  # epochs that notebooks show the figures of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,8 @@ class History:
     epochs : an EpochRecord for each epoch
     topology : a TopologyRecord for each update of each sparse layer, where `fit` was given a topology
 
+    Iterated over, it gives its epochs: `pandas.DataFrame(history)` has a row for each.
+
     >>> model = nerva.MLP([4, 8, 3], density=0.5)
     >>> history = model.fit(np.zeros((20, 4)), [0] * 20, epochs=2)
     >>> history["epoch"], len(history["loss"])
@@ -57,9 +69,58 @@ class History:
     def __len__(self) -> int:
         return len(self.epochs)
 
+    def __iter__(self) -> Iterator[EpochRecord]:
+        return iter(self.epochs)
+
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return a dict for each epoch, ready for json or a data frame."""
         return [asdict(record) for record in self.epochs]
+
+    def to_frame(self, *, topology: bool = False) -> Any:
+        """Return the epochs, or the updates of the topology, as a pandas.DataFrame; ImportError without pandas."""
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError("this needs pandas: pip install 'nerva-sparse[pandas]'") from None
+        kind: type[Any] = TopologyRecord if topology else EpochRecord
+        records: list[Any] = self.topology if topology else self.epochs
+        return pandas.DataFrame(list(map(asdict, records)), columns=[column.name for column in fields(kind)])
+
+    def plot(self, *, path: str | os.PathLike[str] | None = None) -> Any:
+        """Plot loss and accuracy over the epochs, and return the matplotlib.Figure.
+
+        Parameters
+        ----------
+        path : a file to save the figure to, in the format of its suffix
+
+        Raises ImportError without matplotlib. See nerva.plots.topology for the updates of a topology.
+        """
+        return plot_curves(self.curves(), path)
+
+    def curves(self) -> dict[str, dict[str, list[tuple[float, float]]]]:
+        """Return the points (epoch, figure) of the curves "train" and "test" of "loss" and, if any, of "accuracy"."""
+        panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        for title, columns in CURVES.items():
+            curves = {name: self._points(column) for name, column in columns.items()}
+            if title == "loss" or any(curves.values()):
+                panels[title] = {name: points for name, points in curves.items() if points}
+        return panels
+
+    def _points(self, column: str) -> list[tuple[float, float]]:
+        """Return (epoch, figure) of the epochs that have the figure."""
+        return [(r.epoch, value) for r in self.epochs if (value := getattr(r, column)) is not None]
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the curves, and the figures of the last epochs."""
+        names = [column.name for column in fields(EpochRecord)]
+        rows = [[_cell(getattr(record, name)) for name in names] for record in self.epochs[-SHOWN:]]
+        above = f"{len(self)} epochs" + (f", the last {SHOWN} are" if len(self) > SHOWN else "")
+        pictures = "".join(curves_svg(title, curves) for title, curves in self.curves().items())
+        return f"<div>{above}<br/>{pictures}{table_html([names, *rows], left=())}</div>"
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 class Callback(Protocol):
