@@ -23,6 +23,40 @@ def needs_sparse_float32(work: Step) -> str:
     return "" if work.dtype == np.float32 else "float32 only"
 
 
+class NervaTorchStep(TorchStep):
+    """nerva.torch.SparseLinear: the kernels of nerva as layers of PyTorch, nerva imported first."""
+
+    name = "nerva in PyTorch"
+
+    @staticmethod
+    def unsupported(work: Step) -> str:
+        """Require a sparse layer."""
+        return "" if work.sparse else "no layer is sparse"
+
+    def __init__(self, work: Step, threads: int) -> None:
+        import nerva
+
+        nerva.set_num_threads(threads)
+        super().__init__(work, threads)
+
+    def sparse_layer(self, W: csr_array) -> Any:
+        """Build the layer, and set its matrix."""
+        import torch
+
+        import nerva
+        from nerva.torch import SparseLinear
+
+        dtype = torch.from_numpy(W.data[:0]).dtype
+        layer = SparseLinear(W.shape[1], W.shape[0], support=W, init="zeros", dtype=dtype)
+        layer.set_weight(nerva.CSR.from_scipy(W))
+        return layer
+
+    def layer_values(self, layer: Any, W: csr_array) -> Array:
+        """Return the weights, which have the order of CSR."""
+        values: Array = layer.values.detach().numpy()
+        return values
+
+
 class SparsePropStep(TorchStep):
     """SparseProp's SparseLinear. PyTorch is imported first, so that both share one OpenMP runtime and its threads."""
 
