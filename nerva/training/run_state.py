@@ -158,6 +158,7 @@ def restore_run(run: Any, state: Mapping[str, Any]) -> None:
         _check_state(run, state)
         history = [EpochRecord(**record) for record in state["history"]]
         progress = {name: state["progress"][name] for name in PROGRESS}
+        stopped, own = bool(state["stopped"]), state["optimizer"]
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"this is no state of a run ({type(error).__name__}: {error})") from error
     for sentence in _differences(_with_data(run), state["settings"]):
@@ -166,7 +167,7 @@ def restore_run(run: Any, state: Mapping[str, Any]) -> None:
     restore_callbacks(run.callbacks, state["callbacks"])
     remind(run.schedule, state["schedule"])
     if _optimizer_state(run.optimizer) is not None:
-        remind(run.optimizer, state["optimizer"])
+        remind(run.optimizer, own)
     restore_layers(run.model, state["layers"], run.optimizers)
     if run.updater is not None:
         run.updater.restore(state["topology"])
@@ -174,7 +175,7 @@ def restore_run(run: Any, state: Mapping[str, Any]) -> None:
         run.batches.rng.bit_generator.state = state["rng"]
     run.batches.order[:] = state["order"]
     run.history.epochs[:] = history
-    run.current_epoch, run.stopped = state["epoch"], bool(state["stopped"])
+    run.current_epoch, run.stopped = state["epoch"], stopped
     for name, value in progress.items():
         setattr(run, f"_{name}", value)
 

@@ -353,6 +353,7 @@ FORGERIES = {
     "no number of samples": lambda a, s: s["progress"].update(samples=None),
     "no sum": lambda a, s: s["progress"].update(loss_sum={}),
     "no number of weights at the start": lambda a, s: s["topology"]["layers"][0].update(initial_nnz={}),
+    "not whether it was stopped": lambda a, s: s.pop("stopped"),
     "no settings": lambda a, s: s.update(settings=None),
     "an epoch below zero": lambda a, s: s.update(epoch=-1),
     "no topology": lambda a, s: s["topology"].update(layers=[{}]),
