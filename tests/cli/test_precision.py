@@ -52,6 +52,15 @@ def test_what_cannot_be_compiled_is_refused(command, blobs):
     assert "whose backend is mkl;" in errors[0]
 
 
+@needs_bfloat16
+def test_other_losses_and_clipping_are_compiled(command, blobs):
+    argv = ["--precision", "bfloat16", "--label-smoothing", "0.1", "--clip-norm", "1"]
+    with counted() as steps:
+        code, _, errors = command("train", "--data", blobs, *SMALL, *argv)
+    assert (code, errors) == (0, [])
+    assert steps.train > 0
+
+
 def test_without_avx512_it_is_refused(tmp_path):
     argv = ["train", "--precision", "bfloat16"]
     result = finish(start(*argv, cwd=tmp_path, env={"NERVA_ISA": "avx2"}))

@@ -227,7 +227,7 @@ def test_wrong_arguments_leave_a_compiled_model_as_it_was():
         ((X, y + 0.5), TypeError, r"\by\b"),
         ((X[:, :-1], y), ValueError, r"\bX\b"),
         ((bad, y), ValueError, r"X\[200, 3\] is nan"),
-        ((X.astype(np.int32), y), TypeError, r"\bX\b"),
+        ((X.astype(np.complex64), y), TypeError, r"\bX\b"),
         ((X[:0], y[:0]), ValueError, r"\bX\b"),
     ]:
         with counted() as steps, pytest.raises(error, match=message):

@@ -191,8 +191,8 @@ def test_what_is_refused():
         nt.SET(model, optimizer, steps=10)
     with pytest.raises(ValueError, match="steps is 0"):
         nt.SET(model, optimizer, steps=0)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'evry'"):
-        nt.RigL(model, optimizer, steps=10, evry=3)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'often'"):
+        nt.RigL(model, optimizer, steps=10, often=3)
 
 
 def test_a_layer_without_a_backward_pass_is_named():
