@@ -37,7 +37,13 @@ class NervaEpoch(NervaNetwork):
     def epoch(self) -> None:
         """Train for an epoch."""
         self.model.fit(
-            self._data, self._labels, epochs=1, batch_size=self._batch, optimizer=self.optimizer, schedule=RATE
+            self._data,
+            self._labels,
+            epochs=1,
+            batch_size=self._batch,
+            optimizer=self.optimizer,
+            schedule=RATE,
+            verbose=False,
         )
 
 
