@@ -54,7 +54,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "cli": [
         "choices report",
         "build rules types",
-        "arguments info train",
+        "arguments info summary train",
     ],
     "datasets": [
         "augment dataset download idx preprocess",

@@ -72,19 +72,30 @@ def parse(argv: Sequence[str]) -> Namespace:
         description="Train a sparse network. Values in parentheses are what holds without the option.",
         epilog=EXAMPLES,
     )
+    about = "print the layers of a model in a file"
+    summary = commands.add_parser(
+        "summary", help=about, description=f"{about.capitalize()}: shapes, weights, bytes, loss and classes."
+    )
+    _add_file(summary)
+    summary.add_argument("--batch-size", metavar="N", type=whole(1), default=100, help="of steps (%(default)s)")
     about = "print versions, libraries, instruction set and threads"
     info = commands.add_parser("info", help=about, description=f"{about.capitalize()}, and the speed of the backends.")
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
+    parsers = {"train": train, "summary": summary, "info": info}
     options, unknown = parser.parse_known_args(argv)
     if unknown:
-        {"train": train, "info": info}.get(options.command, parser).refuse(unknown[0])
+        parsers.get(options.command, parser).refuse(unknown[0])
     if options.command is None and not options.version:
-        parser.error("name a command, train or info (nerva --help tells more)")
+        parser.error(f"name a command, {', '.join([*parsers][:-1])} or {[*parsers][-1]} (nerva --help tells more)")
     if options.command == "train":
         apply_rules(options, train.error)
     return options
+
+
+def _add_file(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE", type=existing_file, help="of nerva.save or nerva.save_weights")
 
 
 def _add_data(parser: Parser) -> None:
