@@ -12,11 +12,13 @@ from typing import Any, NoReturn
 from nerva.activations import NAMES
 from nerva.cli.choices import CRITERIA, DATA, LOSSES, OPTIMIZERS, SCHEDULES, TOPOLOGIES
 from nerva.cli.rules import apply_rules
+from nerva.cli.samples import READ, WRITTEN
 from nerva.cli.types import (
     ascending,
     below_one,
     data,
     density,
+    ending_in,
     existing_file,
     existing_path,
     list_of,
@@ -72,6 +74,12 @@ def parse(argv: Sequence[str]) -> Namespace:
         description="Train a sparse network. Values in parentheses are what holds without the option.",
         epilog=EXAMPLES,
     )
+    predict = commands.add_parser(
+        "predict",
+        help="predict for samples in a file",
+        description="Write what a model in a file predicts: classes (by name where it knows names), labels or numbers.",
+    )
+    _add_prediction(predict)
     about = "print the layers of a model in a file"
     summary = commands.add_parser(
         "summary", help=about, description=f"{about.capitalize()}: shapes, weights, bytes, loss and classes."
@@ -83,7 +91,7 @@ def parse(argv: Sequence[str]) -> Namespace:
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
-    parsers = {"train": train, "summary": summary, "info": info}
+    parsers = {"train": train, "predict": predict, "summary": summary, "info": info}
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parsers.get(options.command, parser).refuse(unknown[0])
@@ -96,6 +104,38 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 def _add_file(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", type=existing_file, help="of nerva.save or nerva.save_weights")
+
+
+def _add_prediction(parser: Parser) -> None:
+    add = parser.add_argument
+    _add_file(parser)
+    add(
+        "samples",
+        metavar="X",
+        type=ending_in(READ, existing_file),
+        help="samples as rows: .npy, .npz (Xtest, or its only array), .csv or .parquet",
+    )
+    add(
+        "--output",
+        "-o",
+        metavar="OUT",
+        type=ending_in(WRITTEN, new_file),
+        help="a file, .csv, .npy or .parquet (CSV on standard output)",
+    )
+    add("--proba", action="store_true", help="probabilities of the classes or labels instead")
+    _add_evaluation(parser)
+
+
+def _add_evaluation(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--batch-size", metavar="N", type=whole(1), default=128, help="samples computed at a time (%(default)s)")
+    _add_threads(parser)
+
+
+def _add_threads(parser: Any) -> None:
+    """Add --threads to a parser or a group of one."""
+    help = "how many ($OMP_NUM_THREADS, or all processors)"
+    parser.add_argument("--threads", metavar="N", type=whole(1, 1024), help=help)
 
 
 def _add_data(parser: Parser) -> None:
@@ -200,7 +240,7 @@ def _add_topology(parser: Parser) -> None:
 def _add_computation(parser: Parser) -> None:
     group = parser.add_argument_group("computation")
     add = group.add_argument
-    add("--threads", metavar="N", type=whole(1, 1024), help="how many ($OMP_NUM_THREADS, or all processors)")
+    _add_threads(group)
     add("--dtype", **_one_of(("float32", "float64"), "float32"), help="%(choices)s (%(default)s)")
     add("--precision", **_one_of(("float32", "bfloat16")), help="of activations: %(choices)s (that of --dtype)")
     add("--backend", **_one_of(BACKENDS, "auto"), help="of the sparse products: %(choices)s (%(default)s)")
