@@ -54,7 +54,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "cli": [
         "choices report samples",
         "build rules types",
-        "arguments info predict summary train",
+        "arguments evaluate info predict summary train",
     ],
     "datasets": [
         "augment dataset download idx preprocess",

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from nerva.activations import NAMES
 from nerva.cli.choices import CRITERIA, DATA, LOSSES, OPTIMIZERS, SCHEDULES, TOPOLOGIES
-from nerva.cli.rules import apply_rules
+from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
 from nerva.cli.types import (
     ascending,
@@ -74,6 +74,17 @@ def parse(argv: Sequence[str]) -> Namespace:
         description="Train a sparse network. Values in parentheses are what holds without the option.",
         epilog=EXAMPLES,
     )
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="evaluate a model in a file",
+        description="Print the loss and the accuracy of a model in a file on the test samples of data.",
+    )
+    _add_file(evaluate)
+    _add_source(evaluate)
+    evaluate.add_argument(
+        "--seed", metavar="N", type=whole(0), default=0, help="of data that nerva draws (%(default)s)"
+    )
+    _add_evaluation(evaluate)
     predict = commands.add_parser(
         "predict",
         help="predict for samples in a file",
@@ -91,7 +102,7 @@ def parse(argv: Sequence[str]) -> Namespace:
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
-    parsers = {"train": train, "predict": predict, "summary": summary, "info": info}
+    parsers = {"train": train, "evaluate": evaluate, "predict": predict, "summary": summary, "info": info}
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parsers.get(options.command, parser).refuse(unknown[0])
@@ -99,6 +110,8 @@ def parse(argv: Sequence[str]) -> Namespace:
         parser.error(f"name a command, {', '.join([*parsers][:-1])} or {[*parsers][-1]} (nerva --help tells more)")
     if options.command == "train":
         apply_rules(options, train.error)
+    elif options.command == "evaluate":
+        apply_data_rules(options, evaluate.error)
     return options
 
 
@@ -140,13 +153,20 @@ def _add_threads(parser: Any) -> None:
 
 def _add_data(parser: Parser) -> None:
     group = parser.add_argument_group("data")
-    add = group.add_argument
+    _add_source(group)
+    group.add_argument(
+        "--augment", action="store_true", help="shift the training images by up to 4 pixels and flip them, at random"
+    )
+
+
+def _add_source(parser: Any) -> None:
+    """Add the options that say which data to read to a parser or a group of one."""
+    add = parser.add_argument
     add("--data", metavar="NAME", type=data, help=f"{', '.join(DATA.rows)} (shapes, which nerva draws), or a FILE.npz")
     add(
         "--data-dir", metavar="DIR", type=existing_path, help="where a downloaded data set is, or goes to ($NERVA_DATA)"
     )
     add("--preprocess", **_one_of(PREPROCESS), help="of images: %(choices)s (standardize)")
-    add("--augment", action="store_true", help="shift the training images by up to 4 pixels and flip them, at random")
 
 
 def _add_network(parser: Parser) -> None:

@@ -20,7 +20,7 @@ def test_version(command):
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["train", "--help"], ["info", "-h"], ["summary", "-h"], ["predict", "-h"]]
+    "argv", [["--help"], ["train", "--help"], ["info", "-h"], ["summary", "-h"], ["predict", "-h"], ["evaluate", "-h"]]
 )
 def test_help(command, argv):
     code, out, errors = command(*argv)
