@@ -52,9 +52,9 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "best_checkpoint early_stopping live_plot",
     ],
     "cli": [
-        "choices report",
+        "choices report samples",
         "build rules types",
-        "arguments info train",
+        "arguments evaluate info predict summary train",
     ],
     "datasets": [
         "augment dataset download idx preprocess",

@@ -11,12 +11,14 @@ from typing import Any, NoReturn
 
 from nerva.activations import NAMES
 from nerva.cli.choices import CRITERIA, DATA, LOSSES, OPTIMIZERS, SCHEDULES, TOPOLOGIES
-from nerva.cli.rules import apply_rules
+from nerva.cli.rules import apply_data_rules, apply_rules
+from nerva.cli.samples import READ, WRITTEN
 from nerva.cli.types import (
     ascending,
     below_one,
     data,
     density,
+    ending_in,
     existing_file,
     existing_path,
     list_of,
@@ -72,30 +74,99 @@ def parse(argv: Sequence[str]) -> Namespace:
         description="Train a sparse network. Values in parentheses are what holds without the option.",
         epilog=EXAMPLES,
     )
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="evaluate a model in a file",
+        description="Print the loss and the accuracy of a model in a file on the test samples of data.",
+    )
+    _add_file(evaluate)
+    _add_source(evaluate)
+    evaluate.add_argument(
+        "--seed", metavar="N", type=whole(0), default=0, help="of data that nerva draws (%(default)s)"
+    )
+    _add_evaluation(evaluate)
+    predict = commands.add_parser(
+        "predict",
+        help="predict for samples in a file",
+        description="Write what a model in a file predicts: classes (by name where it knows names), labels or numbers.",
+    )
+    _add_prediction(predict)
+    about = "print the layers of a model in a file"
+    summary = commands.add_parser(
+        "summary", help=about, description=f"{about.capitalize()}: shapes, weights, bytes, loss and classes."
+    )
+    _add_file(summary)
+    summary.add_argument("--batch-size", metavar="N", type=whole(1), default=100, help="of steps (%(default)s)")
     about = "print versions, libraries, instruction set and threads"
     info = commands.add_parser("info", help=about, description=f"{about.capitalize()}, and the speed of the backends.")
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
+    parsers = {"train": train, "evaluate": evaluate, "predict": predict, "summary": summary, "info": info}
     options, unknown = parser.parse_known_args(argv)
     if unknown:
-        {"train": train, "info": info}.get(options.command, parser).refuse(unknown[0])
+        parsers.get(options.command, parser).refuse(unknown[0])
     if options.command is None and not options.version:
-        parser.error("name a command, train or info (nerva --help tells more)")
+        parser.error(f"name a command, {', '.join([*parsers][:-1])} or {[*parsers][-1]} (nerva --help tells more)")
     if options.command == "train":
         apply_rules(options, train.error)
+    elif options.command == "evaluate":
+        apply_data_rules(options, evaluate.error)
     return options
+
+
+def _add_file(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE", type=existing_file, help="of nerva.save or nerva.save_weights")
+
+
+def _add_prediction(parser: Parser) -> None:
+    add = parser.add_argument
+    _add_file(parser)
+    add(
+        "samples",
+        metavar="X",
+        type=ending_in(READ, existing_file),
+        help="samples as rows: .npy, .npz (Xtest, or its only array), .csv or .parquet",
+    )
+    add(
+        "--output",
+        "-o",
+        metavar="OUT",
+        type=ending_in(WRITTEN, new_file),
+        help="a file, .csv, .npy or .parquet (CSV on standard output)",
+    )
+    add("--proba", action="store_true", help="probabilities of the classes or labels instead")
+    _add_evaluation(parser)
+
+
+def _add_evaluation(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--batch-size", metavar="N", type=whole(1), default=128, help="samples computed at a time (%(default)s)")
+    _add_threads(parser)
+
+
+def _add_threads(parser: Any) -> None:
+    """Add --threads to a parser or a group of one."""
+    help = "how many ($OMP_NUM_THREADS, or all processors)"
+    parser.add_argument("--threads", metavar="N", type=whole(1, 1024), help=help)
 
 
 def _add_data(parser: Parser) -> None:
     group = parser.add_argument_group("data")
-    add = group.add_argument
+    _add_source(group)
+    group.add_argument(
+        "--augment", action="store_true", help="shift the training images by up to 4 pixels and flip them, at random"
+    )
+
+
+def _add_source(parser: Any) -> None:
+    """Add the options that say which data to read to a parser or a group of one."""
+    add = parser.add_argument
     add("--data", metavar="NAME", type=data, help=f"{', '.join(DATA.rows)} (shapes, which nerva draws), or a FILE.npz")
     add(
         "--data-dir", metavar="DIR", type=existing_path, help="where a downloaded data set is, or goes to ($NERVA_DATA)"
     )
     add("--preprocess", **_one_of(PREPROCESS), help="of images: %(choices)s (standardize)")
-    add("--augment", action="store_true", help="shift the training images by up to 4 pixels and flip them, at random")
 
 
 def _add_network(parser: Parser) -> None:
@@ -189,7 +260,7 @@ def _add_topology(parser: Parser) -> None:
 def _add_computation(parser: Parser) -> None:
     group = parser.add_argument_group("computation")
     add = group.add_argument
-    add("--threads", metavar="N", type=whole(1, 1024), help="how many ($OMP_NUM_THREADS, or all processors)")
+    _add_threads(group)
     add("--dtype", **_one_of(("float32", "float64"), "float32"), help="%(choices)s (%(default)s)")
     add("--precision", **_one_of(("float32", "bfloat16")), help="of activations: %(choices)s (that of --dtype)")
     add("--backend", **_one_of(BACKENDS, "auto"), help="of the sparse products: %(choices)s (%(default)s)")

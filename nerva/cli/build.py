@@ -1,5 +1,6 @@
 """From options to objects: data, network, loss, schedule and topology."""
 
+import zipfile
 from argparse import Namespace
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from nerva.datasets import Dataset, npz
 from nerva.losses import Loss
 from nerva.models.mlp import MLP
 from nerva.models.sequential import Sequential
+from nerva.saving.model_file import load
 from nerva.saving.weights import load_weights
 from nerva.schedules import Schedule, WarmUp
 from nerva.topology import Topology
@@ -31,6 +33,14 @@ def load_data(options: Namespace) -> Dataset:
     try:
         return DATA.build(name, options) if name in DATA.rows else npz(name)
     except ValueError as error:
+        raise Failure(error) from error
+
+
+def load_model(path: str) -> Sequential:
+    """Return the model in a file of `save` or `save_weights`; raise Failure or OSError if it cannot be read."""
+    try:
+        return load_weights(path) if zipfile.is_zipfile(path) else load(path)
+    except (ValueError, TypeError) as error:
         raise Failure(error) from error
 
 

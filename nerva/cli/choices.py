@@ -100,8 +100,7 @@ class Choices(Generic[T_co]):
         """Call `make` of this row with the options that are given, and with further keywords."""
         row = self.rows[name]
         for option, names in {**self.shared, **row.shared, **row.options}.items():
-            value = getattr(options, option)
-            if names is None or value is None:
+            if names is None or (value := getattr(options, option)) is None:
                 continue
             keywords |= {names: value} if isinstance(names, str) else dict(zip(names, value, strict=True))
         return row.make(**keywords)

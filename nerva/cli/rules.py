@@ -20,7 +20,7 @@ Error = Callable[[str], NoReturn]
 
 def apply_rules(options: Namespace, error: Error) -> None:
     """Fill in the defaults that depend on other options; call `error`, which exits, if two contradict each other."""
-    _data(options, error)
+    apply_data_rules(options, error)
     _densities(options, error)
     _choice(OPTIMIZERS, options, error)
     if options.betas is not None and len(options.betas) != 2:
@@ -90,13 +90,14 @@ def _goes_with(choices: Choices[Any], option: str, chosen: str | None) -> str:
     return f"goes with {flag(choices.option)} {', '.join(names[:-1])} or {names[-1]}, not with {chosen}"
 
 
-def _data(options: Namespace, error: Error) -> None:
+def apply_data_rules(options: Namespace, error: Error) -> None:
+    """Call `error`, which exits, if an option does not go with the data; some commands have not all of them."""
     downloaded = DATA.taking("data_dir")
     images = [*downloaded, *(name for name in DATA.taking("preprocess") if name not in downloaded)]
     if options.data_dir is not None and options.data not in downloaded:
         error(f"--data-dir: goes with --data {', '.join(downloaded)} only")
     for name in ("augment", "preprocess"):
-        if getattr(options, name) and (options.data or "shapes") not in images:
+        if getattr(options, name, None) and (options.data or "shapes") not in images:
             error(f"{flag(name)}: goes with images only, --data {', '.join(images)}")
 
 

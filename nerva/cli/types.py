@@ -1,7 +1,7 @@
 """What a word of the command line may be: each function converts one, or raises ArgumentTypeError."""
 
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -26,6 +26,17 @@ def existing_file(text: str) -> str:
     if not Path(text).is_file():
         raise ArgumentTypeError(f"there is no file {text}")
     return text
+
+
+def ending_in(suffixes: Sequence[str], file: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a converter of the paths that `file` takes whose names end in one of these suffixes."""
+
+    def convert(text: str) -> str:
+        if Path(text).suffix.lower() not in suffixes:
+            raise ArgumentTypeError(f"{text} does not end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
+        return file(text)
+
+    return convert
 
 
 def new_file(text: str) -> str:

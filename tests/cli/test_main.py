@@ -19,7 +19,9 @@ def test_version(command):
     assert command("--version") == (0, [f"nerva {nerva.__version__}"], [])
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["info", "-h"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["train", "--help"], ["info", "-h"], ["summary", "-h"], ["predict", "-h"], ["evaluate", "-h"]]
+)
 def test_help(command, argv):
     code, out, errors = command(*argv)
     assert (code, errors) == (0, [])

@@ -1,0 +1,72 @@
+"""The command `nerva predict`."""
+
+import csv
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nerva._kernels import mkl
+from nerva.cli.build import Failure, load_model
+from nerva.cli.samples import need_parquet, read_samples, write_predictions
+from nerva.models.sequential import Sequential
+from nerva.system.files import check_writable
+
+
+def predict(options: Namespace) -> None:
+    """Predict for the samples in a file, and write that; raise Failure or OSError if it fails."""
+    try:
+        if options.output is not None:
+            check_writable(options.output)
+            if Path(options.output).suffix.lower() == ".parquet":
+                need_parquet()
+        if options.threads is not None:
+            mkl.set_num_threads(options.threads)
+        model = load_model(options.file)
+        X = _read(options.samples)
+        values = _predict(model, X, options)
+        _write(options.output, _names(model, values, options.proba), values)
+    except ImportError as error:
+        raise Failure(error, 2) from error
+
+
+def _read(path: str) -> Any:
+    try:
+        return read_samples(path)
+    except (ValueError, csv.Error) as error:
+        raise Failure(f"{path}: {error}") from error
+
+
+def _write(path: str | None, names: list[str], values: NDArray[Any]) -> None:
+    try:
+        write_predictions(path, names, values)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if path is None:
+            raise Failure(f"cannot write to standard output: {error.strerror}") from error
+        raise
+
+
+def _predict(model: Sequential, X: Any, options: Namespace) -> NDArray[Any]:
+    """Return the predictions; raise Failure where the samples do not fit the model, or it has no probabilities."""
+    try:
+        ask = model.predict_proba if options.proba else model.predict
+        found: NDArray[Any] = ask(X, batch_size=options.batch_size)
+    except TypeError as error:
+        about = "--proba" if "has no probabilities" in str(error) else options.samples
+        raise Failure(f"{about}: {error}", 2) from error
+    except ValueError as error:
+        raise Failure(f"{options.samples}: {error}", 2) from error
+    return found
+
+
+def _names(model: Sequential, values: NDArray[Any], proba: bool) -> list[str]:
+    """Return the names of the columns: of probabilities the classes, by their names or numbers."""
+    columns = 1 if values.ndim == 1 else values.shape[1]
+    if proba and model.classes is not None and len(model.classes) in (columns, columns + 1):
+        return list(model.classes[-columns:])  # a single output is that of the second of two classes
+    if proba:
+        return [str(k) for k in range(columns)]
+    return ["prediction"] if columns == 1 else [f"prediction_{k}" for k in range(columns)]

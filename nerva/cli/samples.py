@@ -1,0 +1,122 @@
+"""Samples and predictions in files: .npy, .npz, .csv, and .parquet, which needs the extra 'parquet'."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import warnings
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerva.system.archive import NpzArchive
+from nerva.system.files import replacing
+
+READ = (".npy", ".npz", ".csv", ".parquet")
+WRITTEN = (".csv", ".npy", ".parquet")
+PIECE = 4096  # rows of CSV made at a time
+
+
+def need_parquet() -> None:
+    """Raise ImportError where what reads and writes .parquet is missing."""
+    try:
+        import pandas  # noqa: F401
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise ImportError(".parquet needs pandas and pyarrow: pip install 'nerva-sparse[parquet]'") from None
+
+
+def read_samples(path: str) -> Any:
+    """Return the samples in a file: an array (n, D), or a data frame of a .parquet file.
+
+    An .npz file holds them as Xtest, or as its only array. A first line of a .csv file that is not all numbers is a
+    header. Samples of more dimensions, as images have, are flattened.
+
+    Raises OSError or ValueError where the file cannot be read, ImportError without what reads it.
+    """
+    kind = Path(path).suffix.lower()
+    if kind == ".parquet":
+        need_parquet()
+        import pandas
+
+        return pandas.read_parquet(path, engine="pyarrow")
+    if kind == ".csv":
+        return _read_csv(path)
+    array = _read_npz(path) if kind == ".npz" else _read_npy(path)
+    return array.reshape(len(array), -1) if array.ndim > 2 and array.size else array
+
+
+def _read_npy(path: str) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except EOFError as error:
+        raise ValueError(str(error)) from error
+    return array
+
+
+def _read_npz(path: str) -> NDArray[Any]:
+    with NpzArchive(path) as arrays:
+        names = list(arrays)
+        if "Xtest" not in names and len(names) != 1:
+            raise ValueError(f"holds {', '.join(names) or 'nothing'}; it must hold Xtest, or one array")
+        return arrays["Xtest" if "Xtest" in names else names[0]]
+
+
+def _read_csv(path: str) -> NDArray[np.float64]:
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        header = not all(map(_is_number, next(csv.reader(stream), [])))
+        stream.seek(0)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "loadtxt: input contained no data")  # the error below says so
+            rows = np.loadtxt(stream, delimiter=",", comments=None, quotechar='"', skiprows=int(header), ndmin=2)
+    if rows.size == 0:
+        raise ValueError("holds no samples")
+    return rows
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def write_predictions(path: str | None, names: list[str], values: NDArray[Any]) -> None:
+    """Write predictions (n,) or (n, columns) to a file, whole or not at all, or as CSV to standard output.
+
+    .csv and .parquet files have the names of the columns, a .npy file is the array. Raises OSError, or ImportError
+    without what writes it.
+    """
+    if path is None:
+        _write_csv(sys.stdout, names, values)
+        return
+    kind = Path(path).suffix.lower()
+    with replacing(path) as stream:
+        if kind == ".npy":
+            np.save(stream, values)
+        elif kind == ".csv":
+            text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+            _write_csv(text, names, values)
+            text.detach()  # which flushes, and leaves the stream open
+        else:
+            _write_parquet(stream, names, values)
+
+
+def _write_csv(stream: TextIO, names: list[str], values: NDArray[Any]) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    columns = values.reshape(len(values), -1)
+    for first in range(0, len(columns), PIECE):
+        writer.writerows(columns[first : first + PIECE].astype(str))  # the shortest digits that tell floats apart
+
+
+def _write_parquet(stream: IO[bytes], names: list[str], values: NDArray[Any]) -> None:
+    need_parquet()
+    import pandas
+
+    frame = pandas.DataFrame(values.reshape(len(values), -1), columns=names)
+    frame.to_parquet(stream, engine="pyarrow", index=False)
