@@ -108,7 +108,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "topology": [
         "distributions records schedules supports",
         "layer_state top_gradients",
-        "drop grow",
+        "drop grow snapshot",
         "topology",
         "deepr methods snfs srigl top_kast updater",
     ],

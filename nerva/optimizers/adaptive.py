@@ -1,6 +1,6 @@
 """Optimizers that adapt the step to each weight: RMSprop, Adam, AdamW and Lion."""
 
-from typing import Unpack
+from typing import Never, Unpack
 
 from nerva.optimizers.optimizer import Optimizer, Settings
 from nerva.parameters import Step
@@ -19,7 +19,7 @@ class RMSprop(Optimizer):
 
     As torch.optim.RMSprop. T. Tieleman and G. Hinton, Lecture 6.5 of Neural networks for machine learning, 2012.
 
-    >>> w, optimizer = nerva.Parameter("weight", np.zeros(1)), nerva.RMSprop(0.75)
+    >>> w, optimizer = nerva.Parameter("weight", np.zeros(1)), nerva.RMSprop(alpha=0.75)
     >>> w.gradient[:] = 5.0
     >>> optimizer.step([w], 0.1)
     >>> w.values.round(6)
@@ -27,7 +27,7 @@ class RMSprop(Optimizer):
     """
 
     def __init__(
-        self, alpha: float = 0.99, *, epsilon: float = 1e-8, momentum: float = 0.0, **settings: Unpack[Settings]
+        self, *, alpha: float = 0.99, epsilon: float = 1e-8, momentum: float = 0.0, **settings: Unpack[Settings]
     ) -> None:
         super().__init__(**settings)
         self.alpha = check_below_one(alpha, "alpha")
@@ -61,7 +61,7 @@ class Adam(Optimizer):
     _rule = "adam"
 
     def __init__(
-        self, beta1: float = 0.9, beta2: float = 0.999, *, epsilon: float = 1e-8, **settings: Unpack[Settings]
+        self, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, **settings: Unpack[Settings]
     ) -> None:
         super().__init__(**settings)
         self.beta1, self.beta2 = check_below_one(beta1, "beta1"), check_below_one(beta2, "beta2")
@@ -91,17 +91,17 @@ class AdamW(Adam):
 
     def __init__(
         self,
+        *,
         beta1: float = 0.9,
         beta2: float = 0.999,
-        *,
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
         clip_value: float | None = None,
         clip_norm: float | None = None,
+        **unknown: Never,
     ) -> None:
-        super().__init__(
-            beta1, beta2, epsilon=epsilon, weight_decay=weight_decay, clip_value=clip_value, clip_norm=clip_norm
-        )
+        settings: Settings = {"weight_decay": weight_decay, "clip_value": clip_value, "clip_norm": clip_norm}
+        super().__init__(beta1=beta1, beta2=beta2, epsilon=epsilon, **settings, **unknown)
 
 
 class Lion(Optimizer):
@@ -121,7 +121,7 @@ class Lion(Optimizer):
     array([-0.1,  0.1])
     """
 
-    def __init__(self, beta1: float = 0.9, beta2: float = 0.99, **settings: Unpack[Settings]) -> None:
+    def __init__(self, *, beta1: float = 0.9, beta2: float = 0.99, **settings: Unpack[Settings]) -> None:
         super().__init__(**settings)
         self.beta1, self.beta2 = check_below_one(beta1, "beta1"), check_below_one(beta2, "beta2")
 

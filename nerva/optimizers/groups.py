@@ -1,7 +1,7 @@
 """Parameter groups: an optimizer for each."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Never
 
 from nerva.optimizers.gradient_descent import Nesterov
 from nerva.optimizers.optimizer import Optimizer
@@ -31,9 +31,14 @@ class Groups(Optimizer):
     """
 
     def __init__(
-        self, groups: Sequence[tuple[Any, ...]], *, rest: Optimizer | None = None, clip_norm: float | None = None
+        self,
+        groups: Sequence[tuple[Any, ...]],
+        *,
+        rest: Optimizer | None = None,
+        clip_norm: float | None = None,
+        **unknown: Never,
     ) -> None:
-        super().__init__(clip_norm=clip_norm)
+        super().__init__(clip_norm=clip_norm, **unknown)
         self.rest = Nesterov() if rest is None else rest
         if not isinstance(groups, (tuple, list)):
             raise TypeError(f"groups is {groups!r}; it must be a sequence of (selector, optimizer)")

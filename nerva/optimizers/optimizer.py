@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
-from typing import Any, TypedDict
+from typing import Any, Never, TypedDict
 
 import numpy as np
 
@@ -19,6 +19,14 @@ class Settings(TypedDict, total=False):
     weight_decay: float
     clip_value: float | None
     clip_norm: float | None
+
+
+def refuse(unknown: Mapping[str, object]) -> None:
+    """Raise TypeError for settings that no optimizer has; where one is a learning rate, say where that is given."""
+    for name in unknown:
+        if name in ("lr", "learning_rate", "rate"):
+            raise TypeError(f"an optimizer has no {name}; the learning rate is given to fit, as schedule=0.01")
+        raise TypeError(f"got an unexpected keyword argument {name!r}")
 
 
 class Optimizer(ABC):
@@ -38,8 +46,14 @@ class Optimizer(ABC):
     """
 
     def __init__(
-        self, *, weight_decay: float = 0.0, clip_value: float | None = None, clip_norm: float | None = None
+        self,
+        *,
+        weight_decay: float = 0.0,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        **unknown: Never,
     ) -> None:
+        refuse(unknown)
         self.weight_decay = check_not_negative(weight_decay, "weight_decay")
         self.clip_value = None if clip_value is None else check_positive(clip_value, "clip_value")
         self.clip_norm = None if clip_norm is None else check_positive(clip_norm, "clip_norm")

@@ -12,8 +12,8 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 @contextmanager
-def handling(handler: Handler) -> Iterator[None]:
-    """Install a handler of SIGINT and SIGTERM for the time of the context.
+def handling(handler: Handler, *, every: bool = False) -> Iterator[None]:
+    """Install a handler of SIGINT and SIGTERM for the time of the context; of `every` signal with one in Python, too.
 
     A signal that is ignored stays so: a shell ignores SIGINT for what runs in the background. Does nothing in another
     thread than the main one.
@@ -21,27 +21,40 @@ def handling(handler: Handler) -> Iterator[None]:
     before = {}
     if threading.current_thread() is threading.main_thread():  # Python allows handlers there only
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        if every:
+            found = {number: signal.getsignal(number) for number in signal.valid_signals()}
+            before |= {number: former for number, former in found.items() if callable(former)}
     try:
         for number, former in before.items():
             if former is not signal.SIG_IGN and former is not None:
                 signal.signal(number, handler)
         yield
     finally:
+        raised: BaseException | None = None
         for number, former in before.items():
             if former is not None:  # None: not installed from Python, which cannot restore it
-                signal.signal(number, former)
+                try:
+                    signal.signal(number, former)
+                except BaseException as error:  # of a handler that is back already: the others are to be, too
+                    raised = error
+                    signal.signal(number, former)
+        if raised is not None:
+            raise raised
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Defer a signal until the end of the context: what runs in it is not interrupted halfway."""
+    """Defer signals until the end of the context: what runs in it is not interrupted halfway.
+
+    They are SIGINT, SIGTERM and those with a handler in Python, such as the SIGALRM of a time limit.
+    """
     held: list[int] = []
     try:
-        with handling(lambda number, frame: held.append(number)):
+        with handling(lambda number, frame: held.append(number), every=True):
             yield
     finally:
-        if held:
-            signal.raise_signal(held[0])
+        for number in dict.fromkeys(held):
+            signal.raise_signal(number)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:

@@ -46,7 +46,10 @@ class SNFS(Topology):
             float(np.abs(layer.optimizer_state("momentum")).mean()) if layer.weight.nnz else 0.0 for layer in layers
         ]
         caps = [layer.empties if layer.weight.nnz else 0 for layer in layers]
-        grown = in_proportion(sum(dropped), means, caps)
-        # A layer that grows nothing keeps one weight at least.
-        room = [int(layer.weight.nnz) - (not more) for layer, more in zip(layers, grown, strict=True)]
-        return [(min(less, most), more) for less, most, more in zip(dropped, room, grown, strict=True)]
+        while True:
+            grown = in_proportion(sum(dropped), means, caps)
+            # A layer that grows nothing keeps one weight at least, and then as many fewer are grown elsewhere.
+            room = [int(layer.weight.nnz) - (not more) for layer, more in zip(layers, grown, strict=True)]
+            if all(less <= max(most, 0) for less, most in zip(dropped, room, strict=True)):
+                return list(zip(dropped, grown, strict=True))
+            dropped = [min(less, max(most, 0)) for less, most in zip(dropped, room, strict=True)]

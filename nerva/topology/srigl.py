@@ -29,7 +29,8 @@ class SRigL(Topology):
     4. drops the smallest weights of an active row beyond the fan-in, or grows it to the fan-in where the row's own
        |dL/dw| is largest.
 
-    The first update brings the rows to their common fan-in; no position just dropped is grown. An update takes the
+    The first update brings the rows to their common fan-in; no position just dropped is grown, and a row without enough
+    other empty ones keeps the largest of the weights to be dropped. An update takes the
     place of the optimizer's step on its batch, and computes the gradient twice.
 
     Parameters
@@ -80,11 +81,12 @@ class SRigL(Topology):
         remaining = np.bincount(rows[stays], minlength=K)
         dropped = np.bincount(rows[~stays], minlength=K)
         fan_in = min(max(1, layer.initial_nnz // int(np.count_nonzero(active))), D)
-        # A row that grows has room only beside its weights and those just dropped, D - dropped positions in all.
-        needy = active & (remaining < fan_in)
-        if needy.any():
-            fan_in = min(fan_in, max(int((D - dropped)[needy].min()), 1))
-        stays &= _rank_in_row(rows, np.where(stays, np.abs(layer.values), -1.0)) < fan_in
+        # A row that grows has room only beside its weights and those just dropped: where that is too little, the
+        # largest of those stay.
+        sizes = np.abs(layer.values)
+        short = np.where(active & (remaining < fan_in), np.maximum(fan_in + dropped - D, 0), 0)
+        stays |= _rank_in_row(rows, np.where(stays, np.inf, sizes)) < np.where(short > 0, remaining + short, 0)[rows]
+        stays &= _rank_in_row(rows, np.where(stays, sizes, -1.0)) < fan_in
         remaining = np.bincount(rows[stays], minlength=K)
         grown = top_gradients_of_rows(W, DZ, X, np.where(active, fan_in - remaining, 0))
         out = np.flatnonzero(~stays)

@@ -12,6 +12,7 @@ from nerva.topology.grow import by_momentum, uniformly
 from nerva.topology.layer_state import LayerState
 from nerva.topology.records import TopologyRecord, record
 from nerva.topology.schedules import Update
+from nerva.topology.snapshot import Snapshot
 from nerva.topology.topology import Topology
 
 WITHOUT_FACTORS = (uniformly, by_momentum)  # growth criteria that read no factors of the gradient
@@ -123,7 +124,12 @@ class TopologyUpdater:
     def finish(self) -> None:
         """Leave the network as it is to be used: to be called however the training run ends."""
         with deferred():
-            self.method.finish(self.layers)
+            before = Snapshot(self.layers)
+            try:
+                self.method.finish(self.layers)
+            except BaseException:
+                before.restore()
+                raise
 
     def state(self) -> dict[str, Any]:
         """Return a copy of what is kept of each layer between two steps, and of the records so far.
@@ -167,12 +173,22 @@ class TopologyUpdater:
         # Where training has diverged, of which the loop warns, there is nothing to compare.
         if all(self._finite(layer) for layer in self.layers):
             with deferred():  # a signal waits: weights, and what is kept of them, move together or not at all
-                moved = self.method.update(self.layers, now, rate)
-                for layer, (dropped, grown) in zip(self.layers, moved, strict=True):
-                    explored = len(layer.explored)
-                    self.records.append(record(now.step, layer.index, layer.weight, dropped, grown, explored))
+                self._move(now, rate)
         for layer in self.layers:
             layer.clear_factors()  # only now: a method may rewire a layer twice, and needs them in between
+
+    def _move(self, now: Update, rate: float) -> None:
+        """Let the method move weights, and record it; where either raises, all is as it was before."""
+        before, told = Snapshot(self.layers), len(self.records)
+        try:
+            moved = self.method.update(self.layers, now, rate)
+            for layer, (dropped, grown) in zip(self.layers, moved, strict=True):
+                explored = len(layer.explored)
+                self.records.append(record(now.step, layer.index, layer.weight, dropped, grown, explored))
+        except BaseException:
+            before.restore()
+            del self.records[told:]
+            raise
 
     def _finite(self, layer: LayerState) -> bool:
         arrays = [layer.values, *(layer.dense_gradient_factors if self.method.moment == "instead" else ())]

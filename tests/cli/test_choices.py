@@ -120,7 +120,7 @@ def test_options_reach_the_keywords_that_a_row_names():
         (["--schedule", "cosine", "--period", 2], {}, {"schedule": nerva.Cosine(0.01, 2, growth=1)}),
         (["--label-smoothing", 0.1], {}, {"loss": nerva.SoftmaxCrossEntropy(label_smoothing=0.1)}),
         (["--class-weights", "1,2,0.5"], {}, {"loss": nerva.SoftmaxCrossEntropy(class_weights=[1, 2, 0.5])}),
-        (["--optimizer", "lion", "--betas", "0.8,0.9"], {}, {"optimizer": nerva.Lion(0.8, 0.9)}),
+        (["--optimizer", "lion", "--betas", "0.8,0.9"], {}, {"optimizer": nerva.Lion(beta1=0.8, beta2=0.9)}),
         (["--loss", "squared-error"], {}, {"loss": nerva.SquaredError(classes=True)}),
         (["--loss", "mean-squared-error"], {}, {"loss": nerva.MeanSquaredError(classes=True)}),
         (["--loss", "logistic-cross-entropy"], {}, {"loss": nerva.LogisticCrossEntropy(classes=True)}),

@@ -23,10 +23,10 @@ OPTIMIZERS = {
     "sgd, decay and clip": lambda: nerva.SGD(weight_decay=0.01, clip_value=1e-3),
     "momentum": lambda: nerva.Momentum(0.8, weight_decay=1e-3),
     "nesterov": lambda: nerva.Nesterov(0.9, clip_value=5e-3),
-    "rmsprop": lambda: nerva.RMSprop(0.9, epsilon=1e-4),
-    "rmsprop with momentum": lambda: nerva.RMSprop(0.9, momentum=0.8, epsilon=1e-3, weight_decay=0.01),
+    "rmsprop": lambda: nerva.RMSprop(alpha=0.9, epsilon=1e-4),
+    "rmsprop with momentum": lambda: nerva.RMSprop(alpha=0.9, momentum=0.8, epsilon=1e-3, weight_decay=0.01),
     "adam": lambda: nerva.Adam(epsilon=1e-4, weight_decay=1e-3),
-    "adamw": lambda: nerva.AdamW(0.8, 0.95, epsilon=1e-4, clip_value=1e-2),
+    "adamw": lambda: nerva.AdamW(beta1=0.8, beta2=0.95, epsilon=1e-4, clip_value=1e-2),
     "lion": lambda: nerva.Lion(weight_decay=0.1),
     "groups": lambda: nerva.Groups([("bias", nerva.SGD())], rest=nerva.Nesterov(0.9, weight_decay=1e-3)),
     "groups of all kinds": lambda: nerva.Groups(

@@ -15,11 +15,11 @@ from nerva._kernels.updates import Update
 ALL = {
     "sgd": nerva.SGD(weight_decay=0.01),
     "nesterov": nerva.Nesterov(0.9, weight_decay=0.01),
-    "rmsprop": nerva.RMSprop(0.9, weight_decay=0.01),
-    "rmsprop with momentum": nerva.RMSprop(0.9, momentum=0.8, epsilon=1e-3),
-    "adam": nerva.Adam(0.8, 0.95, weight_decay=0.01),
-    "adamw": nerva.AdamW(0.8, 0.95, weight_decay=0.1),
-    "lion": nerva.Lion(0.9, 0.95, weight_decay=0.1),
+    "rmsprop": nerva.RMSprop(alpha=0.9, weight_decay=0.01),
+    "rmsprop with momentum": nerva.RMSprop(alpha=0.9, momentum=0.8, epsilon=1e-3),
+    "adam": nerva.Adam(beta1=0.8, beta2=0.95, weight_decay=0.01),
+    "adamw": nerva.AdamW(beta1=0.8, beta2=0.95, weight_decay=0.1),
+    "lion": nerva.Lion(beta1=0.9, beta2=0.95, weight_decay=0.1),
 }
 
 

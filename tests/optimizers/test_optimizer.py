@@ -70,12 +70,12 @@ def test_the_norm_takes_no_memory_and_no_order_from_threads():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nerva.Adam(1.0), r"beta1 is 1\.0; it must be from 0 to below 1"),
+        (lambda: nerva.Adam(beta1=1.0), r"beta1 is 1\.0; it must be from 0 to below 1"),
         (lambda: nerva.Adam(beta2=-0.1), "beta2 is"),
         (lambda: nerva.AdamW(epsilon=0), r"epsilon is 0; it must be finite and above 0"),
         (lambda: nerva.RMSprop(alpha=2), "alpha is"),
         (lambda: nerva.RMSprop(momentum=1), "momentum is"),
-        (lambda: nerva.Lion("slow"), "beta1 is 'slow'"),
+        (lambda: nerva.Lion(beta1="slow"), "beta1 is 'slow'"),
         (lambda: nerva.SGD(clip_value=0), "clip_value is"),
         (lambda: nerva.Nesterov(clip_norm=-1), "clip_norm is"),
         (lambda: nerva.Groups(5), "groups is 5"),
@@ -149,3 +149,21 @@ def test_an_unknown_setting_is_named():
     for kind in OPTIMIZERS.values():
         with pytest.raises(TypeError, match="unexpected keyword argument 'nesterov'"):
             kind(nesterov=True)
+
+
+MAKERS = [*OPTIMIZERS.values(), lambda **settings: nerva.Groups([], **settings)]
+
+
+@pytest.mark.parametrize("optimizer", MAKERS)
+def test_a_learning_rate_is_given_to_fit(optimizer):
+    for name in ("lr", "learning_rate"):
+        with pytest.raises(TypeError, match=f"no {name}; the learning rate is given to fit, as schedule="):
+            optimizer(**{name: 0.001})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'beta3'"):
+        optimizer(beta3=0.5)
+
+
+@pytest.mark.parametrize("optimizer", [nerva.RMSprop, nerva.Adam, nerva.AdamW, nerva.Lion])
+def test_a_number_by_itself_is_not_taken_for_a_decay_rate(optimizer):
+    with pytest.raises(TypeError, match="positional"):
+        optimizer(0.001)

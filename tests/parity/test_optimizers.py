@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 PAIRS = {
     "sgd": (lambda: nerva.SGD(weight_decay=0.1), lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.1)),
     "rmsprop": (
-        lambda: nerva.RMSprop(0.9, weight_decay=0.1),
+        lambda: nerva.RMSprop(alpha=0.9, weight_decay=0.1),
         lambda p: torch.optim.RMSprop(p, 0.1, alpha=0.9, weight_decay=0.1),
     ),
     "rmsprop with momentum": (
@@ -20,7 +20,7 @@ PAIRS = {
     ),
     "adam": (lambda: nerva.Adam(), lambda p: torch.optim.Adam(p, 0.1)),
     "adam with decay": (
-        lambda: nerva.Adam(0.8, 0.95, epsilon=1e-4, weight_decay=0.1),
+        lambda: nerva.Adam(beta1=0.8, beta2=0.95, epsilon=1e-4, weight_decay=0.1),
         lambda p: torch.optim.Adam(p, 0.1, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1),
     ),
     "adamw": (lambda: nerva.AdamW(weight_decay=0.1), lambda p: torch.optim.AdamW(p, 0.1, weight_decay=0.1)),

@@ -48,3 +48,14 @@ def test_sparse_momentum_needs_a_momentum(data):
         np.testing.assert_array_equal(parameter.values, old)
     with pytest.raises(ValueError, match="momentum"):
         list(run(make(), nerva.SNFS(every=5, unit="step"), data, momentum=0.0))
+
+
+def test_the_number_of_weights_is_constant_where_layers_would_lose_all():
+    X, y = np.random.default_rng(0).random((60, 6)), np.arange(60) % 4
+    for seed in range(20):
+        model = nerva.MLP([6, 5, 4, 4], density=0.35, seed=seed)
+        before = model.nnz
+        history = model.fit(X, y, epochs=3, batch_size=10, topology=nerva.SNFS(0.9, every=1, unit="step"))
+        for step in {record.step for record in history.topology}:
+            assert sum(record.nnz for record in history.topology if record.step == step) == before
+        assert all(layer.nnz for layer in model.layers)

@@ -1,6 +1,7 @@
 """Structured RigL: the decisions of a dense, masked reference."""
 
 import numpy as np
+import pytest
 
 import nerva
 
@@ -30,9 +31,10 @@ def test_srigl_is_that_of_a_mask(data):
             alive[i] = still if still.any() else alive[i]
             kept[~alive[i]] = False
             fan_in = min(max(1, started[i] // alive[i].sum()), D)
-            needy = alive[i] & (kept.sum(1) < fan_in)
-            if needy.any():
-                fan_in = min(fan_in, max(1, (D - (M & ~kept).sum(1))[needy].min()))
+            for row in np.flatnonzero(alive[i] & (kept.sum(1) < fan_in)):
+                gone = M[row] & ~kept[row]
+                back = max(0, fan_in - (D - gone.sum()))
+                kept[row, dense.first(-np.abs(net.W[i][row]), gone, back)] = True
             grown = []
             for row in range(K):
                 extra = kept[row].sum() - fan_in
@@ -49,3 +51,17 @@ def test_srigl_is_that_of_a_mask(data):
         assert len(set(np.diff(layer.weight.indptr)[lives].tolist())) == 1
         assert not np.diff(layer.weight.indptr)[~lives].any()
     assert not all(lives.all() for lives in alive)  # some were ablated
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_row_without_an_empty_position_keeps_weights(seed):
+    """All weights of a full row are to be dropped, the others are ablated, and nothing of it is empty."""
+    X, y = np.random.default_rng(0).random((60, 6)), np.arange(60) % 4
+    model = nerva.MLP([6, 8, 4], density=[0.8] * 2, seed=seed)
+    before = [layer.nnz for layer in model.layers]
+    method = nerva.SRigL(1.0, salient=1.0, every=1, decay="constant")
+    model.fit(X, y, epochs=3, batch_size=10, topology=method, schedule=0.05)
+    for layer, nnz in zip(model.layers, before, strict=True):
+        fan_ins = np.diff(layer.weight.indptr)
+        active = np.count_nonzero(fan_ins)
+        assert set(fan_ins.tolist()) - {0} == {min(nnz // active, layer.in_features)}
