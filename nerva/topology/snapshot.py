@@ -1,6 +1,7 @@
 """Sparse layers as they were before an update of the topology, to be restored where it does not come to its end."""
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 
@@ -33,17 +34,30 @@ class Snapshot:
 
 class _LayerSnapshot:
     def __init__(self, layer: LayerState) -> None:
-        self._layer, W = layer, layer.weight
-        self._memory = W.values
-        self._indptr, self._indices, self._values = np.array(W.indptr), np.array(W.indices), np.array(W.values)
         # All copies are made here: where memory is short, nothing has changed yet, and little is left to allocate.
-        self._state = {name: _copy(vector) for name, vector in layer.layer.parameters()[0].state.items()}
+        self._layer = layer
+        own = getattr(layer.layer, "snapshot", None)  # of a layer that keeps its weights and their state elsewhere
+        self._restore_weights: Callable[[], None] = _WeightsSnapshot(layer).restore if own is None else own()
         self._per_weight = {name: vector.copy() for name, vector in layer.per_weight.items()}
         self._extra, self._explored = copy.deepcopy(layer.extra), copy.deepcopy(layer.explored)
         self._drawn = copy.deepcopy(layer.rng.bit_generator.state)
 
     def restore(self) -> None:
-        layer, W, parameter = self._layer, self._layer.weight, self._layer.layer.parameters()[0]
+        self._restore_weights()
+        layer = self._layer
+        layer.per_weight, layer.extra, layer.explored = self._per_weight, self._extra, self._explored
+        layer.rng.bit_generator.state = self._drawn
+
+
+class _WeightsSnapshot:
+    def __init__(self, layer: LayerState) -> None:
+        self._layer, W = layer, layer.weight
+        self._memory = W.values
+        self._indptr, self._indices, self._values = np.array(W.indptr), np.array(W.indices), np.array(W.values)
+        self._state = {name: _copy(vector) for name, vector in layer.layer.parameters()[0].state.items()}
+
+    def restore(self) -> None:
+        W, parameter = self._layer.weight, self._layer.layer.parameters()[0]
         if np.array_equal(W.indptr, self._indptr) and np.array_equal(W.indices, self._indices):
             W.values[:] = self._values
         else:
@@ -53,8 +67,6 @@ class _LayerSnapshot:
             # Where the number of weights changed in between, W has other memory, which the parameter is to share.
             parameter.rearrange(np.arange(len(self._values)), W.values)
         parameter.state = self._state
-        layer.per_weight, layer.extra, layer.explored = self._per_weight, self._extra, self._explored
-        layer.rng.bit_generator.state = self._drawn
 
 
 def _copy(vector: Array) -> Array:

@@ -70,6 +70,17 @@ class RewiredLayer:
         state.update(moved)
         return source
 
+    def snapshot(self) -> Callable[[], None]:
+        """Copy the weights and the optimizer's state of them; return what restores both."""
+        W, state = self.weight.copy(), self.optimizer.state.get(self.module.values, {})
+        kept = {name: entry.clone() for name, entry in state.items() if isinstance(entry, Tensor)}
+
+        def restore() -> None:
+            self.module.set_weight(W)
+            state.update(kept)
+
+        return restore
+
 
 def _moved(entries: Tensor, source: Positions) -> Tensor:
     """Return entries[source], and 0 where the source is -1."""

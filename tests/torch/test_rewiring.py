@@ -204,3 +204,29 @@ def test_a_layer_without_a_backward_pass_is_named():
     with pytest.raises(RuntimeError, match="0 had no backward pass"):
         topology.step()
     assert all(torch.equal(part, before[key]) for key, part in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_update_that_is_broken_off_leaves_weights_and_state_as_they_were(name, monkeypatch):
+    model = make()
+    optimizer = torch.optim.Adam(model.parameters(), RATE)
+    topology = start(name, model, optimizer)
+    rewire, calls = nt.rewiring.RewiredLayer.rewire, []
+
+    def fails(self, *args, **settings):
+        calls.append(copy.deepcopy((model.state_dict(), optimizer.state_dict(), topology.records)))
+        source = rewire(self, *args, **settings)
+        if len(calls) > 1:  # the second layer, when the first has moved
+            raise MemoryError
+        return source
+
+    monkeypatch.setattr(nt.rewiring.RewiredLayer, "rewire", fails)
+    with pytest.raises(MemoryError):
+        learn(model, optimizer, topology, batches())
+    before, state, records = calls[0]
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    for mine, its in zip(optimizer.state_dict()["state"].values(), state["state"].values(), strict=True):
+        assert all(torch.equal(mine[key], its[key]) for key in its)
+    assert topology.records == records
+    monkeypatch.undo()
+    learn(model, optimizer, topology, batches()[:3])
