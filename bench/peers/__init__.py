@@ -29,8 +29,8 @@ from peers.steps import DensePyTorchStep, MaskedPyTorchStep, MKLStep, NervaStep
 
 HOT_STEPS = (
     NervaStep,
-    NervaTorchStep,
     MKLStep,
+    NervaTorchStep,
     MaskedPyTorchStep,
     DensePyTorchStep,
     SparsePropStep,

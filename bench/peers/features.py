@@ -94,7 +94,7 @@ class AdamEpoch(NervaEpoch):
         import nerva
 
         super().__init__(work, threads)
-        self.optimizer = nerva.Adam(MOMENTUM)
+        self.optimizer = nerva.Adam(beta1=MOMENTUM)
 
 
 class ProfiledEpoch(NervaEpoch):
