@@ -1,6 +1,6 @@
 """Kill training runs at random moments, resume them, and compare the bits; break checkpoints in every way.
 
-    python -m tests.kills --runs 200 --flips 10000 --truncations
+    python tests/kills.py --runs 200 --flips 10000 --truncations
 
 The test suite runs a few of each (tests/training/test_kills.py).
 """

@@ -44,5 +44,5 @@ def test_a_mini_set_is_learnt():
     data = mini(300, test=100)
     np.testing.assert_array_equal(data.train.y, data.train.X.argmax(axis=1))
     model = nerva.MLP([3, 16, 3], seed=0)
-    model.fit(*data.train, epochs=20, batch_size=10, schedule=0.1)
+    model.fit(*data.train, epochs=40, batch_size=10, schedule=0.1)
     assert model.evaluate(*data.test).accuracy > 0.9

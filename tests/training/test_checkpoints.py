@@ -1,8 +1,9 @@
 """Checkpoints of `fit`: a run that ended anywhere goes on with the same bits; what is broken or another is told."""
 
 import contextlib
-import multiprocessing
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -303,24 +304,22 @@ def test_arguments_are_checked(tmp_path):
             fit(**settings)
 
 
-def hold(folder, held, done):
-    with Checkpoints(folder, resume=True):
-        held.set()
-        done.wait(60)
+HOLDER = """
+import sys
+from nerva.training.checkpoints import Checkpoints
+with Checkpoints(sys.argv[1], resume=True):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(tmp_path, held, done))
-    process.start()
-    try:
-        assert held.wait(60)
+    command = [sys.executable, "-P", "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
         with pytest.raises(BlockingIOError, match="another run writes its checkpoints there"):
             fit(tmp_path)
-    finally:
-        done.set()
-        process.join()
+        process.stdin.close()
     fit(tmp_path)
 
 

@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def kills(*options):
-    command = [sys.executable, "-m", "tests.kills", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-P", str(ROOT / "tests" / "kills.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

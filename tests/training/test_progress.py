@@ -26,7 +26,7 @@ LINE = re.compile(r" *(\d+) +0\.01 +\d+\.\d{4} +\d+\.\d{2}% +(\d+\.\d{2}%)? +\d+
 
 def in_pipe(settings=""):
     """The lines that a program with a `fit` writes to a pipe."""
-    command = [sys.executable, "-c", PROGRAM.format(rows=40, settings=settings)]
+    command = [sys.executable, "-P", "-c", PROGRAM.format(rows=40, settings=settings)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == ""
     return done.stdout.splitlines()
@@ -35,7 +35,7 @@ def in_pipe(settings=""):
 def in_terminal(settings="", rows=40, **environment):
     """What such a program writes to a terminal."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", PROGRAM.format(rows=rows, settings=settings)]
+    command = [sys.executable, "-P", "-c", PROGRAM.format(rows=rows, settings=settings)]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"} | environment
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
