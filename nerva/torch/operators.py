@@ -8,8 +8,7 @@ only the first layer of a network copies its batch.
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from nerva._kernels import products
 from nerva._kernels.activations import activation_backward
@@ -53,7 +52,7 @@ def _transpose(x: Tensor, out: Array) -> None:
     gather(rows.detach().numpy(), np.arange(len(x)), out)
 
 
-@torch.library.custom_op("nerva::features_first", mutates_args=(), device_types="cpu")
+@library.custom_op("nerva::features_first", mutates_args=(), device_types="cpu")
 def features_first(x: Tensor) -> Tensor:
     """Return a copy of a batch (N, D) that lies in memory as the kernels want it."""
     out = _empty(x, *x.shape)
@@ -74,7 +73,7 @@ def _features_first_backward(ctx: Any, gradient: Tensor) -> Tensor:
 features_first.register_autograd(_features_first_backward)
 
 
-@torch.library.custom_op("nerva::sparse_linear", mutates_args=(), device_types="cpu")
+@library.custom_op("nerva::sparse_linear", mutates_args=(), device_types="cpu")
 def sparse_linear(x: Tensor, values: Tensor, indptr: Tensor, indices: Tensor, bias: Tensor | None) -> Tensor:
     """Return x W' + b, (N, K), for x (N, D), W (K, D) in CSR and b (K,)."""
     y = _empty(x, len(x), len(indptr) - 1)
@@ -93,7 +92,7 @@ def _(x: Tensor, values: Tensor, indptr: Tensor, indices: Tensor, bias: Tensor |
     return _empty(x, x.shape[0], indptr.shape[0] - 1)
 
 
-@torch.library.custom_op("nerva::sparse_linear_backward", mutates_args=(), device_types="cpu")
+@library.custom_op("nerva::sparse_linear_backward", mutates_args=(), device_types="cpu")
 def sparse_linear_backward(
     gradient: Tensor,
     x: Tensor,

@@ -9,6 +9,8 @@ import nerva
 
 torch = pytest.importorskip("torch")
 
+from torch import library  # noqa: E402
+
 from nerva.torch import SparseLinear, operators  # noqa: E402
 from nerva.torch.pattern import Pattern, pattern_of  # noqa: E402
 
@@ -81,12 +83,12 @@ def test_opcheck(arrange, bias):
     layer = SparseLinear(20, 12, bias, density=0.2, dtype=torch.float64)
     x = arrange(torch.randn(7, 20, dtype=torch.float64)).requires_grad_()
     pattern = layer.indptr, layer.indices
-    torch.library.opcheck(operators.features_first, (x,))
-    torch.library.opcheck(operators.sparse_linear, (x, layer.values, *pattern, layer.bias))
+    library.opcheck(operators.features_first, (x,))
+    library.opcheck(operators.sparse_linear, (x, layer.values, *pattern, layer.bias))
     gradient = torch.randn(7, 12, dtype=torch.float64)
     for needs in (True, True, True), (False, True, False), (True, False, True):
         given = gradient, x.detach(), layer.values.detach(), *pattern, *needs
-        torch.library.opcheck(operators.sparse_linear_backward, given)
+        library.opcheck(operators.sparse_linear_backward, given)
 
 
 def test_gradients_by_differences():
