@@ -32,6 +32,15 @@ def zeros(n: int, dtype: npt.DTypeLike) -> Array:
     return vector
 
 
+def aligned_copy(array: Array) -> Array:
+    """Return a copy, of a vector one that is aligned as by `empty_vector`."""
+    if array.ndim != 1:
+        return array.copy()
+    copied = empty_vector(len(array), array.dtype)
+    copied[:] = array
+    return copied
+
+
 def empty_batch(features: int, batch: int, dtype: npt.DTypeLike) -> Array:
     """Return an uninitialised matrix (features, batch) whose rows are 64-byte aligned, unless the batch is one."""
     return Buffer(features, dtype).take(batch)

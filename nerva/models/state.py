@@ -22,7 +22,7 @@ def state_dict(model: Any) -> dict[str, Array]:
     >>> {name: array.shape for name, array in nerva.MLP([4, 3], density=0.5).state_dict().items()}
     {'0.indptr': (4,), '0.indices': (6,), '0.values': (6,), '0.bias': (3,)}
     """
-    return {name: array.copy() for name, array in _arrays(model).items()}
+    return {name: array.copy() for name, array in model_arrays(model).items()}
 
 
 def load_state_dict(model: Any, state: Mapping[str, Array]) -> None:
@@ -38,7 +38,7 @@ def load_state_dict(model: Any, state: Mapping[str, Array]) -> None:
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"state is {type(state).__name__}; it must be a dict, as state_dict() returns")
-    mine = _arrays(model)
+    mine = model_arrays(model)
     missing, unknown = [name for name in mine if name not in state], [name for name in state if name not in mine]
     if missing or unknown:
         lacks = f"lacks {', '.join(missing)}" if missing else ""
@@ -54,15 +54,15 @@ def load_state_dict(model: Any, state: Mapping[str, Array]) -> None:
     # Everything has been checked: from here on nothing fails, so no network is left half loaded.
     for i, weight in wanted.items():
         rewire_to(model.layers[i], weight)
-    for name, array in _arrays(model).items():
+    for name, array in model_arrays(model).items():
         if name.split(".")[1] not in PATTERN[:2]:
             array[...] = state[name]
     for parameter in model.parameters():
         parameter.owner = None
 
 
-def _arrays(model: Any) -> dict[str, Array]:
-    """Return the arrays of all layers by name: the memory in use."""
+def model_arrays(model: Any) -> dict[str, Array]:
+    """Return the arrays of all layers by "i.name": the memory in use, no copies."""
     return {f"{i}.{name}": array for i, layer in enumerate(model.layers) for name, array in layer.arrays().items()}
 
 

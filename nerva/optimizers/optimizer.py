@@ -7,7 +7,7 @@ from typing import Any, Never, TypedDict
 
 import numpy as np
 
-from nerva._kernels.memory import Array, empty_vector
+from nerva._kernels.memory import aligned_copy
 from nerva._kernels.updates import Update
 from nerva.parameters import Parameter, Step, check_moment
 from nerva.validation import check_integer, check_not_negative, check_positive
@@ -111,7 +111,7 @@ class Optimizer(ABC):
             raise ValueError(f"state holds {', '.join(unknown)}; there are {len(parameters)} parameters")
         for parameter, own in zip(parameters, found, strict=True):
             parameter.owner, parameter.steps = (self.owner_of(parameter), own["steps"]) if own else (None, 0)
-            parameter.state = {name: _aligned(vector) for name, vector in own.items() if name != "steps"}
+            parameter.state = {name: aligned_copy(vector) for name, vector in own.items() if name != "steps"}
 
     def owner_of(self, parameter: Parameter) -> "Optimizer":
         """Return the optimizer that steps a parameter: itself, or that of its group."""
@@ -136,14 +136,6 @@ def _state_of(i: int, parameter: Parameter, state: Mapping[str, Any]) -> dict[st
         if name != "steps":
             check_moment(vector, parameter.values, f"{i}.{name}")
     return own
-
-
-def _aligned(vector: Array) -> Array:
-    if vector.ndim != 1:
-        return vector.copy()
-    copied = empty_vector(len(vector), vector.dtype)
-    copied[:] = vector
-    return copied
 
 
 def clip_norm(parameters: Sequence[Parameter], largest: float) -> float:

@@ -24,11 +24,6 @@ LOSSES = {kind.__name__: kind for kind in losses.LOSSES.values()}
 # ---- writing
 
 
-def model_arrays(model: Sequential) -> dict[str, Array]:
-    """Return the arrays of all layers by "i.name": the memory in use, no copies."""
-    return {f"{i}.{name}": array for i, layer in enumerate(model.layers) for name, array in layer.arrays().items()}
-
-
 def model_header(model: Sequential) -> dict[str, Any]:
     """Return version, layers, loss and classes, as JSON can hold them; warn of a loss that is not nerva's own."""
     layers = [{"kind": type(layer).__name__, **layer.config()} for layer in model.layers]

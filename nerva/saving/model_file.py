@@ -11,7 +11,8 @@ import numpy as np
 
 from nerva.layers import BACKENDS, Layer
 from nerva.models.sequential import Sequential
-from nerva.saving.header import model_arrays, model_header, read_model
+from nerva.models.state import model_arrays
+from nerva.saving.header import model_header, read_model
 from nerva.saving.weights import check_finite, check_model
 from nerva.system.nested import put_together, take_apart
 from nerva.system.tensors import read_tensors, write_tensors

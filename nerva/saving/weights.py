@@ -15,8 +15,9 @@ import numpy as np
 from nerva.activations import Activation as Function
 from nerva.layers import LAYERS, Layer
 from nerva.models.sequential import Sequential
+from nerva.models.state import model_arrays
 from nerva.saving.contents import check_depth, check_layer_shape
-from nerva.saving.header import model_arrays, model_header, read_model
+from nerva.saving.header import model_header, read_model
 from nerva.saving.original import Order, check_order, dense_arrays, from_dense, linear_layers
 from nerva.system.archive import NpzArchive
 from nerva.system.files import as_path, replacing

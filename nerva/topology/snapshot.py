@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nerva._kernels.memory import Array, empty_vector
+from nerva._kernels.memory import aligned_copy
 from nerva.topology.layer_state import LayerState, LayerStates
 
 
@@ -54,7 +54,7 @@ class _WeightsSnapshot:
         self._layer, W = layer, layer.weight
         self._memory = W.values
         self._indptr, self._indices, self._values = np.array(W.indptr), np.array(W.indices), np.array(W.values)
-        self._state = {name: _copy(vector) for name, vector in layer.layer.parameters()[0].state.items()}
+        self._state = {name: aligned_copy(vector) for name, vector in layer.layer.parameters()[0].state.items()}
 
     def restore(self) -> None:
         W, parameter = self._layer.weight, self._layer.layer.parameters()[0]
@@ -67,12 +67,3 @@ class _WeightsSnapshot:
             # Where the number of weights changed in between, W has other memory, which the parameter is to share.
             parameter.rearrange(np.arange(len(self._values)), W.values)
         parameter.state = self._state
-
-
-def _copy(vector: Array) -> Array:
-    """Return a copy, of a vector one that is aligned as kernels need it."""
-    if vector.ndim != 1:
-        return vector.copy()
-    copied = empty_vector(len(vector), vector.dtype)
-    copied[:] = vector
-    return copied

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nerva._kernels.csr import CSR
-from nerva._kernels.memory import Array, empty_vector
+from nerva._kernels.memory import aligned_copy
 from nerva._kernels.rewiring import flat_positions
 from nerva.parameters import Parameter, check_moment
 from nerva.training.trainable import Trainable
@@ -78,7 +78,7 @@ def restore_layers(model: Trainable, states: Sequence[LayerData], optimizers: Se
         for parameter in layer.parameters():
             saved = state["parameters"][parameter.name]
             parameter.values[:] = saved["values"]
-            parameter.state = {name: _aligned(vector) for name, vector in saved["state"].items()}
+            parameter.state = {name: aligned_copy(vector) for name, vector in saved["state"].items()}
             parameter.owner = None if saved["owner"] is None else optimizers[saved["owner"]]
             parameter.steps = saved["steps"]
         for name, array in state["statistics"].items():
@@ -165,12 +165,3 @@ def rewire_to(layer: Any, wanted: CSR) -> None:
     grown = new[np.isin(new, old, assume_unique=True, invert=True)]
     if len(dropped) or len(grown):
         layer.rewire(dropped, grown)
-
-
-def _aligned(vector: Array) -> Array:
-    """Return a copy, a vector aligned as kernels like it."""
-    if vector.ndim != 1:
-        return vector.copy()
-    copied = empty_vector(len(vector), vector.dtype)
-    copied[:] = vector
-    return copied
