@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
@@ -10,7 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from nerva.system.files import as_path, replacing
+from nerva.system.files import append_whole, as_path, replacing
 from nerva.training.history import EpochRecord
 from nerva.training.run import Run
 from nerva.validation import check_flag
@@ -54,14 +53,11 @@ class CSVLogger:
 
     def on_epoch_end(self, run: Run, record: EpochRecord) -> None:
         """Write the line of an epoch."""
-        line, size = memoryview(_lines([asdict(record).values()])), self.path.stat().st_size
+        size = self.path.stat().st_size
         try:
             with open(self.path, "ab", buffering=0) as file:
-                while line:
-                    line = line[file.write(line) :]
+                append_whole(file, _lines([asdict(record).values()]), size)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.truncate(self.path, size)  # a partial line would break every reader
             raise OSError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import stat
@@ -10,6 +9,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from nerva.system.files import append_whole
 from nerva.training.history import EpochRecord
 
 
@@ -57,13 +57,9 @@ class Metrics:
         if self._kept:
             self._file.truncate(0)
             self._kept = False
-        rest = memoryview(line)
         try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            append_whole(self._file, line, self._size)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._size)  # a partial line would break every reader
             raise self._failure(error) from error
         self._size += len(line)
 

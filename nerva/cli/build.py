@@ -2,6 +2,8 @@
 
 import zipfile
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -25,6 +27,17 @@ class Failure(Exception):
     def __init__(self, problem: object, code: int = 1) -> None:
         super().__init__(problem)
         self.code = code
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Raise Failure where standard output cannot be written, but BrokenPipeError where nobody reads it any more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Failure(f"cannot write to standard output: {error.strerror}") from error
 
 
 def load_data(options: Namespace) -> Dataset:

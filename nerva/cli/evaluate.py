@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from nerva._kernels import mkl
-from nerva.cli.build import Failure, load_data, load_model
+from nerva.cli.build import Failure, load_data, load_model, printing
 
 
 def evaluate(options: Namespace) -> None:
@@ -15,12 +15,8 @@ def evaluate(options: Namespace) -> None:
         loss, accuracy = model.evaluate(*data.test, batch_size=options.batch_size)
     except (ValueError, TypeError) as error:
         raise Failure(f"--data {options.data or 'shapes'}: {error}", 2) from error
-    try:
+    with printing():
         print(f"data      {data.name}: {len(data.test.y):,} samples to test on")
         print(f"loss      {loss:.6g}, {type(model.loss).__name__}")
         if accuracy is not None:
             print(f"accuracy  {accuracy:.2%}")
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Failure(f"cannot write to standard output: {error.strerror}") from error

@@ -4,12 +4,12 @@ from argparse import Namespace
 
 from nerva.backends import calibration
 from nerva.backends.config import package_version, show_config
-from nerva.cli.build import Failure
+from nerva.cli.build import printing
 
 
 def info(options: Namespace) -> None:
     """Print the version alone, or versions, libraries, processor and the speed of the backends, measured if asked."""
-    try:
+    with printing():
         if options.version:
             print(f"nerva {package_version()}")
         else:
@@ -18,7 +18,3 @@ def info(options: Namespace) -> None:
                 if options.calibrate:
                     calibration.calibrate(dtype)
                 print(f"\n{calibration.describe(dtype)}")
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Failure(f"cannot write to standard output: {error.strerror}") from error

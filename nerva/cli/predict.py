@@ -1,5 +1,6 @@
 """The command `nerva predict`."""
 
+import contextlib
 import csv
 from argparse import Namespace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nerva._kernels import mkl
-from nerva.cli.build import Failure, load_model
+from nerva.cli.build import Failure, load_model, printing
 from nerva.cli.samples import need_parquet, read_samples, write_predictions
 from nerva.models.sequential import Sequential
 from nerva.system.files import check_writable
@@ -26,7 +27,8 @@ def predict(options: Namespace) -> None:
         model = load_model(options.file)
         X = _read(options.samples)
         values = _predict(model, X, options)
-        _write(options.output, _names(model, values, options.proba), values)
+        with printing() if options.output is None else contextlib.nullcontext():
+            write_predictions(options.output, _names(model, values, options.proba), values)
     except ImportError as error:
         raise Failure(error, 2) from error
 
@@ -36,17 +38,6 @@ def _read(path: str) -> Any:
         return read_samples(path)
     except (ValueError, csv.Error) as error:
         raise Failure(f"{path}: {error}") from error
-
-
-def _write(path: str | None, names: list[str], values: NDArray[Any]) -> None:
-    try:
-        write_predictions(path, names, values)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if path is None:
-            raise Failure(f"cannot write to standard output: {error.strerror}") from error
-        raise
 
 
 def _predict(model: Sequential, X: Any, options: Namespace) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import tempfile
@@ -61,6 +62,18 @@ def _sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def append_whole(file: io.FileIO, data: bytes, size: int) -> None:
+    """Append to an unbuffered file that is `size` bytes long, all of it or nothing; raise OSError, as of `write`."""
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(size)  # a part of a line would break every reader
+        raise
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
