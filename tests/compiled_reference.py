@@ -10,6 +10,16 @@ from nerva.models.plan import CompiledNetwork
 from .reference import assert_same_bits
 
 SIZES = [40, 60, 50, 6]
+KINDS = {  # of layers that a network may have, as settings of `network`
+    "plain": {},
+    "tanh": {"activation": "tanh"},
+    "gelu": {"activation": "gelu"},
+    "srelu": {"activation": "srelu"},
+    "dropout": {"dropout": 0.3},
+    "batch norm": {"batch_norm": True},
+    "batch norm and dropout": {"batch_norm": True, "dropout": 0.3, "activation": "tanh"},
+    "DropConnect": {"drop_connect": 0.2},
+}
 CLOSE = 1e-10  # of float64: the sums of a batch are the same, in another order
 
 

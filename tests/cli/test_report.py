@@ -1,9 +1,6 @@
 """The output of a training run: lines, table, progress bar."""
 
-import os
-import pty
 import re
-import select
 
 import pytest
 
@@ -11,6 +8,7 @@ import nerva
 from nerva.cli.report import size
 from nerva.training.progress import duration
 
+from ..terminal import Terminal
 from .running import EPOCH_LINE, SMALL, start
 
 
@@ -47,19 +45,10 @@ def test_quiet_prints_the_result_alone(command, blobs):
 
 def on_terminal(*argv, cwd, **environment):
     """What the command writes to a terminal, and its exit code."""
-    ours, theirs = pty.openpty()
+    terminal = Terminal()
     environment = {"TERM": "xterm", "COLUMNS": "100"} | environment
-    process = start(*argv, cwd=cwd, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
-    output = b""
-    while select.select([ours], [], [], 60)[0]:
-        try:
-            piece = os.read(ours, 1 << 16)
-        except OSError:  # so a terminal ends
-            break
-        output += piece
-    os.close(ours)
-    return output.decode(), process.wait(timeout=60)
+    process = start(*argv, cwd=cwd, stdout=terminal.theirs, stderr=terminal.theirs, env=environment)
+    return terminal.read(), process.wait(timeout=60)
 
 
 def test_a_terminal_gets_a_bar_that_goes_away(tmp_path):

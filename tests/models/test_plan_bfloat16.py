@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva._kernels import slices
 
 from ..bfloat16_reference import needs_bfloat16
 from ..compiled_reference import SIZES, assert_same, counted, images, layer_by_layer, samples
@@ -39,13 +38,6 @@ def dropout():
 
 def normalization(features=30, **settings):
     return lambda: nerva.BatchNorm(features, **settings)
-
-
-@pytest.fixture(params=["slices", "rows"])
-def way(request, monkeypatch):
-    """Whether threads take slices of the batch, or share the rows of all, as in a network of many weights."""
-    if request.param == "rows":
-        monkeypatch.setattr(slices, "MOST_WEIGHTS", 0)
 
 
 NETWORKS = {

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva._kernels import slices
 from nerva._kernels.plan import Plan
 from nerva._kernels.updates import Update
 from nerva.optimizers.optimizer import clip_norm
@@ -29,13 +28,6 @@ NETWORKS = {
     "batch norm": {"batch_norm": True},
     "DropConnect": {"drop_connect": 0.2},
 }
-
-
-@pytest.fixture(params=["slices", "rows"])
-def way(request, monkeypatch):
-    """Whether threads take slices of the batch, or share the rows of all, as in a network of many weights."""
-    if request.param == "rows":
-        monkeypatch.setattr(slices, "MOST_WEIGHTS", 0)
 
 
 def train(model, optimizer, n, steps=3, loss=None, rate=0.02):

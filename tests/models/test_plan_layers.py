@@ -4,19 +4,12 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva._kernels import mkl, slices
+from nerva._kernels import mkl
 from nerva.training.batches import Batches
 from nerva.training.samples import Samples
 
 BATCHES = [7, 64, 65, 100, 200, 513]
 FEATURES, HIDDEN, CLASSES = 40, 48, 5
-
-
-@pytest.fixture(params=["slices", "rows"])
-def way(request, monkeypatch):
-    """Whether threads take slices of the batch, or share the rows of all, as in a network of many weights."""
-    if request.param == "rows":
-        monkeypatch.setattr(slices, "MOST_WEIGHTS", 0)
 
 
 def sparse(inputs, outputs, seed, **settings):

@@ -7,33 +7,18 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva._kernels import slices
 
 from ..bfloat16_reference import needs_bfloat16
-from ..compiled_reference import arrays, assert_close, assert_same, counted, layer_by_layer
+from ..compiled_reference import KINDS, arrays, assert_close, assert_same, counted, layer_by_layer
 from ..loss_cases import CASES, K
 
 SIZES = [40, 60, 50, K]
 BATCHES = [1, 7, 64, 100, 130, 256]
 EPS = 1e-12
 NETWORKS = {
-    "plain": {},
-    "tanh": {"activation": "tanh"},
-    "gelu": {"activation": "gelu"},
-    "srelu": {"activation": "srelu"},
-    "dropout": {"dropout": 0.3},
-    "batch norm": {"batch_norm": True},
-    "batch norm and dropout": {"batch_norm": True, "dropout": 0.3, "activation": "tanh"},
-    "DropConnect": {"drop_connect": 0.2},
+    **KINDS,
     "output": {"output": "tanh"},
 }
-
-
-@pytest.fixture(params=["slices", "rows"])
-def way(request, monkeypatch):
-    """Whether threads take slices of the batch, or share the rows of all, as in a network of many weights."""
-    if request.param == "rows":
-        monkeypatch.setattr(slices, "MOST_WEIGHTS", 0)
 
 
 def network(dtype=np.float64, **settings):

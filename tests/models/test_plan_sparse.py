@@ -8,34 +8,19 @@ import pytest
 from scipy import sparse
 
 import nerva
-from nerva._kernels import slices
 from nerva.training.batches import Batches
 from nerva.training.samples import Samples
 from nerva.training.step import train_draw
 
 from ..bfloat16_reference import needs_bfloat16
-from ..compiled_reference import SIZES, assert_close, assert_same, counted, layer_by_layer, network
+from ..compiled_reference import KINDS, SIZES, assert_close, assert_same, counted, layer_by_layer, network
 
 BATCHES = [1, 7, 64, 100, 130, 256]
 NETWORKS = {
-    "plain": {},
-    "tanh": {"activation": "tanh"},
-    "gelu": {"activation": "gelu"},
-    "srelu": {"activation": "srelu"},
-    "dropout": {"dropout": 0.3},
-    "batch norm": {"batch_norm": True},
-    "batch norm and dropout": {"batch_norm": True, "dropout": 0.3, "activation": "tanh"},
-    "DropConnect": {"drop_connect": 0.2},
+    **KINDS,
     "dense": {"density": 1.0},
     "dense with DropConnect": {"density": 1.0, "drop_connect": 0.3},
 }
-
-
-@pytest.fixture(params=["slices", "rows"])
-def way(request, monkeypatch):
-    """Whether threads take slices of the batch, or share the rows of all, as in a network of many weights."""
-    if request.param == "rows":
-        monkeypatch.setattr(slices, "MOST_WEIGHTS", 0)
 
 
 def samples(n=330, dtype=np.float64, density=0.2, seed=0):

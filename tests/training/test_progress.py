@@ -1,9 +1,7 @@
 """What `fit` shows of its progress, and where."""
 
 import os
-import pty
 import re
-import select
 import subprocess
 import sys
 
@@ -13,6 +11,7 @@ import pytest
 import nerva
 from nerva.training import progress
 
+from ..terminal import Terminal
 from ..training_reference import network, samples
 
 PROGRAM = """
@@ -34,21 +33,14 @@ def in_pipe(settings=""):
 
 def in_terminal(settings="", rows=40, **environment):
     """What such a program writes to a terminal."""
-    ours, theirs = pty.openpty()
+    terminal = Terminal()
     command = [sys.executable, "-P", "-c", PROGRAM.format(rows=rows, settings=settings)]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"} | environment
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
-    output = b""
-    while select.select([ours], [], [], 60)[0]:
-        try:
-            piece = os.read(ours, 1 << 16)
-        except OSError:  # so a terminal ends
-            break
-        output += piece
-    os.close(ours)
+    streams = {"stdin": subprocess.DEVNULL, "stdout": terminal.theirs, "stderr": terminal.theirs}
+    process = subprocess.Popen(command, **streams, env=environment)
+    output = terminal.read()
     assert process.wait(timeout=60) == 0
-    return output.decode()
+    return output
 
 
 @pytest.mark.parametrize("settings", ["", ", verbose=False", ", verbose='auto'", ", verbose=0"])
