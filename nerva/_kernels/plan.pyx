@@ -77,7 +77,7 @@ cdef class Plan:
         if nanoseconds is not None:
             phases = 3 + 2 * self.plan.count
             self.plan.nanoseconds = <int64_t *> vector(nanoseconds, "nanoseconds", cnp.NPY_INT64, phases, True)
-        self._take_batch(&self.samples)
+        self._take_batch()
         return self._take_weights(True)
 
     cdef int _take_weights(self, bint training) except -1:
@@ -90,9 +90,9 @@ cdef class Plan:
         self.plan.gradient_size = self.program.gradient_size if stored else self.program.updated_size
         return 0
 
-    cdef int _take_batch(self, sample_source *samples) except -1:
+    cdef int _take_batch(self) except -1:
         """Set the pointers to the samples, and the slices of their batch."""
-        cdef Py_ssize_t N = samples.N, j
+        cdef Py_ssize_t N = self.samples.N, j
         if N == 0:
             raise ValueError("rows is empty; there must be at least one sample")
         by_rows = shares_rows(N, self.program.weight_count()) if self.by_rows is None else self.by_rows
@@ -117,8 +117,7 @@ cdef class Plan:
             self.stride = max(self.stride, self.plan.strides[j])
         self.plan.per_sample = <double *> cnp.PyArray_DATA(self.per_sample)
         self.plan.correct = <int64_t *> cnp.PyArray_DATA(self.correct)
-        self._take_source(samples)
-        return 0
+        return self._take_source()
 
     cdef sample_source _samples(self, object source, object rows, object scale, object shift) except *:
         """The samples of a batch, checked."""
@@ -128,24 +127,26 @@ cdef class Plan:
             raise ValueError("scale and shift are for dense samples")
         return check_sparse_source(source, rows, self.program.features, self.typenum)
 
-    cdef int _take_labels(self, object labels, sample_source *samples) except -1:
+    cdef int _take_labels(self, object labels) except -1:
         """Copy the labels of the batch, checked: another thread may write to those of the user meanwhile."""
         cdef Py_ssize_t j, classes = self.program.outputs
-        cdef Py_ssize_t count = as_array(labels, "labels").size if self.program.sparse else samples.count
+        cdef Py_ssize_t count = as_array(labels, "labels").size if self.program.sparse else self.samples.count
         cdef const int64_t *given = <int64_t *> vector(labels, "labels", cnp.NPY_INT64, count)
-        if len(self.labels) < samples.N:
-            self.labels = np.zeros(samples.N, np.int64)
+        if len(self.labels) < self.samples.N:
+            self.labels = np.zeros(self.samples.N, np.int64)
         cdef int64_t *own = <int64_t *> cnp.PyArray_DATA(self.labels)
-        for j in range(samples.N):
-            if not 0 <= samples.rows[j] < count:
-                raise ValueError(f"rows[{j}] is {samples.rows[j]}; it must be within 0 to {count - 1}")
-            own[j] = given[samples.rows[j]]
+        for j in range(self.samples.N):
+            if not 0 <= self.samples.rows[j] < count:
+                raise ValueError(f"rows[{j}] is {self.samples.rows[j]}; it must be within 0 to {count - 1}")
+            own[j] = given[self.samples.rows[j]]
             if not 0 <= own[j] < classes:
-                raise ValueError(f"labels[{samples.rows[j]}] is {own[j]}; it must be within 0 to {classes - 1}")
+                raise ValueError(f"labels[{self.samples.rows[j]}] is {own[j]}; it must be within 0 to {classes - 1}")
         self.plan.labels = own
         return 0
 
-    cdef int _take_source(self, sample_source *samples) except -1:
+    cdef int _take_source(self) except -1:
+        """Set the pointers to the samples."""
+        cdef sample_source *samples = &self.samples
         self.plan.sparse = samples.sparse
         self.plan.source_type, self.plan.source, self.plan.stride = samples.kind, samples.data.data, samples.data.ld
         self.plan.features, self.plan.rows = samples.features, samples.rows
@@ -199,7 +200,7 @@ cdef class Plan:
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         self.samples = self._samples(source, rows, scale, shift)
-        self._take_labels(labels, &self.samples)
+        self._take_labels(labels)
         take_moves(&self.samples, image_shape, moves)
         self._take_step(NERVA_WHOLE_STEP, nanoseconds, clip_norm, check)
         self.program.take_updates(updates)
@@ -225,15 +226,12 @@ cdef class Plan:
         """
         self._enter()
         try:
-            self._begin(source, rows, out, scale, shift, image_shape, moves, nanoseconds, clip_norm, check)
-            if not self.broken:
-                self.begun = (source, rows, scale, shift, moves, nanoseconds)
-            return not self.broken
+            return self._begin(source, rows, out, scale, shift, image_shape, moves, nanoseconds, clip_norm, check)
         finally:
             self.busy = False
 
-    cdef int _begin(self, source, rows, out, scale, shift, image_shape, moves, nanoseconds, double clip_norm,
-                    bint check) except -1:
+    cdef bint _begin(self, source, rows, out, scale, shift, image_shape, moves, nanoseconds, double clip_norm,
+                     bint check) except -1:
         cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         self.samples = self._samples(source, rows, scale, shift)
@@ -243,7 +241,9 @@ cdef class Plan:
         self.memory.take(&self.plan, self.program, self.stride, team, True)
         with nogil:
             kernel.plan_step(&self.plan, team)
-        return 0
+        if not self.broken:
+            self.begun = (source, rows, scale, shift, moves, nanoseconds)
+        return not self.broken
 
     def finish(self, take_updates, DY):
         """Take the step that was begun, by the gradient of the loss by the outputs, DY (K, N).
@@ -292,7 +292,7 @@ cdef class Plan:
         self.samples = self._samples(source, rows, scale, shift)
         cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, self.samples.N, True)
         self.broken, self.plan.broken, self.begun = 0, &self.broken, None
-        self._take_batch(&self.samples)
+        self._take_batch()
         self._take_weights(False)
         self.memory.take(&self.plan, self.program, self.stride, team, False)
         with nogil:

@@ -4,7 +4,7 @@ What the program cannot express runs layer by layer, by `forward` and `backward`
 in the tests. Which it is, is decided here, by `obstacle`, and by what loss and optimizer say of themselves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from nerva.layers.activation import FUSED
 from nerva.layers.layer import Layer
 from nerva.losses import Loss
 from nerva.optimizers import Optimizer
-from nerva.parameters import Step
+from nerva.parameters import Taken
 from nerva.training.batches import Batches, Draw
 from nerva.training.profiling import Profile, recorder
 
@@ -123,14 +123,17 @@ class CompiledNetwork:
         if times is not None:
             times[0] += perf_counter_ns() - started
         step, taken = optimizer.at(rate), plan.taken
+
+        def take() -> list[Taken]:
+            return [step.take(parameter) for parameter in parameters]
+
         result: Trained | None
         try:
             if loss.fused and _are_labels(targets):
-                updates = [step.take(each) for each in parameters]
-                found = plan.step(updates, source, draw.rows, targets, **settings)
+                found = plan.step(take(), source, draw.rows, targets, **settings)
                 result = None if found is None else (*found, float(len(draw.rows)))
             else:
-                result = self._train_in_passes(plan, source, draw, targets, step, settings, loss)
+                result = self._train_in_passes(plan, source, draw, targets, take, settings, loss)
         finally:  # an error, or a signal that raised, is before the step or behind it
             if plan.taken == taken:
                 for parameter, state, owner, steps in before:
@@ -147,7 +150,14 @@ class CompiledNetwork:
         return result
 
     def _train_in_passes(
-        self, plan: Plan, source: Source, draw: Draw, targets: Any, step: Step, settings: dict[str, Any], loss: Loss
+        self,
+        plan: Plan,
+        source: Source,
+        draw: Draw,
+        targets: Any,
+        take: Callable[[], list[Taken]],
+        settings: dict[str, Any],
+        loss: Loss,
     ) -> Trained | None:
         """Take a step by a loss that is called between its passes; None where a value of the samples is not finite."""
         Z, times = self._outputs.take(len(draw.rows)), settings["nanoseconds"]
@@ -157,8 +167,7 @@ class CompiledNetwork:
         value, gradient, correct, weight = loss(Z, targets[draw.rows])
         if times is not None:
             times[1 + len(self._operations)] += perf_counter_ns() - started
-        parameters = [parameter for layer in self._layers for parameter in layer.parameters()]
-        plan.finish(lambda: [step.take(each) for each in parameters], gradient)
+        plan.finish(take, gradient)
         return value, correct, weight
 
     def outputs(self, batches: Batches, draw: Draw) -> Array:

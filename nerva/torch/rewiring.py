@@ -108,16 +108,19 @@ class Rewiring:
     `names` are those of the layers in the model, in the order of `layer` in the records.
     """
 
+    _method: Callable[..., Topology]  # of nerva.topology, which takes the settings
+
     def __init__(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        method: Topology,
         *,
         steps: int,
         steps_per_epoch: int | None = None,
         generator: torch.Generator | None = None,
+        **settings: Any,
     ) -> None:
+        method = self._method(**settings)
         if not isinstance(model, nn.Module):
             raise TypeError(f"model is {type(model).__name__}; it must be a torch.nn.Module")
         if not isinstance(optimizer, torch.optim.Optimizer):
@@ -221,18 +224,7 @@ class RigL(Rewiring):
     [(2, 15, 15), (4, 5, 5)]
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        *,
-        steps: int,
-        steps_per_epoch: int | None = None,
-        generator: torch.Generator | None = None,
-        **settings: Any,
-    ) -> None:
-        given: dict[str, Any] = {"steps": steps, "steps_per_epoch": steps_per_epoch, "generator": generator}
-        super().__init__(model, optimizer, topology.RigL(**settings), **given)
+    _method = topology.RigL
 
 
 class SET(Rewiring):
@@ -242,18 +234,7 @@ class SET(Rewiring):
     of nerva.torch.RigL, with the settings of nerva.SET.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        *,
-        steps: int,
-        steps_per_epoch: int | None = None,
-        generator: torch.Generator | None = None,
-        **settings: Any,
-    ) -> None:
-        given: dict[str, Any] = {"steps": steps, "steps_per_epoch": steps_per_epoch, "generator": generator}
-        super().__init__(model, optimizer, topology.SET(**settings), **given)
+    _method = topology.SET
 
 
 class GMP(Rewiring):
@@ -263,16 +244,13 @@ class GMP(Rewiring):
     update. Other parameters and errors are those of nerva.torch.RigL, with the settings of nerva.GMP.
     """
 
+    _method = topology.GMP
+
     def __init__(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         density: float | topology.schedules.DensitySchedule,
-        *,
-        steps: int,
-        steps_per_epoch: int | None = None,
-        generator: torch.Generator | None = None,
         **settings: Any,
     ) -> None:
-        given: dict[str, Any] = {"steps": steps, "steps_per_epoch": steps_per_epoch, "generator": generator}
-        super().__init__(model, optimizer, topology.GMP(density, **settings), **given)
+        super().__init__(model, optimizer, density=density, **settings)
