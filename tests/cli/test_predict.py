@@ -50,6 +50,17 @@ def test_every_kind_of_file_holds_the_samples(command, tmp_path, name):
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), model.predict_proba(X))
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_booleans_as_a_data_frame_writes_them(command, tmp_path, header):
+    model, frame = saved(tmp_path / "model"), pd.DataFrame(X, columns=list("abcd"))
+    frame["b"] = frame["b"] > 0
+    frame.to_csv(tmp_path / "x.csv", index=False, header=header)
+    options = ["-o", tmp_path / "out.npy", "--proba"]
+    code, _, errors = command("predict", tmp_path / "model", tmp_path / "x.csv", *options)
+    assert (code, errors) == (0, [])
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), model.predict_proba(frame))
+
+
 @pytest.mark.parametrize("suffix", ["csv", "npy", "parquet", None])
 @pytest.mark.parametrize("proba", [False, True])
 def test_every_kind_of_file_takes_the_predictions(command, tmp_path, suffix, proba):
@@ -107,6 +118,7 @@ def test_images_are_flattened_and_batches_change_no_class(command, tmp_path):
         ("x.csv", "1,2,3,4\n1,2\n", 1, "columns"),
         ("x.csv", "1,2,3\n", 2, "X has shape (1, 3)"),
         ("x.csv", "1,2,3,nan\n", 2, "nan"),
+        ("x.csv", "True,2,3,4\n1,yes,3,4\n", 1, "'yes'"),
         ("x.csv", "1" * 200_000, 1, "field larger"),
         ("x.npy", "text", 1, "x.npy: "),
         ("x.npz", "text", 1, "not an .npz file"),
