@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from html import escape
 from math import ceil, isfinite
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +132,13 @@ def curves_svg(title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) 
 
 def show_in_notebooks() -> None:
     """Let notebooks show CSR matrices by `csr_html`; a compiled class is told to IPython, where that is running."""
+    formatter = notebook_formatter("text/html")
+    if formatter is not None:
+        formatter.for_type(CSR, csr_html)
+
+
+def notebook_formatter(kind: str) -> Any:
+    """Return what shows objects as a MIME type in a notebook, None where IPython is not running."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     formatter = getattr(shell, "display_formatter", None)
-    if formatter is not None:
-        formatter.formatters["text/html"].for_type(CSR, csr_html)
+    return None if formatter is None else formatter.formatters[kind]

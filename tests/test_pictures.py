@@ -14,6 +14,7 @@ from scipy import sparse
 
 import nerva
 from nerva.pictures import cells, csr_html, curves_svg, pattern_html, png, show_in_notebooks, table_html
+from nerva.training import curves
 
 
 def pixels(html):
@@ -107,3 +108,23 @@ def test_a_notebook_is_told_how_to_show_a_matrix(monkeypatch):
     assert told == {nerva.CSR: csr_html}
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
     show_in_notebooks()
+
+
+class Formatter(dict):
+    """What IPython shows objects of a class by, for one MIME type."""
+
+    def for_type(self, kind, function):
+        self[kind] = function
+
+
+def test_a_notebook_shows_a_figure_as_a_picture_even_without_pyplot(monkeypatch):
+    formatter = Formatter()
+    monkeypatch.setattr(curves, "notebook_formatter", {"image/png": formatter}.get)
+    history = nerva.MLP([4, 3], seed=0).fit(np.zeros((20, 4)), [0] * 20, epochs=2, rng=0)
+    figure = history.plot()
+    ((kind, show),) = formatter.items()
+    assert kind is type(figure)
+    assert show(figure).startswith(b"\x89PNG")
+    formatter[kind] = str  # as the user wants it
+    history.plot()
+    assert formatter == {kind: str}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nerva.pictures import COLOURS
+from nerva.pictures import COLOURS, notebook_formatter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +36,17 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError("plots need matplotlib: pip install 'nerva-sparse[plot]'") from None
+    formatter = notebook_formatter("image/png")
+    if formatter is not None and Figure not in formatter:  # which only pyplot would tell it
+        formatter.for_type(Figure, _png)
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
 
 
 def finished(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
