@@ -46,7 +46,9 @@ def main() -> None:
     folders = list(dict.fromkeys([mkl.parent, openmp.parent]))
     print(header.parent)
     print(numpy.get_include())
-    print(*(f"-L{folder}" for folder in folders), *(f"-l:{library.name}" for library in (mkl, openmp)))
+    # Kernels find the OpenMP runtime when they are loaded, not by its symbols: it is needed all the same.
+    needed = ["-Wl,--push-state,--no-as-needed", f"-l:{openmp.name}", "-Wl,--pop-state"]
+    print(*(f"-L{folder}" for folder in folders), f"-l:{mkl.name}", *needed)
     temporary = mkl.is_relative_to(Path(tempfile.gettempdir()).resolve())
     if mkl.is_relative_to(Path(sys.prefix).resolve()) or not temporary:  # pip's build environment is neither
         print(":".join(map(str, folders)))

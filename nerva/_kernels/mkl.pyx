@@ -2,30 +2,15 @@
 
 from operator import index
 
-cdef extern from *:
-    """
-    #include <dlfcn.h>
-    #include <string.h>
+cdef extern from "openmp.h":
+    bint nerva_openmp_is_intel()
+    const char *nerva_openmp_file()
 
-    /* Whether MKL's Intel threading layer would use our OpenMP runtime: it is loaded on first use, and binds to the
-     * first `omp_get_thread_num` that is visible in the process. */
-    static int nerva_openmp_is_ours(void) {
-        Dl_info ours, shown;
-        void *process = dlopen(NULL, RTLD_NOW), *symbol;
-        if (!process || !dladdr((void *)omp_get_max_threads, &ours)) return 0;
-        if (!dlsym(process, "omp_get_thread_num")) dlopen(ours.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
-        symbol = dlsym(process, "omp_get_thread_num");
-        return symbol && dladdr(symbol, &shown) && strcmp(ours.dli_fname, shown.dli_fname) == 0;
-    }
-    """
-    bint nerva_openmp_is_ours()
-
-# Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and threads of our own OpenMP runtime.
-# Where another library, such as PyTorch, has loaded libgomp globally before us, the Intel layer would mix the two
-# runtimes and compute wrong products. MKL must use libgomp then, and its threads are not those of our kernels.
+# Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and the OpenMP runtime of the kernels. Where
+# that is libgomp, because PyTorch made it visible before us, the Intel layer would compute wrong products.
 if MKL_Set_Interface_Layer(MKL_INTERFACE_LP64) != MKL_INTERFACE_LP64:
     raise ImportError("MKL already runs with another integer width in this process; import nerva first")
-MKL_Set_Threading_Layer(MKL_THREADING_INTEL if nerva_openmp_is_ours() else MKL_THREADING_GNU)
+MKL_Set_Threading_Layer(MKL_THREADING_INTEL if nerva_openmp_is_intel() else MKL_THREADING_GNU)
 
 cdef enum:
     MOST_THREADS = 1024  # OpenMP aborts the process where it cannot start as many threads as it is told
@@ -60,6 +45,12 @@ def version():
     cdef char text[256]
     MKL_Get_Version_String(text, 256)
     return text[:255].decode(errors="replace").split("\0")[0].strip()
+
+
+def openmp():
+    """Return the file of the OpenMP runtime whose threads the kernels use."""
+    cdef const char *file = nerva_openmp_file()
+    return "unknown" if file == NULL else file.decode(errors="replace")
 
 
 def get_num_threads():

@@ -17,7 +17,7 @@ from .program cimport Program
 from .sparse_inputs cimport check_sparse_source
 from .workspace cimport Workspace
 
-from .slices import row_stride, shares_rows, slices_of
+from .slices import pays_to_share, row_stride, shares_rows, slices_of
 
 cnp.import_array()
 
@@ -45,6 +45,7 @@ cdef class Plan:
     cdef object unit_scale, no_shift  # of bytes that have none; None before the first of them
     cdef object begun  # what a step that is not finished reads; None where there is none
     cdef Py_ssize_t widest, stride
+    cdef int team  # the most threads that take a step
     cdef int broken  # whether a value of the samples was found not to be finite
 
     def __init__(self, operations, dtype, by_rows=None, *, bfloat16=False, sparse=False):
@@ -95,7 +96,9 @@ cdef class Plan:
         cdef Py_ssize_t N = self.samples.N, j
         if N == 0:
             raise ValueError("rows is empty; there must be at least one sample")
-        by_rows = shares_rows(N, self.program.weight_count()) if self.by_rows is None else self.by_rows
+        cdef Py_ssize_t weights = self.program.weight_count()
+        by_rows = shares_rows(N, weights) if self.by_rows is None else self.by_rows
+        self.team = 1 if self.by_rows is None and by_rows and not pays_to_share(N, weights) else threads()
         slices = self.slices.get((N, by_rows))
         if slices is None:
             if len(self.slices) >= 64:
@@ -197,17 +200,16 @@ cdef class Plan:
         cdef Py_ssize_t j
         cdef double total = 0.0
         cdef int64_t correct = 0
-        cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         self.samples = self._samples(source, rows, scale, shift)
         self._take_labels(labels)
         take_moves(&self.samples, image_shape, moves)
         self._take_step(NERVA_WHOLE_STEP, nanoseconds, clip_norm, check)
         self.program.take_updates(updates)
-        self.memory.take(&self.plan, self.program, self.stride, team, True)
+        self.memory.take(&self.plan, self.program, self.stride, self.team, True)
         with nogil:
             memset(self.plan.correct, 0, self.plan.slice_count * sizeof(int64_t))
-            kernel.plan_step(&self.plan, team)
+            kernel.plan_step(&self.plan, self.team)
             for j in range(self.plan.N):
                 total += self.plan.per_sample[j]
             for j in range(self.plan.slice_count):
@@ -232,15 +234,14 @@ cdef class Plan:
 
     cdef bint _begin(self, source, rows, out, scale, shift, image_shape, moves, nanoseconds, double clip_norm,
                      bint check) except -1:
-        cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         self.samples = self._samples(source, rows, scale, shift)
         take_moves(&self.samples, image_shape, moves)
         self.plan.outputs = matrix(out, "out", self.typenum, self.program.outputs, self.samples.N, True)
         self._take_step(NERVA_FORWARD_PASS, nanoseconds, clip_norm, check)
-        self.memory.take(&self.plan, self.program, self.stride, team, True)
+        self.memory.take(&self.plan, self.program, self.stride, self.team, True)
         with nogil:
-            kernel.plan_step(&self.plan, team)
+            kernel.plan_step(&self.plan, self.team)
         if not self.broken:
             self.begun = (source, rows, scale, shift, moves, nanoseconds)
         return not self.broken
@@ -260,7 +261,6 @@ cdef class Plan:
             self.busy = False
 
     cdef int _finish(self, take_updates, DY) except -1:
-        cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         if self.begun is None or not self.program.has_same_patterns():
             raise RuntimeError("the network was used or changed between the forward pass of a step and its backward "
@@ -269,9 +269,9 @@ cdef class Plan:
         self.program.take_updates(take_updates())
         _held, self.begun = self.begun, None  # its arrays, until the pass is done
         self.plan.passes = NERVA_BACKWARD_PASS
-        self.memory.take(&self.plan, self.program, self.stride, team, True)
+        self.memory.take(&self.plan, self.program, self.stride, self.team, True)
         with nogil:
-            kernel.plan_step(&self.plan, team)
+            kernel.plan_step(&self.plan, self.team)
         self.taken += 1
         return 0
 
@@ -287,14 +287,14 @@ cdef class Plan:
             self.busy = False
 
     cdef bint _forward(self, source, rows, out, scale, shift) except -1:
-        cdef int team = threads()
         cdef const nerva_table *kernel = self._kernels()
         self.samples = self._samples(source, rows, scale, shift)
         cdef nerva_matrix y = matrix(out, "out", self.typenum, self.program.outputs, self.samples.N, True)
         self.broken, self.plan.broken, self.begun = 0, &self.broken, None
         self._take_batch()
         self._take_weights(False)
-        self.memory.take(&self.plan, self.program, self.stride, team, False)
+        self.team = threads()
+        self.memory.take(&self.plan, self.program, self.stride, self.team, False)
         with nogil:
-            kernel.plan_forward(&self.plan, team, y)
+            kernel.plan_forward(&self.plan, self.team, y)
         return not self.broken

@@ -6,13 +6,23 @@ never on the number of threads, and so do the bits of the result.
 
 UNIT = 8  # samples: slices begin at multiples of it
 NARROW, WIDE = 64, 128  # samples of a slice, at most
+HALVED = 48  # samples of a batch above which it is at least two slices
 MOST_GROUPS = 8
 MOST_WEIGHTS = 1 << 18  # every slice reads all weights: more than fit a cache cost more than barriers
+LEAST_SHARED = 1 << 21  # samples times weights: for less, activations take longer to far cores than is saved
 
 
 def shares_rows(N: int, weights: int) -> bool:
     """Return whether all threads share the rows of every slice, for a batch of N and a network of so many weights."""
-    return N <= NARROW or weights > MOST_WEIGHTS
+    return N <= HALVED or weights > MOST_WEIGHTS
+
+
+def pays_to_share(N: int, weights: int) -> bool:
+    """Return whether sharing the rows of slices is faster than one thread alone, near and far.
+
+    Threads that share rows hand all activations to each other between operations.
+    """
+    return N * weights >= LEAST_SHARED
 
 
 def slices_of(N: int, by_rows: bool = False) -> tuple[list[int], list[int]]:
@@ -20,12 +30,14 @@ def slices_of(N: int, by_rows: bool = False) -> tuple[list[int], list[int]]:
 
     With `by_rows` slices are wide, so that the weights are read less often, and all are one group.
 
-    >>> slices_of(100)
-    ([0, 48, 100], [0, 1, 2])
+    >>> slices_of(100), slices_of(64)
+    (([0, 48, 100], [0, 1, 2]), ([0, 32, 64], [0, 1, 2]))
     >>> slices_of(300, by_rows=True)
     ([0, 96, 200, 300], [0, 3])
     """
     units, count = -(-N // UNIT), -(-N // (WIDE if by_rows else NARROW))
+    if not by_rows and N > HALVED:
+        count = max(count, 2)
     columns = [min(units * s // count * UNIT, N) for s in range(count + 1)]
     groups = 1 if by_rows else min(count, MOST_GROUPS)
     return columns, [count * g // groups for g in range(groups + 1)]

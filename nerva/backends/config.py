@@ -23,7 +23,7 @@ def config() -> dict[str, str]:
         "NumPy": np.__version__,
         "MKL": mkl.version(),
         "MKL library": ", ".join(_loaded("libmkl_rt")) or "unknown",
-        "OpenMP runtime": ", ".join(_loaded("libiomp5", "libgomp", "libomp")) or "unknown",
+        "OpenMP runtime": mkl.openmp(),
         "processor": processor(),
         "instruction set": f"{isa.chosen()} (this processor has {', '.join(isa.supported())})",
         "bfloat16": "yes" if lacking is None else f"no: it needs {lacking}",

@@ -193,7 +193,7 @@ def test_slices_cover_every_sample_once():
         sizes = np.diff(columns)
         assert sizes.min() > 0
         assert sizes.max() <= 64
-        assert len(sizes) == -(-N // 64)  # no more than need be
+        assert len(sizes) == max(-(-N // 64), 1 + (N > 48))  # no more than need be
         assert all(column % 8 == 0 for column in columns[:-1])
         assert (groups[0], groups[-1]) == (0, len(sizes))
         assert np.diff(groups).min() > 0
@@ -220,6 +220,6 @@ def test_slices_depend_on_the_batch_and_the_weights_alone():
     for threads in (1, 2, 5):
         mkl.set_num_threads(threads)
         assert decided() == before
-    for N in (1, 64, 65, 1000):
+    for N in (1, 48, 49, 1000):
         assert shares_rows(N, 1 << 30)
-        assert shares_rows(N, 100) == (N <= 64)
+        assert shares_rows(N, 100) == (N <= 48)
