@@ -11,6 +11,8 @@ from nerva._kernels.rewiring import moved
 from nerva._kernels.updates import Update
 
 MOMENTS = ("momentum", "square")  # the optimizer state that kernels step with
+BORN = "born"  # and the state of which they read the age of each value from
+LATEST = 2**31 - 1
 
 
 class Parameter:
@@ -21,7 +23,8 @@ class Parameter:
     name : "weight", "bias", "gamma", "beta" or "srelu"
     values : (n,), the memory the layer computes with, changed in place
     state : vectors by name, such as "momentum", of shape (n,) where there is one entry for each value: those move with
-        the values in `rearrange`
+        the values in `rearrange`. "born", int32, are the steps that were taken before each value; where it is missing,
+        all values were there before the first
     owner : the optimizer the state belongs to; None for no one's
     steps : steps the owner has taken, where its rule depends on that (Adam)
 
@@ -60,13 +63,19 @@ class Parameter:
     def rearrange(self, source: npt.NDArray[np.int64], values: Array) -> None:
         """Replace the values, and let the optimizer state follow: entry i is the former entry source[i].
 
-        Where source[i] is -1, entry i is new, and its state is 0. The gradient becomes 0.
+        Where source[i] is -1, entry i is new, its state is 0, and where steps are counted it is born with the last one.
+        The gradient becomes 0.
         """
         # The shapes are compared before `values` is replaced: a vector of another length is state of the whole
-        # parameter, not of its entries, and stays.
-        for name, vector in self.state.items():
-            if vector.shape == self.values.shape:
-                self.state[name] = moved(vector, source)
+        # parameter, not of its entries, and stays. All is computed before anything is changed.
+        vectors = {name: vector for name, vector in self.state.items() if vector.shape == self.values.shape}
+        born = vectors.pop(BORN, None)
+        if born is None and self.steps > 0 and np.any(source < 0):
+            born = zeros(self.values.size, np.int32)
+        state = {name: moved(vector, source) for name, vector in vectors.items()}
+        if born is not None:
+            state[BORN] = moved(born, source, min(self.steps, LATEST))
+        self.state.update(state)
         self.values = values
         if self._gradient is not None:
             self._gradient = zeros(len(source), values.dtype)
@@ -84,26 +93,34 @@ class Parameter:
         return self.state
 
 
-def check_moment(vector: object, values: Array, what: str) -> None:
+def check_moment(vector: object, values: Array, steps: int, what: str) -> None:
     """Raise TypeError or ValueError, which calls it `what`, for a vector that is no optimizer state of such values.
 
-    A moment that kernels step with has the shape and dtype of the values; other state may be of any other kind.
+    A moment that kernels step with has the shape and dtype of the values, and what was born in one of so many steps is
+    int32; other state may be of any other kind.
     """
     if not isinstance(vector, np.ndarray):
         raise TypeError(f"{what} is {type(vector).__name__}; it must be an array")
-    stepped_with = what.rsplit(".", 1)[-1] in MOMENTS
+    name = what.rsplit(".", 1)[-1]
+    stepped_with = name in MOMENTS
     if (vector.ndim == 1 or stepped_with) and vector.shape != values.shape:
         raise ValueError(f"{what} has shape {vector.shape}; it must be {values.shape}, as that of the values")
     if stepped_with and vector.dtype != values.dtype:
         raise ValueError(f"{what} is {vector.dtype}; it must be {values.dtype}, as the values")
+    if name == BORN:
+        if vector.dtype != np.int32 or vector.shape != values.shape:
+            raise ValueError(f"{what} is {vector.dtype} of {vector.shape}; it must be int32 of {values.shape}")
+        if len(vector) and not 0 <= vector.min() <= vector.max() <= steps:
+            raise ValueError(f"{what} is from {vector.min()} to {vector.max()}; it must be within 0 to {steps} steps")
 
 
 class Taken(NamedTuple):
-    """The arguments of a kernel that steps one parameter: the update rule, and the moments it keeps, each (n,)."""
+    """The arguments of a kernel that steps one parameter: the update rule, and what it keeps of each value, (n,)."""
 
     update: Update
     velocity: Array | None
     second: Array | None
+    born: npt.NDArray[np.int32] | None
 
 
 class Step:
@@ -133,15 +150,15 @@ class Step:
             update = self._made.get(t) or self._made.setdefault(t, self._rule(t))
         names = _state_names(update) if self._names is None else self._names
         if not names:
-            return Taken(update, None, None)
+            return Taken(update, None, None, None)
         state = parameter.claim(self._owner, *names)
         parameter.steps = t
-        return Taken(update, state.get("momentum"), state.get("square"))
+        return Taken(update, state.get("momentum"), state.get("square"), state.get(BORN))
 
     def __call__(self, parameter: Parameter) -> None:
         """Take the step with the parameter's gradient."""
-        update, velocity, second = self.take(parameter)
-        update(parameter.gradient, velocity, parameter.values, second)
+        update, velocity, second, born = self.take(parameter)
+        update(parameter.gradient, velocity, parameter.values, second, born)
 
 
 def _state_names(update: Update) -> tuple[str, ...]:

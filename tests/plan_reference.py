@@ -127,10 +127,10 @@ class Network:
         return [[None if vector is None else np.zeros_like(vector) for vector in pair] for pair in self.vectors()]
 
 
-def updates(rule, velocity, second):
-    """What `step` takes: the rule for all parameters, with their moments."""
-    vectors = zip(velocity, second, strict=True)
-    return [(rule, v, s) for pair in vectors for v, s in zip(*pair, strict=True) if v is not None]
+def updates(rule, velocity, second, born=None):
+    """What `step` takes: the rule for all parameters, with their moments, and in which step each weight was born."""
+    vectors = zip(velocity, second, born or [(None, None)] * len(velocity), strict=True)
+    return [(rule, v, s, b) for kept in vectors for v, s, b in zip(*kept, strict=True) if v is not None]
 
 
 def gradients_of(network, plan=None, **changed):
@@ -290,7 +290,10 @@ class Rule:
         return Update(self.name, rate, self.momentum, self.decay, t=t, **settings)
 
     def apply(self, rate, t, g, w, v, s):
-        """(w, v, s) after the step on a gradient that is exact, each with the bound of its rounding errors."""
+        """(w, v, s) after the step on a gradient that is exact, each with the bound of its rounding errors.
+
+        t : the number of the step, or that of each weight
+        """
         eps, tiny = np.finfo(w.dtype).eps, np.finfo(w.dtype).tiny
         if self.clip:
             clip = float(w.dtype.type(self.clip))

@@ -35,7 +35,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "_kernels": [
         "arena isa mkl pages slices",
         "memory",
-        "arrays conversion mkl_handles pattern supports",
+        "ages arrays conversion mkl_handles pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",
         "dense operations program rewiring sparse_inputs",
         "dense_gradient products workspace",

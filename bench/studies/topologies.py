@@ -2,14 +2,16 @@
 
     python bench/studies/topologies.py --data-dir DIR --out plain.jsonl
     python bench/studies/topologies.py --data-dir DIR --out normalized.jsonl --batch-norm
+    python bench/studies/topologies.py --data-dir DIR --out adam.jsonl --optimizers adam "adam, one age"
     python bench/studies/topologies.py --show plain.jsonl normalized.jsonl --picture docs/topologies.svg
 
 The recipe is that of the original Nerva with fewer epochs: hidden layers 1024 and 512, Nesterov 0.9, batch size 100,
 images padded, cropped and flipped at random, learning rate 0.1 at density 0.01 and 0.03 at 0.05, divided by ten at 50 %
-and at 75 % of the epochs. Every run has a process of its own with one thread; the seed determines weights, supports and
-the order of the samples. "time" is the training time of the fastest seed relative to the static network's, "explored"
-the fraction of the first layer's positions that ever had a weight, and "largest fan-in" that of the first layer's
-neurons at the end.
+and at 75 % of the epochs. With Adam the learning rate is 0.001 instead, divided as often; "adam, one age" corrects the
+moments of a weight that has just grown for the steps of its layer, too. Every run has a process of its own with one
+thread; the seed determines weights, supports and the order of the samples. "time" is the training time of the fastest
+seed relative to the static network's, "explored" the fraction of the first layer's positions that ever had a weight,
+and "largest fan-in" that of the first layer's neurons at the end.
 """
 
 import argparse
@@ -30,12 +32,39 @@ if not __package__:  # run as a script, which finds the modules of its own folde
 import nerva
 from harness.tables import markdown
 from harness.workloads import BATCH, SIZES
+from nerva.parameters import Step, Taken
 from nerva.topology.distributions import erdos_renyi
 
 RATES = {0.01: 0.1, 0.05: 0.03}
+ADAM_RATE = 0.001
 DECAYS = (0.5, 0.75)
 Run = dict[str, Any]
-Groups = dict[tuple[bool, float, float], dict[str, list[Run]]]  # by batch normalization, density, rate; then by method
+Group = tuple[str, bool, float, float]  # the optimizer, whether there is batch normalization, density, learning rate
+Groups = dict[Group, dict[str, list[Run]]]  # then by method
+
+
+class _OneAge(Step):
+    """A step of Adam in which all weights have the age of their layer."""
+
+    def take(self, parameter: nerva.Parameter) -> Taken:
+        """Return what a kernel needs, without the ages of the weights."""
+        return super().take(parameter)._replace(born=None)
+
+
+class OneAge(nerva.Adam):
+    """Adam that corrects every weight for the steps of its layer, as masked dense layers do."""
+
+    def at(self, rate: float) -> Step:
+        """Return the update at a learning rate."""
+        settings = {"second": self.beta2, "epsilon": self.epsilon}
+        return _OneAge(lambda t: self._update("adam", rate, self.beta1, t=t, **settings), self)
+
+
+OPTIMIZERS: dict[str, Callable[[], nerva.Optimizer]] = {
+    "nesterov": nerva.Nesterov,
+    "adam": nerva.Adam,
+    "adam, one age": OneAge,
+}
 
 
 def _static(density: float) -> None:
@@ -72,6 +101,13 @@ def network(density: float, seed: int, batch_norm: bool) -> nerva.Sequential:
     return nerva.Sequential(layers, rng=rng)
 
 
+def rate_of(run: Run) -> float:
+    """Return the learning rate that a run starts with: its own, or the default of its density or its optimizer."""
+    default = RATES[run["density"]] if run.get("optimizer", "nesterov") == "nesterov" else ADAM_RATE
+    rate: float = run.get("rate", default)
+    return rate
+
+
 def train(run: Run) -> Run:
     """Train as the run specifies, and return the run with its results."""
     nerva.set_num_threads(1)
@@ -84,7 +120,8 @@ def train(run: Run) -> Run:
         validation=data.test,
         epochs=epochs,
         batch_size=BATCH,
-        schedule=nerva.MultiStep(run.get("rate", RATES[density]), [fraction * epochs for fraction in DECAYS]),
+        optimizer=OPTIMIZERS[run["optimizer"]](),
+        schedule=nerva.MultiStep(rate_of(run), [fraction * epochs for fraction in DECAYS]),
         augment=nerva.Augment((3, 32, 32)),
         topology=make(density),
     )
@@ -104,11 +141,13 @@ def show(runs: list[Run], picture: Path | None) -> None:
     """Print a table for each density, rate, with and without batch normalization, and plot them all."""
     groups: Groups = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        groups[run["batch_norm"], run["density"], run.get("rate", RATES[run["density"]])][run["method"]].append(run)
-    for (batch_norm, density, rate), methods in sorted(groups.items()):
+        key = run.get("optimizer", "nesterov"), run["batch_norm"], run["density"], rate_of(run)
+        groups[key][run["method"]].append(run)
+    for (optimizer, batch_norm, density, rate), methods in sorted(groups.items()):
         epochs, seeds = runs[0]["epochs"], max(map(len, methods.values()))
-        print(f"\nDensity {density:g}{', batch norm' * batch_norm}, rate {rate:g}: {epochs} epochs, {seeds} seeds\n")
-        plain = min(sum(run["seconds"]) for run in methods["static"])
+        what = f"{optimizer}, density {density:g}{', batch norm' * batch_norm}, rate {rate:g}"
+        print(f"\n{what}: {epochs} epochs, {seeds} seeds\n")
+        plain = min(sum(run["seconds"]) for run in methods.get("static", []) or next(iter(methods.values())))
         rows = []
         for name in METHODS:
             found = methods.get(name, [])
@@ -142,7 +181,7 @@ def draw(groups: Groups, out: Path) -> None:
     figure = Figure(figsize=(9, 0.5 + 3.2 * rows), layout="constrained")
     panels = figure.subplots(rows, 2, squeeze=False).flat
     marks: dict[str, Any] = {}
-    for axes, ((batch_norm, density, rate), methods) in zip(panels, sorted(groups.items()), strict=False):
+    for axes, ((_, batch_norm, density, rate), methods) in zip(panels, sorted(groups.items()), strict=False):
         for i, name in enumerate(METHODS):
             found = methods.get(name, [])
             if found:
@@ -165,6 +204,7 @@ def main() -> None:
     parser.add_argument("--data-dir", help="folder of CIFAR-10, downloaded if it is missing")
     parser.add_argument("--densities", type=float, nargs="+", default=list(RATES), choices=list(RATES))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--optimizers", nargs="+", default=["nesterov"], choices=list(OPTIMIZERS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--rate", type=float, help="learning rate, instead of the default of the density")
@@ -184,19 +224,22 @@ def main() -> None:
     if options.rate is not None:
         common["rate"] = options.rate
     wanted = [
-        {"method": method, "density": density, "seed": seed, **common}
+        {"method": method, "density": density, "seed": seed, "optimizer": optimizer, **common}
         for density in options.densities
         for seed in range(options.seeds)
         for method in options.methods
+        for optimizer in options.optimizers
     ]
-    wanted = [run for run in wanted if not any(run.items() <= done.items() for done in runs)]
+    done = [{"optimizer": "nesterov"} | run for run in runs]
+    wanted = [run for run in wanted if not any(run.items() <= other.items() for other in done)]
     tasks = [run | {"data_dir": options.data_dir} for run in wanted]
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes, maxtasksperchild=1) as pool, options.out.open("a") as file:
-        for done in pool.imap_unordered(train, tasks):
-            print(json.dumps(done), file=file, flush=True)
-            print(done["method"], done["density"], done["seed"], f"{100 * done['accuracy'][-1]:.2f} %", flush=True)
-            runs.append(done)
+        for run in pool.imap_unordered(train, tasks):
+            print(json.dumps(run), file=file, flush=True)
+            what = run["optimizer"], run["method"], run["density"], run["seed"]
+            print(*what, f"{100 * run['accuracy'][-1]:.2f} %", flush=True)
+            runs.append(run)
     show(runs, options.picture)
 
 

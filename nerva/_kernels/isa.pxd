@@ -36,6 +36,13 @@ cdef extern from "table.h" nogil:
         int rule
         double rate, momentum, decay, second, epsilon, root, shrink, clip
 
+    ctypedef struct nerva_ages:
+        const int32_t *born
+        const void *first
+        const void *root
+        int32_t t, last_first, last_root
+        double rate
+
     enum:
         NERVA_MASKED_ROW, NERVA_NORM_BLOCK
 
@@ -47,6 +54,7 @@ cdef extern from "table.h" nogil:
         int64_t size, gradient
         bint fused
         const nerva_update *update
+        nerva_ages ages
         uint64_t key
         double rate
 
@@ -139,8 +147,7 @@ cdef extern from "table.h" nogil:
                         int threads, nerva_matrix Y) noexcept nogil
         int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                          nerva_matrix DZ, double *per_sample) noexcept nogil
-        void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
-                       void *second, void *weights) noexcept nogil
+        void (*update)(const nerva_plan_parameter *of, const void *gradient, int threads) noexcept nogil
         int (*gather)(int source_type, const void *source, int64_t stride, const int64_t *rows,
                       const nerva_images *images, int64_t N, int64_t D, const float *scale, const float *shift,
                       int threads, nerva_matrix out) noexcept nogil

@@ -8,6 +8,8 @@ from nerva._kernels.operations import Operation
 from nerva._kernels.sparse_batch import SparseBatch
 from nerva._kernels.updates import Update
 
+Stepped = tuple[Update, Array | None, Array | None, npt.NDArray[np.int32] | None]
+
 class Plan:
     def __init__(
         self,
@@ -24,7 +26,7 @@ class Plan:
     def nbytes(self) -> int: ...
     def step(
         self,
-        updates: Sequence[tuple[Update, Array | None, Array | None]],
+        updates: Sequence[Stepped],
         source: Array | SparseBatch,
         rows: npt.NDArray[np.int64],
         labels: npt.NDArray[np.int64],
@@ -51,9 +53,7 @@ class Plan:
         clip_norm: float = 0.0,
         check: bool = False,
     ) -> bool: ...
-    def finish(
-        self, take_updates: Callable[[], Sequence[tuple[Update, Array | None, Array | None]]], DY: Array
-    ) -> None: ...
+    def finish(self, take_updates: Callable[[], Sequence[Stepped]], DY: Array) -> None: ...
     def forward(
         self,
         source: Array | SparseBatch,

@@ -169,7 +169,7 @@ cdef class Plan:
              nanoseconds=None, double clip_norm=0.0, bint check=False):
         """Train on the samples source[rows]; return their mean loss before the step, and the correct predictions.
 
-        updates : (update, velocity, second moment) of each vector of parameters, in the order of the operations
+        updates : (update, velocity, second moment, born) of each vector of parameters, in the order of the operations
         source, rows, scale, shift, image_shape, moves : as of `batches.gather`; or source is a SparseBatch of these
             samples, without the others
         labels : int64 (samples of the source,), classes

@@ -15,6 +15,7 @@ cdef class Program:
     cdef readonly list descriptions
     cdef readonly Py_ssize_t features, outputs
     cdef list weights, patterns  # in use since the last step, and what tells whether they were rewired since
+    cdef list tables  # that the updates of the present step read
     cdef list full  # of each product with a dense W, its FullPattern
     cdef Py_ssize_t count, first_trained, parameter_count, gradient_size, updated_size, scratch
     cdef Py_ssize_t arena_rows, again

@@ -267,18 +267,15 @@ cdef class Program:
         return 0
 
     cdef int take_updates(self, object updates) except -1:
-        """Set the rules of the updates, and the moments that they keep, of each vector of parameters."""
-        cdef Update update
+        """Set the rules of the updates, and what they keep of each weight, of each vector of parameters."""
         cdef nerva_plan_parameter *of = self.parameters
+        self.tables = []
         if len(updates) != self.parameter_count:
             raise ValueError(f"updates has {len(updates)} entries; there are {self.parameter_count} parameters")
-        for rule, velocity, second in updates:
+        for rule, velocity, second, born in updates:
             if not isinstance(rule, Update):
                 raise TypeError(f"updates holds {rule!r}; it must be an Update")
-            update = rule
-            of.update = &update.how
-            of.velocity = moments(velocity, update.has_velocity, self.typenum, of.size)
-            of.second = moments(second, update.has_second, self.typenum, of.size)
+            self.tables.append((<Update> rule).take(of, velocity, second, born, self.typenum))
             of += 1
         return 0
 
@@ -292,8 +289,3 @@ cdef int check_weight(object weight, object dtype) except -1:
     elif weight.dtype != dtype:
         raise TypeError(f"weight has dtype {weight.dtype}; it must be {dtype}")
     return 0
-
-
-cdef void *moments(object array, bint needed, int typenum, Py_ssize_t n) except? NULL:
-    """The data of what a rule keeps for each parameter, NULL where it keeps nothing."""
-    return vector(array, "moments", typenum, n, True) if needed else NULL

@@ -167,26 +167,33 @@ def rewire(CSR W not None, dropped, grown, first):
     return source
 
 
-def moved(values, source):
-    """Return an aligned vector whose element i is values[source[i]], or 0 where source[i] is -1.
+def moved(values, source, first=0):
+    """Return an aligned vector whose element i is values[source[i]], or `first` where source[i] is -1.
 
-    values: float32 or float64 (n,), one for each weight before `merge`; source: int64, of `merge`.
+    values: float32, float64 or int32 (n,), one for each weight before `merge`; source: int64, of `merge`.
     """
-    cdef int typenum = real_type(values, "values")
+    cdef int typenum = cnp.PyArray_TYPE(as_array(values, "values"))
+    if typenum != cnp.NPY_INT32:
+        typenum = real_type(values, "values")
     cdef Py_ssize_t n = values.size, size = len(source), i
     cdef void *data = vector(values, "values", typenum, n)
     cdef const int64_t *origin = <int64_t *> vector(source, "source", cnp.NPY_INT64, size)
     cdef cnp.ndarray result = empty_vector(max(size, 1), values.dtype)
     cdef void *to = cnp.PyArray_DATA(result)
+    cdef double fresh = first
+    cdef int32_t counted = <int32_t> fresh
     cdef int team = max(1, min(threads(), size // GRAIN))
     if size and not -1 <= source.min() <= source.max() < n:
         raise ValueError(f"source is from {source.min()} to {source.max()}; it must be within -1 to {n - 1}")
     if typenum == cnp.NPY_FLOAT32:
         for i in prange(size, nogil=True, num_threads=team, schedule="static"):
-            (<float *> to)[i] = (<float *> data)[origin[i]] if origin[i] >= 0 else 0
+            (<float *> to)[i] = (<float *> data)[origin[i]] if origin[i] >= 0 else <float> fresh
+    elif typenum == cnp.NPY_FLOAT64:
+        for i in prange(size, nogil=True, num_threads=team, schedule="static"):
+            (<double *> to)[i] = (<double *> data)[origin[i]] if origin[i] >= 0 else fresh
     else:
         for i in prange(size, nogil=True, num_threads=team, schedule="static"):
-            (<double *> to)[i] = (<double *> data)[origin[i]] if origin[i] >= 0 else 0
+            (<int32_t *> to)[i] = (<int32_t *> data)[origin[i]] if origin[i] >= 0 else counted
     return result[:size]
 
 

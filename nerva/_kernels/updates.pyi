@@ -1,3 +1,6 @@
+import numpy as np
+import numpy.typing as npt
+
 from nerva._kernels.memory import Array
 
 RULES: dict[str, int]
@@ -19,6 +22,13 @@ class Update:
     def has_velocity(self) -> bool: ...
     @property
     def has_second(self) -> bool: ...
+    @property
+    def has_ages(self) -> bool: ...
     def __call__(
-        self, gradient: Array, velocity: Array | None, weights: Array, second: Array | None = None
+        self,
+        gradient: Array,
+        velocity: Array | None,
+        weights: Array,
+        second: Array | None = None,
+        born: npt.NDArray[np.int32] | None = None,
     ) -> None: ...

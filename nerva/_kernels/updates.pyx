@@ -1,12 +1,19 @@
 """Optimizer steps on vectors: the values of sparse weights, dense weights or biases."""
 
+import numpy as np
+
 cimport numpy as cnp
+from libc.stdint cimport int32_t
+from libc.string cimport memset
 
 from .arrays cimport apart, real_type, row, vector
 from .isa cimport (
-    NERVA_ADAM, NERVA_ADAMW, NERVA_LION, NERVA_MOMENTUM, NERVA_NESTEROV, NERVA_RMSPROP, NERVA_SGD, kernels, nerva_table,
+    NERVA_ADAM, NERVA_ADAMW, NERVA_LION, NERVA_MOMENTUM, NERVA_NESTEROV, NERVA_RMSPROP, NERVA_SGD, kernels,
+    nerva_plan_parameter, nerva_table,
 )
 from .mkl cimport threads
+
+from .ages import corrections
 
 cnp.import_array()
 
@@ -46,7 +53,8 @@ cdef class Update:
         self.how.rule, self.how.rate, self.how.momentum, self.how.decay = RULES[rule], rate, momentum, decay
         self.how.second, self.how.epsilon, self.how.root, self.how.clip = second, epsilon, 1.0, clip
         self.how.shrink = rate * decay
-        if self.how.rule == NERVA_ADAM or self.how.rule == NERVA_ADAMW:
+        self.rate, self.t = rate, t
+        if self.has_ages:
             self.how.rate = rate / (1.0 - momentum**t)
             self.how.root = 1.0 / (1.0 - second**t) ** 0.5
 
@@ -60,24 +68,51 @@ cdef class Update:
         """Whether the rule uses a second moment for each weight."""
         return NERVA_RMSPROP <= self.how.rule <= NERVA_ADAMW
 
-    def __call__(self, gradient, velocity, weights, second=None):
-        """Update the weights. Shapes: gradient, velocity, second, weights (n,); None for what the rule does not use."""
+    @property
+    def has_ages(self):
+        """Whether the rule depends on how many steps a weight has taken."""
+        return self.how.rule == NERVA_ADAM or self.how.rule == NERVA_ADAMW
+
+    cdef object take(self, nerva_plan_parameter *of, object velocity, object second, object born, int typenum):
+        """Set the rule of a vector of of.size weights, and what it keeps of each, checked; as of a call.
+
+        Returns what must be held as long as `of` is used, beside the arguments.
+        """
+        cdef Py_ssize_t n = of.size
+        of.update, of.velocity, of.second, of.ages.born = &self.how, NULL, NULL, NULL
+        if self.has_velocity:
+            of.velocity = vector(velocity, "velocity", typenum, n, True)
+        if self.has_second:
+            of.second = vector(second, "second", typenum, n, True)
+        if born is None or not self.has_ages:
+            return None
+        of.ages.born = <int32_t *> vector(born, "born", cnp.NPY_INT32, n)
+        dtype = np.float32 if typenum == cnp.NPY_FLOAT32 else np.float64
+        first = corrections(self.how.momentum, 1.0, self.t, dtype)
+        root = corrections(self.how.second, 0.5, self.t, dtype)
+        of.ages.first, of.ages.last_first = cnp.PyArray_DATA(first), len(first) - 1
+        of.ages.root, of.ages.last_root = cnp.PyArray_DATA(root), len(root) - 1
+        of.ages.t, of.ages.rate = self.t, self.rate
+        return self, first, root
+
+    def __call__(self, gradient, velocity, weights, second=None, born=None):
+        """Update the weights. Shapes: gradient, velocity, second, weights (n,); None for what the rule does not use.
+
+        born : int32 (n,), the steps that were taken before each weight, whose own t is less by that; None for zeros
+        """
         cdef int typenum = real_type(weights, "weights")
         cdef Py_ssize_t n = weights.size
-        cdef void *w = vector(weights, "weights", typenum, n, True)
-        cdef void *v = NULL
-        cdef void *s = NULL
-        if self.has_velocity:
-            v = vector(velocity, "velocity", typenum, n, True)
-        if self.has_second:
-            s = vector(second, "second", typenum, n, True)
+        cdef nerva_plan_parameter of
+        memset(&of, 0, sizeof(of))
+        of.size, of.values = n, vector(weights, "weights", typenum, n, True)
+        _held = self.take(&of, velocity, second, born, typenum)
         cdef void *g = vector(gradient, "gradient", typenum, n)
         cdef const nerva_table *kernel = kernels(typenum)
-        apart(row(g, n), 1, n, "gradient", row(w, n), 1, n, "weights", typenum)
-        apart(row(g, n), 1, n, "gradient", row(v, n), 1, n, "velocity", typenum)
-        apart(row(v, n), 1, n, "velocity", row(w, n), 1, n, "weights", typenum)
-        apart(row(g, n), 1, n, "gradient", row(s, n), 1, n, "second", typenum)
-        apart(row(s, n), 1, n, "second", row(w, n), 1, n, "weights", typenum)
-        apart(row(v, n), 1, n, "velocity", row(s, n), 1, n, "second", typenum)
+        apart(row(g, n), 1, n, "gradient", row(of.values, n), 1, n, "weights", typenum)
+        apart(row(g, n), 1, n, "gradient", row(of.velocity, n), 1, n, "velocity", typenum)
+        apart(row(of.velocity, n), 1, n, "velocity", row(of.values, n), 1, n, "weights", typenum)
+        apart(row(g, n), 1, n, "gradient", row(of.second, n), 1, n, "second", typenum)
+        apart(row(of.second, n), 1, n, "second", row(of.values, n), 1, n, "weights", typenum)
+        apart(row(of.velocity, n), 1, n, "velocity", row(of.second, n), 1, n, "second", typenum)
         with nogil:
-            kernel.update(n, g, &self.how, threads(), v, s, w)
+            kernel.update(&of, g, threads())

@@ -124,8 +124,8 @@ class SparseLinear(Affine):
     ) -> npt.NDArray[np.int64]:
         """Drop weights and grow others, in O(nnz + K), and return where each weight comes from.
 
-        Weights that survive keep their values and their optimizer state; the state of new ones is 0. The matrix
-        `weight` stays the same object.
+        Weights that survive keep their values and their optimizer state; the state of new ones is 0, and Adam counts
+        their steps from their own first. The matrix `weight` stays the same object.
 
         Parameters
         ----------

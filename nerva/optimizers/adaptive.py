@@ -43,6 +43,9 @@ class Adam(Optimizer):
     """Adaptive moments, d = g + weight_decay w:  v = beta1 v + (1 - beta1) d;  s = beta2 s + (1 - beta2) d^2;
     in the t-th step w -= rate v / (1 - beta1^t) / (sqrt(s / (1 - beta2^t)) + epsilon).
 
+    A weight that has grown in training counts its own steps: its first has t = 1 and the length of the rate. Once one
+    has grown, the steps that were taken before each weight of its layer are kept as `state["born"]`, int32.
+
     Parameters
     ----------
     beta1, beta2 : decay rates of the first and the second moment, from 0 to below 1

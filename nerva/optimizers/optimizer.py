@@ -134,7 +134,7 @@ def _state_of(i: int, parameter: Parameter, state: Mapping[str, Any]) -> dict[st
         check_integer(own["steps"], f"{i}.steps", least=0, most=2**53)
     for name, vector in own.items():
         if name != "steps":
-            check_moment(vector, parameter.values, f"{i}.{name}")
+            check_moment(vector, parameter.values, own["steps"], f"{i}.{name}")
     return own
 
 

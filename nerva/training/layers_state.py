@@ -115,7 +115,7 @@ def _check_vectors(name: str, own: LayerData, state: LayerData) -> None:
             raise ValueError(f"the state of {name} has no vectors of its {parameter}")
         check_integer(saved["steps"], f"the steps of {name}", least=0, most=2**53)
         for moment, vector in saved["state"].items():
-            check_moment(vector, values, f"{name}.{parameter}.{moment}")
+            check_moment(vector, values, saved["steps"], f"{name}.{parameter}.{moment}")
     for statistic, array in state["statistics"].items():
         mine = own["statistics"][statistic]
         if np.shape(array) != mine.shape or array.dtype != mine.dtype:

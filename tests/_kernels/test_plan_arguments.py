@@ -18,19 +18,23 @@ from ..reference import Call, assert_refuses_wrong_arrays, assert_same_bits
 SOURCES = (np.uint8, np.float32, np.float64)
 
 
-def step(weight, bias, moments, rule, image_shape, dtype, **batch):
-    """A step of a plan of one dense layer; `moments` are those of the weights, velocity or second moment."""
+MOMENTS = {"momentum": "velocity", "rmsprop": "second"}  # the one that a rule keeps
+
+
+def step(weight, bias, rule, image_shape, dtype, velocity=None, second=None, **batch):
+    """A step of a plan of one dense layer, with a moment of the weights."""
     own = Update(rule, 0.1, 0.9 if rule == "momentum" else 0.0, second=0.9, epsilon=1e-3)
     plan, others = Plan([Product(weight, bias, (ACTIVATIONS["relu"], 0.0))], dtype), np.zeros(3, dtype)
-    of_weight, of_bias = ((x, None) if own.has_velocity else (None, x) for x in (moments, others))
-    return plan.step([(own, *of_weight), (own, *of_bias)][: 1 + (bias is not None)], image_shape=image_shape, **batch)
+    of_bias = (others, None) if own.has_velocity else (None, others)
+    rules = [(own, velocity, second, None), (own, *of_bias, None)][: 1 + (bias is not None)]
+    return plan.step(rules, image_shape=image_shape, **batch)
 
 
 def right_step(dtype, source_type=np.uint8, rule="momentum"):
     arguments = {
         "weight": np.ones((3, 24), dtype),
         "bias": np.ones(3, dtype),
-        "moments": np.zeros(72, dtype),
+        MOMENTS[rule]: np.zeros(72, dtype),
         "rule": rule,
         "image_shape": (2, 3, 4),
         "dtype": dtype,
@@ -42,7 +46,7 @@ def right_step(dtype, source_type=np.uint8, rule="momentum"):
         "moves": np.array([[0, 0, 0], [2, 3, 1], [-2, -3, 0], [1, 1, 1], [0, 0, 1]], np.int32),
         "nanoseconds": np.zeros(5, np.int64),
     }
-    return Call(step, arguments, ("weight", "bias", "moments", "nanoseconds"))
+    return Call(step, arguments, ("weight", "bias", MOMENTS[rule], "nanoseconds"))
 
 
 @pytest.mark.parametrize("source_type", SOURCES)

@@ -16,6 +16,7 @@ from nerva._kernels.plan import Plan
 from ..bfloat16_reference import Bfloat16Oracle, needs_bfloat16, rounded
 from ..plan_reference import ARRAY, RULES, SOURCES, Case, gradients_of, plain_case, updates
 from ..reference import PATTERNS, Frame, assert_same_bits, assert_within
+from .test_ages import AGEING, births
 from .test_plan import BATCHES, assert_gradients, assert_same, cases
 from .test_plan_again import CASES, assert_less_memory_and_the_same_bits
 from .test_plan_updates import assert_steps
@@ -175,6 +176,16 @@ def test_every_rule(rule, source):
         mkl.set_num_threads(threads)
         case = plain_case((70, 60, 33, 10), N, source=source, scaled=True, by_rows=by_rows)
         assert_steps(case.network(np.float32, bfloat16=True), rule)
+
+
+@pytest.mark.parametrize("rule", AGEING, ids=str)
+@pytest.mark.parametrize("source", ["uint8", "float32"])
+def test_weights_of_different_ages(rule, source):
+    for N, by_rows, threads in ((1, True, 2), (50, True, 3), (128, True, 1), (200, True, 2), (200, False, 2)):
+        mkl.set_num_threads(threads)
+        case = plain_case((70, 60, 33, 10), N, source=source, scaled=True, by_rows=by_rows)
+        network = case.network(np.float32, bfloat16=True)
+        assert_steps(network, rule, 40, births(network.vectors(), 40))
 
 
 def test_memory_is_about_half_of_that_in_float32():

@@ -44,7 +44,7 @@ def outputs_of(operations, X):
 
 def step_of(operations, vectors, X, labels, rate=0.1):
     """Take a step of plain gradient descent; `vectors` is the number of vectors of parameters."""
-    updates = [(Update("sgd", rate), None, None)] * vectors
+    updates = [(Update("sgd", rate), None, None, None)] * vectors
     return Plan(operations, X.dtype).step(updates, X, np.arange(len(X)), labels)
 
 

@@ -102,7 +102,7 @@ def test_one_layer_against_numpy(rng, dtype, instruction_set):
     P /= P.sum(axis=0)
     P[labels, np.arange(N)] -= 1
     wanted = np.where(W != 0, W - 0.1 * (P @ dense) / N, 0)
-    plan.step([(Update("sgd", 0.1), None, None)] * 2, batch, np.arange(N), labels)
+    plan.step([(Update("sgd", 0.1), None, None, None)] * 2, batch, np.arange(N), labels)
     np.testing.assert_allclose(weight.to_dense(), wanted, rtol=tolerance, atol=tolerance)
 
 

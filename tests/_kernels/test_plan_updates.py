@@ -19,14 +19,18 @@ def flat(pairs):
     return [vector for pair in pairs for vector in pair if vector is not None]
 
 
-def assert_steps(network, rule):
-    """The weights and moments after each step are those of the formula, for the gradient that the same plan has."""
+def assert_steps(network, rule, before=0, born=None):
+    """The weights and moments after each step are those of the formula, for the gradient that the same plan has.
+
+    There were so many steps before, and each weight was `born` after some of these; all before the first if None.
+    """
     plan, velocity, second = network.plan(), network.moments(), network.moments()
-    for t, rate in enumerate(RATES[:STEPS], 1):
+    births = [0] * len(flat(velocity)) if born is None else flat(born)
+    for t, rate in enumerate(RATES[:STEPS], before + 1):
         loss, _, gradients = gradients_of(network, plan)
         triples = list(zip(flat(gradients), flat(network.vectors()), flat(velocity), flat(second), strict=True))
-        wanted = [rule.apply(rate, t, *triple) for triple in triples]
-        got, _ = plan.step(updates(rule.at(rate, t), velocity, second), **network.batch)
+        wanted = [rule.apply(rate, t - first, *triple) for first, triple in zip(births, triples, strict=True)]
+        got, _ = plan.step(updates(rule.at(rate, t), velocity, second, born), **network.batch)
         assert got == loss
         for i, ((_, *vectors), rights) in enumerate(zip(triples, wanted, strict=True)):
             for name, vector, (value, bound) in zip(("weights", "velocity", "second"), vectors, rights, strict=True):
@@ -72,7 +76,7 @@ def test_each_vector_has_a_rule_of_its_own(instruction_set, dtype):
     triples = list(zip(flat(gradients), flat(network.vectors()), flat(velocity), flat(second), strict=True))
     wanted = [rule.apply(0.1, 1, *triple) for rule, triple in zip(own, triples, strict=True)]
     steps = [
-        (rule.at(0.1, 1), v, s)
+        (rule.at(0.1, 1), v, s, None)
         for pair, *moments in zip(rules, velocity, second, strict=True)
         for rule, v, s in zip(pair, *moments, strict=True)
     ]

@@ -36,6 +36,10 @@ def test_state_moves_with_its_weights(dtype, n, size, seed):
     result = moved(values, source)
     assert result.dtype == dtype
     np.testing.assert_array_equal(result, [values[i] if i >= 0 else 0 for i in source])
+    counts = rng.integers(0, 2**31, n).astype(np.int32)
+    result = moved(counts, source, 2**31 - 1)
+    assert result.dtype == np.int32
+    np.testing.assert_array_equal(result, [counts[i] if i >= 0 else 2**31 - 1 for i in source])
 
 
 def test_no_bit_beyond_the_last():

@@ -140,7 +140,7 @@ def test_there_is_no_stub_without_a_module():
         ("updates", "*,\n", ""),
         ("updates", "t: int = 1", "t: int = 0"),
         ("updates", "class Update", "class Step"),
-        ("updates", "gradient: Array, velocity: Array | None", "velocity: Array | None, gradient: Array"),
+        ("updates", "gradient: Array,\n", "gradients: Array,\n"),
         ("normalization", "*,\n", ""),
         ("products", "BACKENDS: tuple[str, ...]\n", ""),
         ("products", "def check_batch", "def check"),

@@ -7,6 +7,7 @@ import nerva
 
 from ..bfloat16_reference import needs_bfloat16
 from ..compiled_reference import SIZES, assert_same, counted, images, layer_by_layer, samples
+from .test_plan_ages import assert_first_steps, make
 
 pytestmark = needs_bfloat16
 
@@ -194,3 +195,8 @@ def test_a_profile_has_its_phases():
         mlp("bfloat16").fit(X, y, epochs=1)
     text = str(found)
     assert all(phase in text for phase in ("data", "forward", "backward", "loss", "update"))
+
+
+@pytest.mark.parametrize("n", [60, 300])
+def test_the_first_step_of_a_weight_that_grows_has_the_length_of_the_rate(n):
+    assert_first_steps(make(precision="bfloat16", activation="tanh"), n)

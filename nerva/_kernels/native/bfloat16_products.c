@@ -245,11 +245,12 @@ int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads) {
 }
 
 void NAME(sddmm_scaled_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, const float *scale,
-                              const float *shift, void *G, const nerva_update *update, void *values, void *velocity,
-                              void *second, int add, int thread, int team) {
+                              const float *shift, void *G, const nerva_plan_parameter *stepped, int add,
+                              int thread, int team) {
     const inputs from = {X.data, X.ld, scale, shift};
-    sink to = {.g = G, .w = values, .v = velocity, .s = second, .add = add, .update = update != 0};
-    if (update) to.how = prepare_update(update);
+    sink to = sink_of(G, stepped);
+    to.add = add;
+    to.update = stepped != 0;
     const nerva_range own = share(W->nnz, 1, thread, team);
     const int64_t width = (N + L - 1) / L, rest = N - (width - 1) / 2 * PAIR;
     gradients[scale != 0][width](W, DY, &from, &to, own, row_of(W, own.first),
@@ -257,9 +258,8 @@ void NAME(sddmm_scaled_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix 
 }
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
-                       int team) {
-    NAME(sddmm_scaled_share)(W, DY, X, N, 0, 0, G, update, values, velocity, second, add, thread, team);
+                       const nerva_plan_parameter *stepped, int add, int thread, int team) {
+    NAME(sddmm_scaled_share)(W, DY, X, N, 0, 0, G, stepped, add, thread, team);
 }
 
 void NAME(round_share)(int64_t K, int64_t N, nerva_matrix X, nerva_matrix Y, int thread, int team) {

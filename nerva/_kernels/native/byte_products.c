@@ -203,10 +203,10 @@ void NAME(spmm_bytes)(const nerva_csr *W, nerva_bytes X, int64_t N, const nerva_
 }
 
 void NAME(sddmm_bytes)(const nerva_csr *W, nerva_matrix DY, nerva_bytes X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
-                       int team) {
+                       const nerva_plan_parameter *stepped, int add, int thread, int team) {
     const nerva_range own = share(W->nnz, 1, thread, team);
-    sink to = {.g = G, .w = values, .v = velocity, .s = second, .add = add, .update = update != 0};
-    if (update) to.how = prepare_update(update);
+    sink to = sink_of(G, stepped);
+    to.add = add;
+    to.update = stepped != 0;
     gradient_tiles[width_of(N)](W, DY.data, DY.ld, last_of(N), &X, own, row_of(W, own.first), &to);
 }

@@ -8,14 +8,25 @@
 
 /* Where a sum of products goes: to g, added to what is there if `add`; or, with an update, into the step of w. */
 typedef struct {
-    R *g, *w, *v, *s;
+    R *g, *w;
+    weight_state state;
     int add, update;
     vector_update how;
 } sink;
 
+/* One to g, or into the step of a vector of parameters, unless that is NULL; `add` and `update` are left to be set. */
+INLINE sink sink_of(void *g, const nerva_plan_parameter *stepped) {
+    sink to = {.g = g};
+    if (!stepped) return to;
+    to.w = stepped->values;
+    to.state = state_of(stepped);
+    to.how = prepare_update(stepped);
+    return to;
+}
+
 INLINE void drain(const sink *to, int64_t j, M lanes, V total) {
     if (to->add) total = vadd(total, vload_first(lanes, to->g + j));
-    if (to->update) step(&to->how, lanes, total, to->w + j, to->v ? to->v + j : 0, to->s ? to->s + j : 0);
+    if (to->update) step(&to->how, lanes, total, to->w + j, state_at(to->state, j));
     else vstore_first(lanes, to->g + j, total);
 }
 

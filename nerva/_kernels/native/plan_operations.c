@@ -74,27 +74,25 @@ static void product(const nerva_slice *slice, const nerva_operation *of, nerva_m
 static void weight_gradient(const nerva_slice *slice, const nerva_operation *of, nerva_matrix D, nerva_matrix X) {
     const nerva_plan_parameter *weight = of->weight;
     R *const G = slice->gradients + weight->gradient;
-    const nerva_update *update = slice->complete && weight->fused ? weight->update : 0;
+    const nerva_plan_parameter *stepped = slice->complete && weight->fused ? weight : 0;
     if (reads_sparse(slice->plan, of)) {
         NAME(plan_sparse_gradient)(slice, of, D);
         return;
     }
 #ifdef NERVA_BFLOAT16
     if (reads_bytes(slice->plan, of)) {
-        NAME(sddmm_scaled_share)(of->W, D, X, slice->n, slice->plan->scale, slice->plan->shift, G, update,
-                                 weight->values, weight->velocity, weight->second, slice->add, slice->crew.thread,
-                                 slice->crew.size);
+        NAME(sddmm_scaled_share)(of->W, D, X, slice->n, slice->plan->scale, slice->plan->shift, G, stepped,
+                                 slice->add, slice->crew.thread, slice->crew.size);
         return;
     }
 #elif NERVA_BYTE_INPUTS
     if (reads_bytes(slice->plan, of)) {
-        NAME(sddmm_bytes)(of->W, D, bytes_of(slice, X), slice->n, G, update, weight->values, weight->velocity,
-                          weight->second, slice->add, slice->crew.thread, slice->crew.size);
+        NAME(sddmm_bytes)(of->W, D, bytes_of(slice, X), slice->n, G, stepped, slice->add, slice->crew.thread,
+                          slice->crew.size);
         return;
     }
 #endif
-    NAME(sddmm_share)(of->W, D, X, slice->n, G, update, weight->values, weight->velocity, weight->second, slice->add,
-                      slice->crew.thread, slice->crew.size);
+    NAME(sddmm_share)(of->W, D, X, slice->n, G, stepped, slice->add, slice->crew.thread, slice->crew.size);
 }
 
 void NAME(plan_forward_operation)(const nerva_slice *slice, const nerva_operation *of, nerva_matrix X, nerva_matrix Y) {

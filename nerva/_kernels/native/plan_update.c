@@ -34,16 +34,17 @@ static void update_within(const nerva_plan_parameter *of, nerva_range own, const
     const nerva_range within = gradients_within(of, own);
     const int64_t first = within.first, last = within.last;
     if (first >= last) return;
-    R *const w = of->values, *const v = of->velocity, *const s = of->second;
+    R *const w = of->values;
+    const weight_state state = state_of(of);
     if ((uintptr_t)w % 64) stream = 0; /* streamed stores are aligned; an array that was unpickled may not be */
-    const vector_update how = prepare_update(of->update);
+    const vector_update how = prepare_update(of);
     gradient_reader gradients = reader_of(of, sources, count);
     for (int64_t i = first; i < last; i += L) {
         const M lanes = vfirst(last - i < L ? last - i : L);
         const int64_t j = i - of->gradient;
         V gradient = gradients_at(&gradients, i);
         if (factor != 1) gradient = vmul(gradient, vset(factor));
-        const V x = updated(&how, lanes, gradient, vload_first(lanes, w + j), v ? v + j : 0, s ? s + j : 0);
+        const V x = updated(&how, lanes, gradient, vload_first(lanes, w + j), state_at(state, j));
         if (stream && i + L <= last) OP(stream)(w + j, x);
         else vstore_first(lanes, w + j, x);
     }

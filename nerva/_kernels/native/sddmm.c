@@ -86,8 +86,10 @@ INLINE void blocked_tile(const int WIDTH, const int HALVED, const nerva_csr *W, 
                     prefetch(W->indices + soon, blocks.run, sizeof(int32_t));
                     if (to->update) {
                         prefetch(to->w + soon, blocks.run, sizeof(R));
-                        if (to->v) prefetch(to->v + soon, blocks.run, sizeof(R));
-                        if (to->s) prefetch(to->s + soon, blocks.run, sizeof(R));
+                        const weight_state state = state_at(to->state, soon);
+                        if (state.v) prefetch(state.v, blocks.run, sizeof(R));
+                        if (state.s) prefetch(state.s, blocks.run, sizeof(R));
+                        if (state.born) prefetch(state.born, blocks.run, sizeof(int32_t));
                     }
                 }
                 V d[WIDEST];
@@ -141,18 +143,16 @@ static tile_function *const tiles[2][WIDEST + 1] = {
 };
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
-                       int team) {
+                       const nerva_plan_parameter *stepped, int add, int thread, int team) {
     const int64_t vectors = (N + L - 1) / L, parts = (vectors + WIDEST - 1) / WIDEST;
     const nerva_range own = share(W->nnz, 1, thread, team);
     const int64_t row = row_of(W, own.first);
-    sink to = {.g = G, .w = values, .v = velocity, .s = second};
-    if (update) to.how = prepare_update(update);
+    sink to = sink_of(G, stepped);
     for (int64_t part = 0; part < parts; part++) {
         const int64_t first = vectors * part / parts, end = vectors * (part + 1) / parts;
         const int64_t rest = N - (end - 1) * L;
         to.add = add || part > 0;
-        to.update = update && part == parts - 1;
+        to.update = stepped && part == parts - 1;
         if (N == 1 && X.ld == 1) single(W, DY.data, DY.ld, X.data, own, row, &to);
         else tiles[HALVES && rest <= L / 2][end - first](W, (const R *)DY.data + first * L, DY.ld, (const R *)X.data + first * L, X.ld,
                                 vfirst(rest < L ? rest : L), own, row, &to);
@@ -167,7 +167,7 @@ void NAME(sddmm)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N,
 #pragma omp parallel num_threads(team.size) if (team.size > 1)
     {
         const unsigned mode = flush_subnormals();
-        NAME(sddmm_share)(W, DY, X, N, G, 0, 0, 0, 0, 0, omp_get_thread_num(), omp_get_num_threads());
+        NAME(sddmm_share)(W, DY, X, N, G, 0, 0, omp_get_thread_num(), omp_get_num_threads());
         _mm_setcsr(mode);
     }
     nerva_team_end(team);

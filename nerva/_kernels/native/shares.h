@@ -38,8 +38,7 @@ void NAME(spmm_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const nerva
 int NAME(spmm_by_batch)(const nerva_csr *W, int64_t N, int threads);
 
 void NAME(sddmm_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
-                       int team);
+                       const nerva_plan_parameter *stepped, int add, int thread, int team);
 
 /* The product without the epilogue's `outputs`. Threads share the features to gather, the rows of W and the sums. */
 void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows, const nerva_images *images, int64_t N,
@@ -47,16 +46,15 @@ void NAME(gather_bytes)(const void *source, int64_t stride, const int64_t *rows,
 void NAME(spmm_bytes)(const nerva_csr *W, nerva_bytes X, int64_t N, const nerva_epilogue *epilogue, nerva_matrix Y,
                       int thread, int team);
 void NAME(sddmm_bytes)(const nerva_csr *W, nerva_matrix DY, nerva_bytes X, int64_t N, void *G,
-                       const nerva_update *update, void *values, void *velocity, void *second, int add, int thread,
-                       int team);
+                       const nerva_plan_parameter *stepped, int add, int thread, int team);
 
 #ifdef NERVA_BFLOAT16
 /* spmm_share and sddmm_share for inputs X that stand for scale x + shift, float32 (features,); at most 128 samples. */
 void NAME(spmm_scaled_share)(const nerva_csr *W, nerva_matrix X, int64_t N, const float *scale, const float *shift,
                              const nerva_epilogue *epilogue, nerva_matrix Y, int thread, int team);
 void NAME(sddmm_scaled_share)(const nerva_csr *W, nerva_matrix DY, nerva_matrix X, int64_t N, const float *scale,
-                              const float *shift, void *G, const nerva_update *update, void *values, void *velocity,
-                              void *second, int add, int thread, int team);
+                              const float *shift, void *G, const nerva_plan_parameter *stepped, int add,
+                              int thread, int team);
 
 /* Y = X of R, (K, N), rounded to bfloat16. */
 void NAME(round_share)(int64_t K, int64_t N, nerva_matrix X, nerva_matrix Y, int thread, int team);

@@ -147,6 +147,39 @@ INLINE V vgather_first(int64_t count, const R *x, const int32_t *index) {
 #endif
 }
 
+/* J is L integers of 32 bits. Lane i of vages is t - born[i], or 0 where that is less; lanes outside the mask are not read.
+ * Lane i of vlookup is table[age[i]], or the last entry where the age is more. */
+#if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
+typedef __m512i J;
+#define INT(name) _mm512_##name
+INLINE J vload_integers(M mask, const int32_t *p) { return _mm512_maskz_loadu_epi32(mask, p); }
+INLINE V vgather(const R *x, J index) { return _mm512_i32gather_ps(index, x, 4); }
+#elif defined(NERVA_AVX512)
+typedef __m256i J;
+#define INT(name) _mm256_##name
+INLINE J vload_integers(M mask, const int32_t *p) { return _mm256_maskz_loadu_epi32(mask, p); }
+INLINE V vgather(const R *x, J index) { return _mm512_i32gather_pd(index, x, 8); }
+#elif defined(NERVA_REAL_F32)
+typedef __m256i J;
+#define INT(name) _mm256_##name
+INLINE J vload_integers(M mask, const int32_t *p) { return _mm256_maskload_epi32(p, mask); }
+INLINE V vgather(const R *x, J index) { return _mm256_i32gather_ps(x, index, 4); }
+#else
+typedef __m128i J;
+#define INT(name) _mm_##name
+INLINE J vload_integers(M mask, const int32_t *p) {
+    const __m256i halves = _mm256_permutevar8x32_epi32(mask, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    return _mm_maskload_epi32(p, _mm256_castsi256_si128(halves));
+}
+INLINE V vgather(const R *x, J index) { return _mm256_i32gather_pd(x, index, 8); }
+#endif
+INLINE J vages(M mask, const int32_t *born, int32_t t) {
+    return INT(max_epi32)(INT(sub_epi32)(INT(set1_epi32)(t), vload_integers(mask, born)), INT(set1_epi32)(0));
+}
+INLINE V vlookup(const R *table, int32_t last, J age) {
+    return vgather(table, INT(min_epi32)(age, INT(set1_epi32)(last)));
+}
+
 /* a where x > 0, else b. */
 INLINE V vselect_positive(V x, V a, V b) { return vselect_greater(x, vzero(), a, b); }
 

@@ -18,7 +18,7 @@ void NAME(batch_norm_backward)(int64_t, int64_t, nerva_matrix, nerva_matrix, ner
                                const void *, int, double, int, nerva_matrix, void *, void *);
 void NAME(dropout)(int64_t, int64_t, nerva_matrix, uint64_t, int64_t, double, int, nerva_matrix);
 int64_t NAME(softmax_cross_entropy)(int64_t, int64_t, nerva_matrix, const int64_t *, double, nerva_matrix, double *);
-void NAME(update)(int64_t, const void *, const nerva_update *, int, void *, void *, void *);
+void NAME(update)(const nerva_plan_parameter *, const void *, int);
 int NAME(gather)(int, const void *, int64_t, const int64_t *, const nerva_images *, int64_t, int64_t, const float *,
                  const float *, int, nerva_matrix);
 void NAME(sparse_input_spmm)(const nerva_csr *, const nerva_csr *, const void *, int, double, int, nerva_matrix);

@@ -59,7 +59,7 @@ typedef struct {
  *   NERVA_RMSPROP   s = second s + (1 - second) d^2;  q = d / (sqrt(s) + epsilon);  w -= rate q,
  *                   or with momentum v = momentum v + q;  w -= rate v
  *   NERVA_ADAM      v = momentum v + (1 - momentum) d;  s = second s + (1 - second) d^2;
- *                   w -= rate v / (root sqrt(s) + epsilon)
+ *                   w -= rate v / (root sqrt(s) + epsilon), where rate and root hold the corrections of the moments
  *   NERVA_ADAMW     the same with d = g, after w -= shrink w
  *   NERVA_LION      w -= rate sign(momentum v + (1 - momentum) g) + shrink w;  v = second v + (1 - second) g
  * Where clip > 0, g is first clipped to +-clip. */
@@ -78,6 +78,17 @@ typedef struct {
     double rate, momentum, decay, second, epsilon, root, shrink, clip;
 } nerva_update;
 
+/* The ages of the weights of a vector, where they differ: in step t that of a weight is t - born, the steps that its
+ * moments have seen. Adam then corrects them for each weight by rate first[age] and root[age], where first[a] is
+ * 1 / (1 - momentum^a), root[a] is 1 / sqrt(1 - second^a), and the last entries are for all ages behind, too. Where `born`
+ * is NULL all weights have the age t, and `rate` and `root` of the update hold the corrections. */
+typedef struct {
+    const int32_t *born;
+    const void *first, *root;
+    int32_t t, last_first, last_root;
+    double rate;
+} nerva_ages;
+
 /* DropConnect masks a vector of weights as a matrix with rows of this length. The squares of gradients are added up in
  * blocks of this length, for their norm. */
 enum { NERVA_MASKED_ROW = 1024, NERVA_NORM_BLOCK = 1024 };
@@ -90,6 +101,7 @@ typedef struct {
     int64_t size, gradient;
     int fused;
     const nerva_update *update;
+    nerva_ages ages;
     uint64_t key;
     double rate;
 } nerva_plan_parameter;
@@ -235,9 +247,8 @@ typedef struct {
     int64_t (*softmax_cross_entropy)(int64_t C, int64_t N, nerva_matrix Z, const int64_t *labels, double scale,
                                      nerva_matrix DZ, double *per_sample);
 
-    /* One step on n weights; `velocity` and `second` may be NULL where the rule does not use them. */
-    void (*update)(int64_t n, const void *gradient, const nerva_update *update, int threads, void *velocity,
-                   void *second, void *weights);
+    /* One step of a vector of parameters; `velocity` and `second` may be NULL where the rule does not use them. */
+    void (*update)(const nerva_plan_parameter *of, const void *gradient, int threads);
 
     /* out[d, j] = source[rows[j], d] scale[d] + shift[d] for D features of N samples; scale and shift may be NULL.
      * `stride` elements from one sample of the source to the next. With `images`, which may be NULL, sample j is moved

@@ -9,9 +9,26 @@ typedef struct {
     int rule, clips;
     V minus_rate, momentum, decay;
     V fresh, second, fresh_second, epsilon, root, minus_shrink, clip; /* fresh: 1 - momentum */
+    nerva_ages ages;
 } vector_update;
 
-INLINE vector_update prepare_update(const nerva_update *update) {
+/* What is kept of each weight, NULL where nothing is: velocity, second moment, and the steps that were before it. */
+typedef struct {
+    R *v, *s;
+    const int32_t *born;
+} weight_state;
+
+INLINE weight_state state_of(const nerva_plan_parameter *of) {
+    return (weight_state){of->velocity, of->second, of->ages.born};
+}
+
+/* From weight j on. */
+INLINE weight_state state_at(weight_state all, int64_t j) {
+    return (weight_state){all.v ? all.v + j : 0, all.s ? all.s + j : 0, all.born ? all.born + j : 0};
+}
+
+INLINE vector_update prepare_update(const nerva_plan_parameter *of) {
+    const nerva_update *update = of->update;
     return (vector_update){
         .rule = update->rule,
         .clips = update->clip > 0,
@@ -25,13 +42,14 @@ INLINE vector_update prepare_update(const nerva_update *update) {
         .root = vset((R)update->root),
         .minus_shrink = vset((R)-update->shrink),
         .clip = vset((R)update->clip),
+        .ages = of->ages,
     };
 }
 
 /* RMSprop, Adam, AdamW and Lion. Not inlined: kernels would contain them many times. */
 static __attribute__((noinline, unused)) V adaptive_step(const vector_update *update, M lanes, V gradient, V x, R *v,
-                                                         R *s) {
-    V move;
+                                                         R *s, const int32_t *born) {
+    V move, minus_rate = update->minus_rate;
     if (update->rule == NERVA_LION) {
         const V speed = vload_first(lanes, v), c = vfma(update->momentum, speed, vmul(update->fresh, gradient));
         const V sign = vselect_positive(c, vset(1), vselect_greater(vzero(), c, vset(-1), vadd(c, c)));
@@ -53,27 +71,34 @@ static __attribute__((noinline, unused)) V adaptive_step(const vector_update *up
         } else {
             const V speed = vfma(update->momentum, vload_first(lanes, v), vmul(update->fresh, d));
             vstore_first(lanes, v, speed);
-            move = vdiv(speed, vfma(update->root, vsqrt(square), update->epsilon));
+            V root = update->root;
+            if (born) {
+                const nerva_ages *ages = &update->ages;
+                const J age = vages(lanes, born, ages->t);
+                minus_rate = vmul(vset((R)-ages->rate), vlookup(ages->first, ages->last_first, age));
+                root = vlookup(ages->root, ages->last_root, age);
+            }
+            move = vdiv(speed, vfma(root, vsqrt(square), update->epsilon));
         }
     }
-    return vfma(update->minus_rate, move, x);
+    return vfma(minus_rate, move, x);
 }
 
-/* The weights x after the step, to be stored by the caller; the moments v and s are updated in memory. */
-INLINE V updated(const vector_update *update, M lanes, V gradient, V x, R *v, R *s) {
+/* The weights x after the step, to be stored by the caller; their moments are updated in memory. */
+INLINE V updated(const vector_update *update, M lanes, V gradient, V x, weight_state state) {
     if (update->clips) gradient = vmin(update->clip, vmax(vsub(vzero(), update->clip), gradient));
-    if (update->rule > NERVA_NESTEROV) return adaptive_step(update, lanes, gradient, x, v, s);
+    if (update->rule > NERVA_NESTEROV) return adaptive_step(update, lanes, gradient, x, state.v, state.s, state.born);
     V d = vfma(update->decay, x, gradient);
     if (update->rule != NERVA_SGD) {
-        const V speed = vfma(update->momentum, vload_first(lanes, v), d);
-        vstore_first(lanes, v, speed);
+        const V speed = vfma(update->momentum, vload_first(lanes, state.v), d);
+        vstore_first(lanes, state.v, speed);
         d = update->rule == NERVA_NESTEROV ? vfma(update->momentum, speed, d) : speed;
     }
     return vfma(update->minus_rate, d, x);
 }
 
-INLINE void step(const vector_update *update, M lanes, V gradient, R *w, R *v, R *s) {
-    vstore_first(lanes, w, updated(update, lanes, gradient, vload_first(lanes, w), v, s));
+INLINE void step(const vector_update *update, M lanes, V gradient, R *w, weight_state state) {
+    vstore_first(lanes, w, updated(update, lanes, gradient, vload_first(lanes, w), state));
 }
 
 #endif
