@@ -222,7 +222,7 @@ def _add_training(parser: Parser) -> None:
         help="decay rates of adam, adamw and lion (as they have them)",
     )
     add("--weight-decay", metavar="W", type=not_negative, default="0", help="pull of the weights to zero (%(default)s)")
-    add("--learning-rate", metavar="R", type=positive, default="0.01", help="size of the steps (%(default)s)")
+    add("--learning-rate", metavar="R", type=positive, help=f"size of the steps ({_default_rates()})")
     add("--milestones", metavar="N,N", type=ascending, help="epochs (50,75), or none, after which")
     add("--gamma", metavar="G", type=positive, help="multiplies the learning rate, with step too (0.1)")
     add("--schedule", **_one_of(SCHEDULES.rows, "milestones"), help="of the learning rate: %(choices)s (%(default)s)")
@@ -278,6 +278,16 @@ def _add_output(parser: Parser) -> None:
     add("--timer", action="store_true", help="show where the time went, layer by layer")
     add("--check-gradients", action="store_true", help="compare gradients with differences on some samples, and end")
     add("--quiet", action="store_true", help="print nothing but the result")
+
+
+def _default_rates() -> str:
+    """Return the default learning rate, and those of the optimizers that have one of their own."""
+    own: dict[float, list[str]] = {}
+    for name, row in OPTIMIZERS.rows.items():
+        if (rate := row.defaults.get("learning_rate")) is not None:
+            own.setdefault(rate, []).append(name)
+    others = (f"{rate:g} of {', '.join(names)}" for rate, names in own.items())
+    return "; ".join([f"{OPTIMIZERS.defaults['learning_rate']:g}", *others])
 
 
 def _one_of(choices: Iterable[str], default: str | None = None) -> dict[str, Any]:

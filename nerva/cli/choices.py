@@ -25,7 +25,7 @@ from nerva.losses import (
 )
 from nerva.models.pruning import pruned
 from nerva.models.sequential import Sequential
-from nerva.optimizers import SGD, Adam, AdamW, Lion, Momentum, Nesterov, RMSprop
+from nerva.optimizers import SGD, Adam, AdamW, Lion, Momentum, Nesterov, Optimizer, RMSprop
 from nerva.schedules import (
     Constant,
     Cosine,
@@ -164,12 +164,13 @@ OPTIMIZERS = Choices(
         "sgd": Choice(SGD),
         "momentum": Choice(Momentum, MOMENTUM, defaults={"momentum": 0.9}),
         "nesterov": Choice(Nesterov, MOMENTUM, defaults={"momentum": 0.9}),
-        "rmsprop": Choice(RMSprop, MOMENTUM),
-        "adam": Choice(Adam, BETAS),
-        "adamw": Choice(AdamW, BETAS),
-        "lion": Choice(Lion, BETAS),
+        "rmsprop": Choice(RMSprop, MOMENTUM, defaults={"learning_rate": RMSprop.default_rate}),
+        "adam": Choice(Adam, BETAS, defaults={"learning_rate": Adam.default_rate}),
+        "adamw": Choice(AdamW, BETAS, defaults={"learning_rate": AdamW.default_rate}),
+        "lion": Choice(Lion, BETAS, defaults={"learning_rate": Lion.default_rate}),
     },
     shared={"weight_decay": "weight_decay", "clip_norm": "clip_norm", "clip_value": "clip_value"},
+    defaults={"learning_rate": Optimizer.default_rate},
     contrast=True,
 )
 

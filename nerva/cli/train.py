@@ -7,11 +7,9 @@ import os
 import shlex
 import shutil
 import sys
-import warnings
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +29,7 @@ from nerva.saving.weights import check_model, save_weights
 from nerva.system.files import check_writable
 from nerva.system.signals import deferred, handling
 from nerva.training.checkpoints import checkpoint_files
-from nerva.training.history import EpochRecord, StopTraining
+from nerva.training.history import Diverged
 from nerva.training.profiling import Profile, profile
 
 if TYPE_CHECKING:
@@ -66,8 +64,6 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             if options.save_weights is not None:
                 _keep(model, options.save_weights)
             raise
-    if _diverged(report.records[-1]):
-        raise Failure("stopped, since the loss is not finite: try a lower --learning-rate")
     if timer is not None:
         print(f"\n{timer}")
     if options.save_weights is not None:
@@ -85,8 +81,7 @@ def _fit(
     """Train the network and show the result, also of an interrupted training run; return the profile, if any."""
     patience, timing = DeferredInterrupt(), profile() if options.timer else contextlib.nullcontext()
     try:
-        with handling(patience.hold), timing as timer, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "the loss is not finite")  # the Failure of `train` says more
+        with handling(patience.hold), timing as timer:
             model.fit(
                 *data.train,
                 validation=data.test,
@@ -102,7 +97,7 @@ def _fit(
                 checkpoint_every=options.checkpoint_every,
                 resume=options.resume,
                 verbose=False,
-                callbacks=[report, *filter(None, [metrics]), _stop_if_diverged, patience],
+                callbacks=[report, *filter(None, [metrics]), patience],
             )
     except FileExistsError as error:
         if options.checkpoint is None:
@@ -110,6 +105,8 @@ def _fit(
         raise Failure(
             f"--checkpoint {options.checkpoint}: holds a run already; add --resume, or name another"
         ) from error
+    except Diverged as error:
+        raise Failure("stopped, since the loss is not finite: try a lower --learning-rate") from error
     except ValueError as error:
         raise Failure(_explain(error, options, data), 2) from error
     finally:
@@ -210,16 +207,6 @@ def _run_record(options: Namespace, argv: Sequence[str], data: Dataset, model: S
         "numpy": machine["NumPy"],
         "mkl": machine["MKL"],
     }
-
-
-def _stop_if_diverged(model: object, record: EpochRecord) -> None:
-    """Stop training once the loss is not finite: neither are the weights, and they stay so."""
-    if _diverged(record):
-        raise StopTraining
-
-
-def _diverged(record: EpochRecord) -> bool:
-    return not isfinite(record.loss) or (record.test_loss is not None and not isfinite(record.test_loss))
 
 
 def _program() -> str:

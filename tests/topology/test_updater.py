@@ -53,11 +53,9 @@ def test_a_signal_waits_for_the_end_of_an_update(data, number):
 
 
 def test_a_diverged_training_is_left_alone(data):
-    model = make()
+    model, settings = make(), {"topology": nerva.RigL(every=7, end=1.0), "schedule": 1e30, "diverged": "warn"}
     with pytest.warns(RuntimeWarning, match="not finite"):
-        history = model.fit(
-            *data, epochs=2, batch_size=BATCH, topology=nerva.RigL(every=7, end=1.0), schedule=1e30, rng=1
-        )
+        history = model.fit(*data, epochs=2, batch_size=BATCH, rng=1, **settings)
     assert not [record for record in history.topology if record.step > 20]
 
 
