@@ -21,6 +21,7 @@ from nerva.cli.types import (
     ending_in,
     existing_file,
     existing_path,
+    fraction,
     list_of,
     new_file,
     not_negative,
@@ -174,7 +175,7 @@ def _add_network(parser: Parser) -> None:
     add, either = group.add_argument, group.add_mutually_exclusive_group().add_argument
     add("--hidden", metavar="N,N", type=widths, default="1024,512", help="hidden layers, or none (%(default)s)")
     either("--density", metavar="D", type=density, help="fraction of all weights that exist (0.01)")
-    either("--densities", metavar="D,D,D", type=list_of(density), help="the same, layer by layer")
+    either("--densities", metavar="D,D,D", type=list_of(fraction), help="the same, layer by layer; 0 is the bias alone")
     add("--distribution", **_one_of(DISTRIBUTIONS), help="how --density is shared out: %(choices)s (erdos-renyi)")
     add("--power-scale", metavar="P", type=not_negative, help="exponent of erdos-renyi, 0 for uniform (1)")
     add("--support", **_one_of(SUPPORTS, "random"), help="where weights are: %(choices)s (%(default)s)")

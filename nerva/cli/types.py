@@ -115,6 +115,7 @@ def ascending(text: str) -> list[int]:
 
 widths = list_or_none(whole(1, 2**31 - 1))
 density = number("above 0 and at most 1", lambda x: 0 < x <= 1)
+fraction = number("from 0 to 1", lambda x: 0 <= x <= 1)
 below_one = number("from 0 to below 1", lambda x: 0 <= x < 1)
 not_negative = number("of at least 0", lambda x: 0 <= x < inf)
 positive = number("above 0", lambda x: 0 < x < inf)
