@@ -1,5 +1,6 @@
 """From options to objects: data, network, loss, schedule and topology."""
 
+import csv
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from nerva.cli.choices import CRITERIA, DATA, LOSSES, SCHEDULES, TOPOLOGIES
+from nerva.cli.choices import CRITERIA, DATA, LOSSES, LOSSES_OF, SCHEDULES, TOPOLOGIES
+from nerva.cli.tables import is_table, load_table
 from nerva.datasets import Dataset, npz
+from nerva.datasets.tasks import Task
 from nerva.losses import Loss
 from nerva.models.mlp import MLP
 from nerva.models.sequential import Sequential
@@ -19,6 +22,9 @@ from nerva.saving.weights import load_weights
 from nerva.schedules import Schedule, WarmUp
 from nerva.topology import Topology
 from nerva.topology.distributions import erdos_renyi
+
+GIVE_TASK = "give the task, classification or regression", "give --task classification or --task regression"
+WORDS = {"classification": "labels of classes", "regression": "numbers", "multi-label": "several labels a sample"}
 
 
 class Failure(Exception):
@@ -40,13 +46,29 @@ def printing() -> Iterator[None]:
         raise Failure(f"cannot write to standard output: {error.strerror}") from error
 
 
-def load_data(options: Namespace) -> Dataset:
-    """Return the data set; raise Failure or OSError if it cannot be read."""
+def load_data(options: Namespace, task: Task | None) -> Dataset:
+    """Return the data set, of a task, where a file may be of several; raise Failure or OSError if it cannot be read."""
     name = options.data or "shapes"
     try:
-        return DATA.build(name, options) if name in DATA.rows else npz(name)
-    except ValueError as error:
-        raise Failure(error) from error
+        if is_table(name):
+            return load_table(name, options.target, task, options.test_fraction)
+        return DATA.build(name, options) if name in DATA.rows else npz(name, task=task)
+    except ImportError as error:
+        raise Failure(error, 2) from error
+    except (ValueError, csv.Error) as error:
+        problem = str(error).replace(*GIVE_TASK)
+        raise Failure(f"{name}: {problem}" if is_table(name) else problem) from error
+
+
+def settle_task(options: Namespace, data: Dataset) -> None:
+    """Set the task to that of the data, and the loss; raise Failure where options do not go with the task."""
+    task, possible = data.task, LOSSES_OF[data.task]
+    if options.loss is not None and options.loss not in possible:
+        raise Failure(f"--loss {options.loss}: the targets are {WORDS[task]}; it can be {' or '.join(possible)}", 2)
+    for name in ("label_smoothing", "class_weights", "prune_at_start"):
+        if task != "classification" and getattr(options, name) is not None:
+            raise Failure(f"--{name.replace('_', '-')}: goes with classes; the targets are {WORDS[task]}", 2)
+    options.task, options.loss = task, options.loss or possible[0]
 
 
 def load_model(path: str) -> Sequential:
@@ -121,7 +143,7 @@ def build_loss(options: Namespace, data: Dataset) -> Loss:
         raise Failure(f"--class-weights: {len(weights)} given for {len(data.classes)} classes", 2)
     if weights is not None and not any(weights):
         raise Failure("--class-weights: all are 0", 2)
-    return LOSSES.build(options.loss, options)
+    return LOSSES.build(options.loss, options, **({} if data.task == "classification" else {"classes": False}))
 
 
 def build_schedule(options: Namespace) -> Schedule:

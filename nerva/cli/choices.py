@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from nerva.datasets import Dataset, checkerboard, cifar10, cifar100, fashion_mnist, mini, mnist, shapes
+from nerva.datasets.tasks import Task
 from nerva.losses import (
     CrossEntropy,
     LogisticCrossEntropy,
@@ -152,6 +153,12 @@ LOSSES: Choices[Loss] = Choices(
         "mean-squared-error": Choice(partial(MeanSquaredError, classes=True)),
     },
 )
+
+LOSSES_OF: Mapping[Task, tuple[str, ...]] = {  # the first one is the default
+    "classification": ("softmax-cross-entropy", *(name for name in LOSSES.rows if name != "softmax-cross-entropy")),
+    "regression": ("mean-squared-error", "squared-error"),
+    "multi-label": ("logistic-cross-entropy",),
+}
 
 # ---- optimizers
 

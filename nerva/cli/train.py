@@ -19,8 +19,18 @@ from nerva._kernels import isa, mkl
 from nerva.backends.config import config
 from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.callbacks.json_lines import Metrics
-from nerva.cli.build import Failure, build_loss, build_network, build_schedule, build_topology, load_data
+from nerva.cli.build import (
+    Failure,
+    build_loss,
+    build_network,
+    build_schedule,
+    build_topology,
+    load_data,
+    settle_task,
+)
 from nerva.cli.choices import OPTIMIZERS
+from nerva.cli.scores import scores
+from nerva.cli.tables import is_table, names_of
 from nerva.datasets import Augment, Dataset
 from nerva.inspection.gradients import check_gradients
 from nerva.losses import Loss
@@ -46,7 +56,8 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         if options.threads is not None:
             mkl.set_num_threads(options.threads)
         report = Report(options.epochs, quiet=options.quiet)
-        data = load_data(options)
+        data = load_data(options, options.task)
+        settle_task(options, data)
         model, loss = build_network(options, data), build_loss(options, data)
         if options.save_weights is not None:
             check_model(model)
@@ -110,7 +121,9 @@ def _fit(
     except ValueError as error:
         raise Failure(_explain(error, options, data), 2) from error
     finally:
-        report.result(model)
+        if is_table(options.data or ""):
+            model.classes = names_of(data)  # by which predictions are told
+        report.result(model, scores(model, *data.test, data.task) if report.records else [])
     return timer
 
 
@@ -171,8 +184,12 @@ def _describe(options: Namespace, data: Dataset) -> str:
         steps = f", {options.schedule}"
     stored = f", activations {options.precision}" if options.precision == "bfloat16" else ""
     moving = f", {options.topology} every {options.update_every:,} steps" if options.topology else ""
+    kind = {"classification": "classes", "regression": "numbers to predict", "multi-label": "labels a sample"}[
+        data.task
+    ]
+    count = f"{len(data.classes)} {kind}" if len(data.classes) != 1 else kind.replace("numbers", "a number", 1)
     return (
-        f"data      {data.name}: {size}; {features:,} features, {len(data.classes)} classes\n"
+        f"data      {data.name}: {size}; {features:,} features, {count}\n"
         f"training  {options.optimizer}{momentum}{decay}, learning rate {options.learning_rate:g}{steps}, "
         f"batches of {options.batch_size:,}{augmented}{moving}\n"
         f"machine   {threads} thread{'s' * (threads > 1)}, {isa.chosen()}, {options.dtype}{stored}, seed {options.seed}"
