@@ -52,8 +52,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "best_checkpoint early_stopping live_plot",
     ],
     "cli": [
-        "choices report samples scores",
-        "tables",
+        "choices explain samples scores",
+        "report tables",
         "build rules types",
         "options",
         "arguments evaluate info predict summary train",

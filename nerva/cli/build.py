@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nerva.cli.choices import CRITERIA, DATA, LOSSES, LOSSES_OF, SCHEDULES, TOPOLOGIES
+from nerva.cli.explain import explain
 from nerva.cli.tables import is_table, load_table
 from nerva.datasets import Dataset, npz
 from nerva.datasets.tasks import Task
@@ -23,7 +24,6 @@ from nerva.schedules import Schedule, WarmUp
 from nerva.topology import Topology
 from nerva.topology.distributions import erdos_renyi
 
-GIVE_TASK = "give the task, classification or regression", "give --task classification or --task regression"
 WORDS = {"classification": "labels of classes", "regression": "numbers", "multi-label": "several labels a sample"}
 
 
@@ -56,7 +56,7 @@ def load_data(options: Namespace, task: Task | None) -> Dataset:
     except ImportError as error:
         raise Failure(error, 2) from error
     except (ValueError, csv.Error) as error:
-        problem = str(error).replace(*GIVE_TASK)
+        problem = explain(error, options)
         raise Failure(f"{name}: {problem}" if is_table(name) else problem) from error
 
 
@@ -86,7 +86,7 @@ def build_network(options: Namespace, data: Dataset) -> Sequential:
         model = _prune(options, sizes, data) if options.prune_at_start else _initialize(options, sizes)
         model.precision = options.precision
     except ValueError as error:
-        raise Failure(error, 2) from error
+        raise Failure(explain(error, options), 2) from error
     if options.load_weights is not None:
         try:
             load_weights(options.load_weights, model)
@@ -150,6 +150,17 @@ def build_schedule(options: Namespace) -> Schedule:
     """Return the schedule of the learning rate."""
     schedule = SCHEDULES.build(options.schedule, options)
     return schedule if options.warm_up is None else WarmUp(schedule, options.warm_up)
+
+
+def fit_topology(options: Namespace, data: Dataset) -> str | None:
+    """Set --update-every to what the run is long enough for, and return a word about it; None where it is already."""
+    method, steps = build_topology(options), -(-len(data.train.y) // options.batch_size)
+    found = None if method is None else method.when.fitted(options.epochs * steps, steps)
+    if found is None or found.every == options.update_every:
+        return None
+    never = f"an update every {options.update_every:,} steps is never due in {options.epochs * steps:,} steps"
+    options.update_every = found.every
+    return f"--topology {options.topology}: {never}; --update-every {found.every} is taken"
 
 
 def build_topology(options: Namespace) -> Topology | None:

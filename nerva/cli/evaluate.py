@@ -6,6 +6,7 @@ import numpy as np
 
 from nerva._kernels import mkl
 from nerva.cli.build import Failure, load_data, load_model, printing
+from nerva.cli.explain import explain
 from nerva.cli.scores import scores, task_of_model
 from nerva.cli.tables import is_table, names_of
 
@@ -24,7 +25,8 @@ def evaluate(options: Namespace) -> None:
         loss, accuracy = model.evaluate(X, y, batch_size=options.batch_size)
         more = scores(model, X, y, task, options.batch_size)
     except (ValueError, TypeError) as error:
-        raise Failure(f"--data {options.data or 'shapes'}: {error}", 2) from error
+        name = f"--data {options.data or 'shapes'}: "
+        raise Failure(name + explain(error, options).removeprefix(name), 2) from error
     told = f"{data.name}: {len(y):,} samples to test on"
     lines = [("data", told), ("loss", f"{loss:.6g}, {type(model.loss).__name__}")]
     lines += [("accuracy", f"{accuracy:.2%}")] if accuracy is not None else []

@@ -13,6 +13,7 @@ import numpy as np
 
 from nerva._kernels.activations import ACTIVATIONS
 from nerva.cli.choices import CRITERIA, DATA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES, Choices
+from nerva.cli.explain import explain
 from nerva.cli.tables import is_table
 from nerva.models.precision import check_precision
 
@@ -59,7 +60,7 @@ def _precision(options: Namespace, error: Error) -> None:
     try:
         check_precision(options.precision, np.dtype(options.dtype))
     except ValueError as problem:
-        error(f"--precision {options.precision}: {problem}")
+        error(explain(problem, options))
 
 
 def flag(option: str) -> str:

@@ -150,6 +150,9 @@ def load_table(path: str, target: Sequence[str] | None, task: Task | None, test_
     Raises OSError, ValueError or ImportError, as `read_table`, and where the targets are not those of the task.
     """
     X, y, names = read_table(path, target)
+    if not (finite := np.isfinite(X)).all():
+        i, j = np.argwhere(~finite)[0]
+        raise ValueError(f"holds {X[i, j]} in sample {i}, as feature {j}; every feature must be finite")
     task = task_of(y if y.shape[1] > 1 else y[:, 0]) if task is None else task
     if task == "classification":
         if y.shape[1] > 1:

@@ -25,10 +25,12 @@ from nerva.cli.build import (
     build_network,
     build_schedule,
     build_topology,
+    fit_topology,
     load_data,
     settle_task,
 )
 from nerva.cli.choices import OPTIMIZERS
+from nerva.cli.explain import explain, told
 from nerva.cli.scores import scores
 from nerva.cli.tables import is_table, names_of
 from nerva.datasets import Augment, Dataset
@@ -53,11 +55,14 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
     with contextlib.ExitStack() as stack:
         # Opened first: a file that cannot be written shall not be found out after the data are loaded.
         metrics = stack.enter_context(_open_metrics(options)) if options.metrics is not None else None
+        stack.enter_context(told(options))
         if options.threads is not None:
             mkl.set_num_threads(options.threads)
         report = Report(options.epochs, quiet=options.quiet)
         data = load_data(options, options.task)
         settle_task(options, data)
+        if (word := fit_topology(options, data)) is not None and not options.check_gradients:
+            print(f"nerva: {word}", file=sys.stderr)
         model, loss = build_network(options, data), build_loss(options, data)
         if options.save_weights is not None:
             check_model(model)
@@ -119,23 +124,12 @@ def _fit(
     except Diverged as error:
         raise Failure("stopped, since the loss is not finite: try a lower --learning-rate") from error
     except ValueError as error:
-        raise Failure(_explain(error, options, data), 2) from error
+        raise Failure(explain(error, options), 2) from error
     finally:
         if is_table(options.data or ""):
             model.classes = names_of(data)  # by which predictions are told
         report.result(model, scores(model, *data.test, data.task) if report.records else [])
     return timer
-
-
-def _explain(error: ValueError, options: Namespace, data: Dataset) -> str:
-    """Return what `fit` refuses in the words of the command line: a topology, or a batch too small to be normalised."""
-    if not str(error).startswith("topology is never due"):
-        return str(error)
-    steps = -(-len(data.train.y) // options.batch_size)
-    return (
-        f"--topology {options.topology}: is never due in {options.epochs * steps:,} steps, {steps:,} an epoch; it "
-        f"needs a lower --update-every than {options.update_every:,}, or more --epochs"
-    )
 
 
 def _keep(model: Sequential, path: str) -> None:
@@ -184,10 +178,9 @@ def _describe(options: Namespace, data: Dataset) -> str:
         steps = f", {options.schedule}"
     stored = f", activations {options.precision}" if options.precision == "bfloat16" else ""
     moving = f", {options.topology} every {options.update_every:,} steps" if options.topology else ""
-    kind = {"classification": "classes", "regression": "numbers to predict", "multi-label": "labels a sample"}[
-        data.task
-    ]
-    count = f"{len(data.classes)} {kind}" if len(data.classes) != 1 else kind.replace("numbers", "a number", 1)
+    kinds = {"classification": "classes", "regression": "numbers to predict", "multi-label": "labels a sample"}
+    alone = len(data.classes) == 1 and data.task == "regression"
+    count = "a number to predict" if alone else f"{len(data.classes):,} {kinds[data.task]}"
     return (
         f"data      {data.name}: {size}; {features:,} features, {count}\n"
         f"training  {options.optimizer}{momentum}{decay}, learning rate {options.learning_rate:g}{steps}, "
