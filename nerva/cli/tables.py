@@ -42,9 +42,9 @@ def read_table(path: str, target: Sequence[str] | None) -> Table:
     target : the columns of the targets, by their names or, where there is none by this name, by their numbers from 1;
         None is the last one
 
-    A first line of a .csv file whose features are not all numbers or booleans, or that names a target, is a header.
-    Raises OSError or ValueError where the file cannot be read, or holds no such columns, ImportError without what reads
-    it.
+    A first line of a .csv file is a header if its features are not all numbers or booleans, if it names a target, or if
+    it has a word where the next line has a number. Raises OSError or ValueError where the file cannot be read, or holds
+    no such columns, ImportError without what reads it.
     """
     return _read_parquet(path, target) if Path(path).suffix.lower() == ".parquet" else _read_csv(path, target)
 
@@ -75,8 +75,11 @@ def _read_csv(path: str, target: Sequence[str] | None) -> Table:
             raise ValueError("holds no samples")
         columns = _columns(target, first)
         features = [j for j in range(len(first)) if j not in columns]
-        named = any(name in first for name in target or ())
-        header = named or not all(is_number(first[j]) for j in features)
+        header = (
+            any(name in first for name in target or ())
+            or not all(is_number(first[j]) for j in features)
+            or any(not is_number(first[j]) and is_number(cell) for j in columns for cell in second[j : j + 1])
+        )
         options: dict[str, Any] = {"delimiter": ",", "skiprows": int(header), "comments": None, "quotechar": '"'}
         # Only where there are booleans: numbers alone are read in half the time.
         cells = as_number if {*first, *second} & BOOLEANS.keys() else None
@@ -126,9 +129,11 @@ def _targets(cells: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
         words = set(np.unique(cells).tolist())
     if words <= BOOLEANS.keys():
         return np.asarray(cells == "True", np.float64)
-    if cells.shape[1] > 1:
-        word = next(word for word in sorted(words) if not is_number(word))
-        raise ValueError(f"holds {word!r} as a target; where there are several, they must be numbers")
+    numbers = {word for word in words if is_number(word)}
+    if cells.shape[1] > 1 or any(as_number(word) % 1 for word in numbers):
+        word = min(words - numbers)
+        wanted = "others are numbers" if cells.shape[1] == 1 else "where there are several, they must be numbers"
+        raise ValueError(f"holds {word!r} as a target; {wanted}")
     return cells
 
 

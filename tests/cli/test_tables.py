@@ -84,6 +84,13 @@ def test_the_last_column_is_the_target_and_columns_have_numbers(command, tmp_pat
     assert "test accuracy" in said
 
 
+def test_a_header_of_numbers_is_one_where_it_names_the_target(command, tmp_path):
+    pd.DataFrame(X).assign(y=SCORES[:, 0]).to_csv(tmp_path / "x.csv", index=False)
+    assert (tmp_path / "x.csv").read_text().startswith("0,1,2,3,y\n")
+    said, _ = trained(command, tmp_path / "x.csv")
+    assert said.startswith("test RMSE")
+
+
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.npz"])
 @pytest.mark.parametrize("targets", [1, 2])
 def test_regression(command, tmp_path, name, targets):
@@ -181,7 +188,8 @@ def test_gradients_are_checked_and_networks_pruned_on_tables(command, tmp_path):
         ("a,b,y\n1,2,3\n", ["--target", "z"], 1, "has no column z; there are 3: a, b, y"),
         ("a,b,y\n1,2,3\n", ["--target", "4"], 1, "has no column 4"),
         ("a,b,y\n1,2,3\n", ["--target", "y,y"], 1, "the targets y, y are not different columns"),
-        ("a,b,y\n1,2,one\n", ["--target", "b,y"], 1, "holds 'one' as a target"),
+        ("a,b,y\n1,2,one\n", ["--target", "b,y"], 1, "holds 'one' as a target; where there are several, they"),
+        ("a,b,y\n1,2,0.5\n1,2,NA\n", [], 1, "holds 'NA' as a target; others are numbers"),
         ("a,b,y\n1,2,-1\n1,2,1\n", [], 1, "from -1 to 1 in 2 samples may be labels or not: give --task c"),
         ("a,b,y\n1,2,0.5\n1,2,1\n", ["--task", "classification"], 1, "must be whole numbers from 0 on, found 0.5"),
         ("a,b,y\n1,2,0\n1,2,1\n", ["--target", "b,y", "--task", "classification"], 1, "has 2 targets"),
