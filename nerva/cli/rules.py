@@ -15,6 +15,7 @@ from nerva._kernels.activations import ACTIVATIONS
 from nerva.cli.choices import CRITERIA, DATA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES, Choices
 from nerva.cli.explain import explain
 from nerva.cli.tables import is_table
+from nerva.datasets.tasks import Task
 from nerva.models.precision import check_precision
 
 Error = Callable[[str], NoReturn]
@@ -47,7 +48,8 @@ def apply_rules(options: Namespace, error: Error) -> None:
 
 def _loss(options: Namespace, error: Error) -> None:
     """Refuse options that do not go with the loss; without one, it is that of the task, known with the data."""
-    task, named = options.task or "classification", options.loss
+    task: Task = options.task or "classification"
+    named = options.loss
     if named is None:
         options.loss = LOSSES_OF[task][0]
     elif options.task is not None and named not in LOSSES_OF[options.task]:

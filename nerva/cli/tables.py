@@ -159,6 +159,7 @@ def load_table(path: str, target: Sequence[str] | None, task: Task | None, test_
         i, j = np.argwhere(~finite)[0]
         raise ValueError(f"holds {X[i, j]} in sample {i}, as feature {j}; every feature must be finite")
     task = task_of(y if y.shape[1] > 1 else y[:, 0]) if task is None else task
+    targets: NDArray[Any]
     if task == "classification":
         if y.shape[1] > 1:
             raise ValueError(f"has {y.shape[1]} targets; classification has one")
@@ -167,8 +168,8 @@ def load_table(path: str, target: Sequence[str] | None, task: Task | None, test_
         targets = as_rows(y, task)
     everything = np.arange(len(X))
     train, test = (everything[:0], everything) if test_fraction == 1 else split(targets, test_fraction)
-    splits = [Split(np.ascontiguousarray(X[rows]), targets[rows]) for rows in (train, test)]
-    return Dataset(Path(path).stem, *splits, names, task=task)
+    first, second = (Split(np.ascontiguousarray(X[rows]), targets[rows]) for rows in (train, test))
+    return Dataset(Path(path).stem, first, second, names, task=task)
 
 
 def _labels(y: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:

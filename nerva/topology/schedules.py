@@ -118,7 +118,7 @@ class When:
         `end` has no step at all.
 
         >>> nerva.When(every=100).fitted(steps=20, steps_per_epoch=10).every
-        5
+        4
         """
         if self.updates(steps, steps_per_epoch):
             return self

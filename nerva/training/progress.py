@@ -9,8 +9,8 @@ from typing import Any
 from nerva.training.history import EpochRecord
 
 REFRESH = 0.1  # seconds between two updates of the bar
-COLUMNS = ("epoch", "learning rate", "  loss", "train accuracy", "test accuracy", "seconds")
-WITHOUT_ACCURACY = ("epoch", "learning rate", "train loss", " test loss", "seconds")
+COLUMNS: tuple[str, ...] = ("epoch", "learning rate", "  loss", "train accuracy", "test accuracy", "seconds")
+WITHOUT_ACCURACY: tuple[str, ...] = ("epoch", "learning rate", "train loss", " test loss", "seconds")
 
 
 def shown_by(verbose: bool | str) -> Progress | None:
