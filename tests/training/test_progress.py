@@ -56,7 +56,7 @@ def test_a_pipe_gets_plain_lines_on_request():
 
 
 def test_a_terminal_gets_a_bar_that_goes_away():
-    output = in_terminal(rows=20_000)
+    output = in_terminal(rows=100_000)
     assert re.search(r"epoch 1 of 2 .*\d+%  \d+ s left", output)
     assert "\x1b[?25h" in output.rpartition("\x1b[?25l")[2]  # the cursor is back
     assert len([line for line in output.splitlines() if LINE.search(line)]) == 2
