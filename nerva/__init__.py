@@ -84,7 +84,7 @@ from nerva.topology import (
 )
 from nerva.topology.distributions import balanced, erdos_renyi, uniform
 from nerva.training.evaluation import Evaluation
-from nerva.training.history import EpochRecord, History, StopTraining
+from nerva.training.history import Diverged, EpochRecord, History, StopTraining
 from nerva.training.profiling import Profile, profile
 
 __version__ = package_version()
@@ -113,6 +113,7 @@ __all__ = [
     "CrossEntropy",
     "DeadNeurons",
     "DeepR",
+    "Diverged",
     "Dropout",
     "EpochRecord",
     "Evaluation",

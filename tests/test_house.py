@@ -52,12 +52,15 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "best_checkpoint early_stopping live_plot",
     ],
     "cli": [
-        "choices report samples",
+        "choices explain samples scores",
+        "report tables",
         "build rules types",
+        "options",
         "arguments evaluate info predict summary train",
     ],
     "datasets": [
-        "augment dataset download idx preprocess",
+        "augment download idx preprocess tasks",
+        "dataset",
         "cifar generated mnist npz shapes",
         "cifar10 cifar100",
     ],

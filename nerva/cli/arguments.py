@@ -10,25 +10,26 @@ from functools import partial
 from typing import Any, NoReturn
 
 from nerva.activations import NAMES
-from nerva.cli.choices import CRITERIA, DATA, LOSSES, OPTIMIZERS, SCHEDULES, TOPOLOGIES
+from nerva.cli.choices import CRITERIA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES
+from nerva.cli.options import add_source, add_target, default_rates
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
 from nerva.cli.types import (
     ascending,
     below_one,
-    data,
     density,
     ending_in,
     existing_file,
-    existing_path,
+    fraction,
     list_of,
     new_file,
     not_negative,
     positive,
+    proper_fraction,
     whole,
     widths,
 )
-from nerva.datasets.preprocess import PREPROCESS
+from nerva.datasets.tasks import TASKS
 from nerva.initializers import FANS, INITIALIZERS
 from nerva.layers import BACKENDS
 from nerva.topology.distributions import DISTRIBUTIONS
@@ -77,10 +78,12 @@ def parse(argv: Sequence[str]) -> Namespace:
     evaluate = commands.add_parser(
         "evaluate",
         help="evaluate a model in a file",
-        description="Print the loss and the accuracy of a model in a file on the test samples of data.",
+        description="Print loss, accuracy and scores of a model in a file on the test samples of data.",
     )
     _add_file(evaluate)
-    _add_source(evaluate)
+    add_source(evaluate)
+    held_out = "part of the rows of a .csv or .parquet that train held out, or 1 for all rows (0.2)"
+    evaluate.add_argument("--test-fraction", metavar="F", type=density, help=held_out)
     evaluate.add_argument(
         "--seed", metavar="N", type=whole(0), default=0, help="of data that nerva draws (%(default)s)"
     )
@@ -136,6 +139,7 @@ def _add_prediction(parser: Parser) -> None:
         help="a file, .csv, .npy or .parquet (CSV on standard output)",
     )
     add("--proba", action="store_true", help="probabilities of the classes or labels instead")
+    add_target(parser, "of a .csv or .parquet that are no features")
     _add_evaluation(parser)
 
 
@@ -153,20 +157,13 @@ def _add_threads(parser: Any) -> None:
 
 def _add_data(parser: Parser) -> None:
     group = parser.add_argument_group("data")
-    _add_source(group)
+    add_source(group)
+    held_out = "part of the rows of a .csv or .parquet to test on (0.2)"
+    group.add_argument("--test-fraction", metavar="F", type=proper_fraction, help=held_out)
+    group.add_argument("--task", **_one_of(TASKS), help="of a file: %(choices)s (by what its targets look like)")
     group.add_argument(
         "--augment", action="store_true", help="shift the training images by up to 4 pixels and flip them, at random"
     )
-
-
-def _add_source(parser: Any) -> None:
-    """Add the options that say which data to read to a parser or a group of one."""
-    add = parser.add_argument
-    add("--data", metavar="NAME", type=data, help=f"{', '.join(DATA.rows)} (shapes, which nerva draws), or a FILE.npz")
-    add(
-        "--data-dir", metavar="DIR", type=existing_path, help="where a downloaded data set is, or goes to ($NERVA_DATA)"
-    )
-    add("--preprocess", **_one_of(PREPROCESS), help="of images: %(choices)s (standardize)")
 
 
 def _add_network(parser: Parser) -> None:
@@ -174,7 +171,7 @@ def _add_network(parser: Parser) -> None:
     add, either = group.add_argument, group.add_mutually_exclusive_group().add_argument
     add("--hidden", metavar="N,N", type=widths, default="1024,512", help="hidden layers, or none (%(default)s)")
     either("--density", metavar="D", type=density, help="fraction of all weights that exist (0.01)")
-    either("--densities", metavar="D,D,D", type=list_of(density), help="the same, layer by layer")
+    either("--densities", metavar="D,D,D", type=list_of(fraction), help="the same, layer by layer; 0 is the bias alone")
     add("--distribution", **_one_of(DISTRIBUTIONS), help="how --density is shared out: %(choices)s (erdos-renyi)")
     add("--power-scale", metavar="P", type=not_negative, help="exponent of erdos-renyi, 0 for uniform (1)")
     add("--support", **_one_of(SUPPORTS, "random"), help="where weights are: %(choices)s (%(default)s)")
@@ -203,7 +200,8 @@ def _add_network(parser: Parser) -> None:
 def _add_training(parser: Parser) -> None:
     group = parser.add_argument_group("training")
     add = group.add_argument
-    add("--loss", **_one_of(LOSSES.rows, "softmax-cross-entropy"), help="%(choices)s (%(default)s)")
+    defaults = ", ".join(f"{losses[0]} in {task}" for task, losses in LOSSES_OF.items())
+    add("--loss", **_one_of(LOSSES.rows), help=f"%(choices)s ({defaults})")
     add("--label-smoothing", metavar="S", type=below_one, help="of softmax-cross-entropy (0)")
     add(
         "--class-weights",
@@ -222,7 +220,7 @@ def _add_training(parser: Parser) -> None:
         help="decay rates of adam, adamw and lion (as they have them)",
     )
     add("--weight-decay", metavar="W", type=not_negative, default="0", help="pull of the weights to zero (%(default)s)")
-    add("--learning-rate", metavar="R", type=positive, default="0.01", help="size of the steps (%(default)s)")
+    add("--learning-rate", metavar="R", type=positive, help=f"size of the steps ({default_rates()})")
     add("--milestones", metavar="N,N", type=ascending, help="epochs (50,75), or none, after which")
     add("--gamma", metavar="G", type=positive, help="multiplies the learning rate, with step too (0.1)")
     add("--schedule", **_one_of(SCHEDULES.rows, "milestones"), help="of the learning rate: %(choices)s (%(default)s)")

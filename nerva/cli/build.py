@@ -1,5 +1,6 @@
 """From options to objects: data, network, loss, schedule and topology."""
 
+import csv
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterator
@@ -9,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from nerva.cli.choices import CRITERIA, DATA, LOSSES, SCHEDULES, TOPOLOGIES
+from nerva.cli.choices import CRITERIA, DATA, LOSSES, LOSSES_OF, SCHEDULES, TOPOLOGIES
+from nerva.cli.explain import explain
+from nerva.cli.tables import is_table, load_table
 from nerva.datasets import Dataset, npz
+from nerva.datasets.tasks import Task
 from nerva.losses import Loss
 from nerva.models.mlp import MLP
 from nerva.models.sequential import Sequential
@@ -19,6 +23,8 @@ from nerva.saving.weights import load_weights
 from nerva.schedules import Schedule, WarmUp
 from nerva.topology import Topology
 from nerva.topology.distributions import erdos_renyi
+
+WORDS = {"classification": "labels of classes", "regression": "numbers", "multi-label": "several labels a sample"}
 
 
 class Failure(Exception):
@@ -40,13 +46,29 @@ def printing() -> Iterator[None]:
         raise Failure(f"cannot write to standard output: {error.strerror}") from error
 
 
-def load_data(options: Namespace) -> Dataset:
-    """Return the data set; raise Failure or OSError if it cannot be read."""
+def load_data(options: Namespace, task: Task | None) -> Dataset:
+    """Return the data set, of a task, where a file may be of several; raise Failure or OSError if it cannot be read."""
     name = options.data or "shapes"
     try:
-        return DATA.build(name, options) if name in DATA.rows else npz(name)
-    except ValueError as error:
-        raise Failure(error) from error
+        if is_table(name):
+            return load_table(name, options.target, task, options.test_fraction)
+        return DATA.build(name, options) if name in DATA.rows else npz(name, task=task)
+    except ImportError as error:
+        raise Failure(error, 2) from error
+    except (ValueError, csv.Error) as error:
+        problem = explain(error, options)
+        raise Failure(f"{name}: {problem}" if is_table(name) else problem) from error
+
+
+def settle_task(options: Namespace, data: Dataset) -> None:
+    """Set the task to that of the data, and the loss; raise Failure where options do not go with the task."""
+    task, possible = data.task, LOSSES_OF[data.task]
+    if options.loss is not None and options.loss not in possible:
+        raise Failure(f"--loss {options.loss}: the targets are {WORDS[task]}; it can be {' or '.join(possible)}", 2)
+    for name in ("label_smoothing", "class_weights", "prune_at_start"):
+        if task != "classification" and getattr(options, name) is not None:
+            raise Failure(f"--{name.replace('_', '-')}: goes with classes; the targets are {WORDS[task]}", 2)
+    options.task, options.loss = task, options.loss or possible[0]
 
 
 def load_model(path: str) -> Sequential:
@@ -64,7 +86,7 @@ def build_network(options: Namespace, data: Dataset) -> Sequential:
         model = _prune(options, sizes, data) if options.prune_at_start else _initialize(options, sizes)
         model.precision = options.precision
     except ValueError as error:
-        raise Failure(error, 2) from error
+        raise Failure(explain(error, options), 2) from error
     if options.load_weights is not None:
         try:
             load_weights(options.load_weights, model)
@@ -121,13 +143,24 @@ def build_loss(options: Namespace, data: Dataset) -> Loss:
         raise Failure(f"--class-weights: {len(weights)} given for {len(data.classes)} classes", 2)
     if weights is not None and not any(weights):
         raise Failure("--class-weights: all are 0", 2)
-    return LOSSES.build(options.loss, options)
+    return LOSSES.build(options.loss, options, **({} if data.task == "classification" else {"classes": False}))
 
 
 def build_schedule(options: Namespace) -> Schedule:
     """Return the schedule of the learning rate."""
     schedule = SCHEDULES.build(options.schedule, options)
     return schedule if options.warm_up is None else WarmUp(schedule, options.warm_up)
+
+
+def fit_topology(options: Namespace, data: Dataset) -> str | None:
+    """Set --update-every to what the run is long enough for, and return a word about it; None where it is already."""
+    method, steps = build_topology(options), -(-len(data.train.y) // options.batch_size)
+    found = None if method is None else method.when.fitted(options.epochs * steps, steps)
+    if found is None or found.every == options.update_every:
+        return None
+    never = f"an update every {options.update_every:,} steps is never due in {options.epochs * steps:,} steps"
+    options.update_every = found.every
+    return f"--topology {options.topology}: {never}; --update-every {found.every} is taken"
 
 
 def build_topology(options: Namespace) -> Topology | None:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from nerva.datasets import Dataset, checkerboard, cifar10, cifar100, fashion_mnist, mini, mnist, shapes
+from nerva.datasets.tasks import Task
 from nerva.losses import (
     CrossEntropy,
     LogisticCrossEntropy,
@@ -25,7 +26,7 @@ from nerva.losses import (
 )
 from nerva.models.pruning import pruned
 from nerva.models.sequential import Sequential
-from nerva.optimizers import SGD, Adam, AdamW, Lion, Momentum, Nesterov, RMSprop
+from nerva.optimizers import SGD, Adam, AdamW, Lion, Momentum, Nesterov, Optimizer, RMSprop
 from nerva.schedules import (
     Constant,
     Cosine,
@@ -153,6 +154,12 @@ LOSSES: Choices[Loss] = Choices(
     },
 )
 
+LOSSES_OF: Mapping[Task, tuple[str, ...]] = {  # the first one is the default
+    "classification": ("softmax-cross-entropy", *(name for name in LOSSES.rows if name != "softmax-cross-entropy")),
+    "regression": ("mean-squared-error", "squared-error"),
+    "multi-label": ("logistic-cross-entropy",),
+}
+
 # ---- optimizers
 
 MOMENTUM: Keywords = {"momentum": "momentum"}
@@ -164,12 +171,13 @@ OPTIMIZERS = Choices(
         "sgd": Choice(SGD),
         "momentum": Choice(Momentum, MOMENTUM, defaults={"momentum": 0.9}),
         "nesterov": Choice(Nesterov, MOMENTUM, defaults={"momentum": 0.9}),
-        "rmsprop": Choice(RMSprop, MOMENTUM),
-        "adam": Choice(Adam, BETAS),
-        "adamw": Choice(AdamW, BETAS),
-        "lion": Choice(Lion, BETAS),
+        "rmsprop": Choice(RMSprop, MOMENTUM, defaults={"learning_rate": RMSprop.default_rate}),
+        "adam": Choice(Adam, BETAS, defaults={"learning_rate": Adam.default_rate}),
+        "adamw": Choice(AdamW, BETAS, defaults={"learning_rate": AdamW.default_rate}),
+        "lion": Choice(Lion, BETAS, defaults={"learning_rate": Lion.default_rate}),
     },
     shared={"weight_decay": "weight_decay", "clip_norm": "clip_norm", "clip_value": "clip_value"},
+    defaults={"learning_rate": Optimizer.default_rate},
     contrast=True,
 )
 

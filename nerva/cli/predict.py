@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nerva._kernels import mkl
 from nerva.cli.build import Failure, load_model, printing
 from nerva.cli.samples import need_parquet, read_samples, write_predictions
+from nerva.cli.tables import is_table, read_table
 from nerva.models.sequential import Sequential
 from nerva.system.files import check_writable
 
@@ -25,7 +26,7 @@ def predict(options: Namespace) -> None:
         if options.threads is not None:
             mkl.set_num_threads(options.threads)
         model = load_model(options.file)
-        X = _read(options.samples)
+        X = _read(options.samples, options.target)
         values = _predict(model, X, options)
         with printing() if options.output is None else contextlib.nullcontext():
             write_predictions(options.output, _names(model, values, options.proba), values)
@@ -33,9 +34,11 @@ def predict(options: Namespace) -> None:
         raise Failure(error, 2) from error
 
 
-def _read(path: str) -> Any:
+def _read(path: str, target: list[str] | None) -> Any:
+    if target is not None and not is_table(path):
+        raise Failure(f"--target: goes with a .csv or .parquet file, not with {path}", 2)
     try:
-        return read_samples(path)
+        return read_samples(path) if target is None else read_table(path, target).X
     except (ValueError, csv.Error) as error:
         raise Failure(f"{path}: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from nerva.cli.scores import Scores
 from nerva.layers import Linear, SparseLinear
 from nerva.models.sequential import Sequential
 from nerva.training.history import EpochRecord
@@ -40,21 +41,26 @@ class Report(Progress):
         self.records[:] = [EpochRecord(**record) for record in state]
         self.say(f"going on after epoch {len(self.records)}, from a checkpoint")
 
-    def result(self, model: Sequential) -> None:
-        """Print the result of the epochs so far, beside the dense network; nothing before the first."""
+    def result(self, model: Sequential, scores: Scores) -> None:
+        """Print the result of the epochs so far, beside the dense network; nothing before the first.
+
+        That is the accuracy, or the scores, if there are any.
+        """
         if not self.records:
             return
         last, count = self.records[-1], len(self.records)
         seconds = sum(record.seconds for record in self.records)
         accuracy = f"{(last.test_accuracy if last.test_accuracy is not None else last.train_accuracy) or 0.0:.2%}"
+        (name, figure), *others = scores or [("accuracy", accuracy)]
+        name, figure = f"test {name}", ", ".join([figure, *(" ".join(pair) for pair in others)])
         epochs = f"{count} of {self._epochs} epochs" if count < self._epochs else f"{count} epoch{'s' * (count > 1)}"
         if self._quiet:
             self._print(
-                f"test accuracy {accuracy} after {epochs}, {seconds / count:.2f} s per epoch, "
+                f"{name} {figure} after {epochs}, {seconds / count:.2f} s per epoch, "
                 f"{model.nnz:,} of {model.dense_size:,} weights"
             )
             return
-        self.say(f"\ntest accuracy        {accuracy} after {epochs}", "bold")
+        self.say(f"\n{name:21}{figure} after {epochs}", "bold")
         self.say(f"training time        {seconds / count:.2f} s per epoch, {duration(seconds)} in all\n")
         self.say(f"{'':19}{'this network':>14}{'dense':>12}{'of dense':>10}")
         held = sum(layer.weight.nbytes for layer in model.layers if isinstance(layer, (Linear, SparseLinear)))

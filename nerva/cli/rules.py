@@ -12,10 +12,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nerva._kernels.activations import ACTIVATIONS
-from nerva.cli.choices import CRITERIA, DATA, LOSSES, OPTIMIZERS, SCHEDULES, TOPOLOGIES, Choices
+from nerva.cli.choices import CRITERIA, DATA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES, Choices
+from nerva.cli.explain import explain
+from nerva.cli.tables import is_table
+from nerva.datasets.tasks import Task
 from nerva.models.precision import check_precision
 
 Error = Callable[[str], NoReturn]
+TEST_FRACTION = 0.2  # of the rows of a table
 
 
 def apply_rules(options: Namespace, error: Error) -> None:
@@ -25,7 +29,7 @@ def apply_rules(options: Namespace, error: Error) -> None:
     _choice(OPTIMIZERS, options, error)
     if options.betas is not None and len(options.betas) != 2:
         error(f"--betas: {len(options.betas)} given; there are two")
-    _choice(LOSSES, options, error)
+    _loss(options, error)
     _pruning(options, error)
     _schedule(options, error)
     _topology(options, error)
@@ -42,11 +46,23 @@ def apply_rules(options: Namespace, error: Error) -> None:
         error("--overwrite: goes with --metrics")
 
 
+def _loss(options: Namespace, error: Error) -> None:
+    """Refuse options that do not go with the loss; without one, it is that of the task, known with the data."""
+    task: Task = options.task or "classification"
+    named = options.loss
+    if named is None:
+        options.loss = LOSSES_OF[task][0]
+    elif options.task is not None and named not in LOSSES_OF[options.task]:
+        error(f"--loss {named}: does not go with --task {task}, but {' or '.join(LOSSES_OF[options.task])}")
+    _choice(LOSSES, options, error)
+    options.loss = named
+
+
 def _precision(options: Namespace, error: Error) -> None:
     try:
         check_precision(options.precision, np.dtype(options.dtype))
     except ValueError as problem:
-        error(f"--precision {options.precision}: {problem}")
+        error(explain(problem, options))
 
 
 def flag(option: str) -> str:
@@ -99,6 +115,13 @@ def apply_data_rules(options: Namespace, error: Error) -> None:
     for name in ("augment", "preprocess"):
         if getattr(options, name, None) and (options.data or "shapes") not in images:
             error(f"{flag(name)}: goes with images only, --data {', '.join(images)}")
+    for name in ("target", "test_fraction"):
+        if getattr(options, name) is not None and not is_table(options.data or ""):
+            error(f"{flag(name)}: goes with --data FILE.csv or FILE.parquet only")
+    if options.test_fraction is None:
+        options.test_fraction = TEST_FRACTION
+    if getattr(options, "task", None) and (options.data or "shapes") in DATA.rows:
+        error(f"--task: goes with --data FILE only; {options.data or 'shapes'} is classification")
 
 
 def _densities(options: Namespace, error: Error) -> None:
@@ -134,7 +157,7 @@ def _pruning(options: Namespace, error: Error) -> None:
     for name, value in without.items():
         if getattr(options, name) != value:
             error(f"{flag(name)}: does not go with --prune-at-start")
-    if options.loss != "softmax-cross-entropy":
+    if options.loss not in (None, "softmax-cross-entropy") or options.task not in (None, "classification"):
         error("--prune-at-start: goes with --loss softmax-cross-entropy")
     if options.activation not in ACTIVATIONS:
         error(f"--prune-at-start: knows the activations {', '.join(ACTIVATIONS)}, not {options.activation}")

@@ -69,9 +69,9 @@ def _read_npz(path: str) -> NDArray[Any]:
 def _read_csv(path: str) -> NDArray[np.float64]:
     with open(path, encoding="utf-8-sig", newline="") as stream:
         first, second = (next(csv.reader(stream), []) for _ in range(2))
-        header = not all(map(_is_number, first))
+        header = not all(map(is_number, first))
         # Only where there are booleans: numbers alone are read in half the time.
-        cells = _number if {*first, *second} & BOOLEANS.keys() else None
+        cells = as_number if {*first, *second} & BOOLEANS.keys() else None
         stream.seek(0)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "loadtxt: input contained no data")  # the error below says so
@@ -82,15 +82,15 @@ def _read_csv(path: str) -> NDArray[np.float64]:
     return rows
 
 
-def _number(cell: str) -> float:
+def as_number(cell: str) -> float:
     """Return the number in a cell; 1 or 0 for a boolean, as of a data frame."""
     found = BOOLEANS.get(cell)
     return float(cell) if found is None else found
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
     try:
-        _number(cell)
+        as_number(cell)
     except ValueError:
         return False
     return True

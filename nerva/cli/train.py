@@ -7,11 +7,9 @@ import os
 import shlex
 import shutil
 import sys
-import warnings
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +19,20 @@ from nerva._kernels import isa, mkl
 from nerva.backends.config import config
 from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.callbacks.json_lines import Metrics
-from nerva.cli.build import Failure, build_loss, build_network, build_schedule, build_topology, load_data
+from nerva.cli.build import (
+    Failure,
+    build_loss,
+    build_network,
+    build_schedule,
+    build_topology,
+    fit_topology,
+    load_data,
+    settle_task,
+)
 from nerva.cli.choices import OPTIMIZERS
+from nerva.cli.explain import explain, told
+from nerva.cli.scores import scores
+from nerva.cli.tables import is_table, names_of
 from nerva.datasets import Augment, Dataset
 from nerva.inspection.gradients import check_gradients
 from nerva.losses import Loss
@@ -31,7 +41,7 @@ from nerva.saving.weights import check_model, save_weights
 from nerva.system.files import check_writable
 from nerva.system.signals import deferred, handling
 from nerva.training.checkpoints import checkpoint_files
-from nerva.training.history import EpochRecord, StopTraining
+from nerva.training.history import Diverged
 from nerva.training.profiling import Profile, profile
 
 if TYPE_CHECKING:
@@ -45,10 +55,14 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
     with contextlib.ExitStack() as stack:
         # Opened first: a file that cannot be written shall not be found out after the data are loaded.
         metrics = stack.enter_context(_open_metrics(options)) if options.metrics is not None else None
+        stack.enter_context(told(options))
         if options.threads is not None:
             mkl.set_num_threads(options.threads)
         report = Report(options.epochs, quiet=options.quiet)
-        data = load_data(options)
+        data = load_data(options, options.task)
+        settle_task(options, data)
+        if (word := fit_topology(options, data)) is not None and not options.check_gradients:
+            print(f"nerva: {word}", file=sys.stderr)
         model, loss = build_network(options, data), build_loss(options, data)
         if options.save_weights is not None:
             check_model(model)
@@ -66,8 +80,6 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             if options.save_weights is not None:
                 _keep(model, options.save_weights)
             raise
-    if _diverged(report.records[-1]):
-        raise Failure("stopped, since the loss is not finite: try a lower --learning-rate")
     if timer is not None:
         print(f"\n{timer}")
     if options.save_weights is not None:
@@ -85,8 +97,7 @@ def _fit(
     """Train the network and show the result, also of an interrupted training run; return the profile, if any."""
     patience, timing = DeferredInterrupt(), profile() if options.timer else contextlib.nullcontext()
     try:
-        with handling(patience.hold), timing as timer, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "the loss is not finite")  # the Failure of `train` says more
+        with handling(patience.hold), timing as timer:
             model.fit(
                 *data.train,
                 validation=data.test,
@@ -102,7 +113,7 @@ def _fit(
                 checkpoint_every=options.checkpoint_every,
                 resume=options.resume,
                 verbose=False,
-                callbacks=[report, *filter(None, [metrics]), _stop_if_diverged, patience],
+                callbacks=[report, *filter(None, [metrics]), patience],
             )
     except FileExistsError as error:
         if options.checkpoint is None:
@@ -110,22 +121,15 @@ def _fit(
         raise Failure(
             f"--checkpoint {options.checkpoint}: holds a run already; add --resume, or name another"
         ) from error
+    except Diverged as error:
+        raise Failure("stopped, since the loss is not finite: try a lower --learning-rate") from error
     except ValueError as error:
-        raise Failure(_explain(error, options, data), 2) from error
+        raise Failure(explain(error, options), 2) from error
     finally:
-        report.result(model)
+        if is_table(options.data or ""):
+            model.classes = names_of(data)  # by which predictions are told
+        report.result(model, scores(model, *data.test, data.task) if report.records else [])
     return timer
-
-
-def _explain(error: ValueError, options: Namespace, data: Dataset) -> str:
-    """Return what `fit` refuses in the words of the command line: a topology, or a batch too small to be normalised."""
-    if not str(error).startswith("topology is never due"):
-        return str(error)
-    steps = -(-len(data.train.y) // options.batch_size)
-    return (
-        f"--topology {options.topology}: is never due in {options.epochs * steps:,} steps, {steps:,} an epoch; it "
-        f"needs a lower --update-every than {options.update_every:,}, or more --epochs"
-    )
 
 
 def _keep(model: Sequential, path: str) -> None:
@@ -174,8 +178,11 @@ def _describe(options: Namespace, data: Dataset) -> str:
         steps = f", {options.schedule}"
     stored = f", activations {options.precision}" if options.precision == "bfloat16" else ""
     moving = f", {options.topology} every {options.update_every:,} steps" if options.topology else ""
+    kinds = {"classification": "classes", "regression": "numbers to predict", "multi-label": "labels a sample"}
+    alone = len(data.classes) == 1 and data.task == "regression"
+    count = "a number to predict" if alone else f"{len(data.classes):,} {kinds[data.task]}"
     return (
-        f"data      {data.name}: {size}; {features:,} features, {len(data.classes)} classes\n"
+        f"data      {data.name}: {size}; {features:,} features, {count}\n"
         f"training  {options.optimizer}{momentum}{decay}, learning rate {options.learning_rate:g}{steps}, "
         f"batches of {options.batch_size:,}{augmented}{moving}\n"
         f"machine   {threads} thread{'s' * (threads > 1)}, {isa.chosen()}, {options.dtype}{stored}, seed {options.seed}"
@@ -210,16 +217,6 @@ def _run_record(options: Namespace, argv: Sequence[str], data: Dataset, model: S
         "numpy": machine["NumPy"],
         "mkl": machine["MKL"],
     }
-
-
-def _stop_if_diverged(model: object, record: EpochRecord) -> None:
-    """Stop training once the loss is not finite: neither are the weights, and they stay so."""
-    if _diverged(record):
-        raise StopTraining
-
-
-def _diverged(record: EpochRecord) -> bool:
-    return not isfinite(record.loss) or (record.test_loss is not None and not isfinite(record.test_loss))
 
 
 def _program() -> str:

@@ -1,5 +1,6 @@
 """What a word of the command line may be: each function converts one, or raises ArgumentTypeError."""
 
+import csv
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -8,17 +9,30 @@ from pathlib import Path
 from typing import TypeVar
 
 from nerva.cli.choices import DATA
+from nerva.cli.tables import is_table
 
 T = TypeVar("T")
 
 
 def data(text: str) -> str:
-    """Return the name of a data set, or of an .npz file that exists."""
+    """Return the name of a data set, or of an .npz, .csv or .parquet file that exists."""
     if text in DATA.rows:
         return text
-    if not text.lower().endswith(".npz"):
-        raise ArgumentTypeError(f"{text!r} is neither one of {', '.join(DATA.rows)} nor a file.npz")
+    if not is_table(text) and not text.lower().endswith(".npz"):
+        raise ArgumentTypeError(f"{text!r} is neither one of {', '.join(DATA.rows)} nor a file.npz, .csv or .parquet")
     return existing_file(text)
+
+
+def names(text: str) -> list[str]:
+    """Return names separated by commas, as the fields of a line of CSV: quotes may hold a comma.
+
+    >>> names('a,"b,c"')
+    ['a', 'b,c']
+    """
+    found = next(csv.reader([text]), [])
+    if not all(found):
+        raise ArgumentTypeError(f"{text!r} has an empty name")
+    return found
 
 
 def existing_file(text: str) -> str:
@@ -115,6 +129,8 @@ def ascending(text: str) -> list[int]:
 
 widths = list_or_none(whole(1, 2**31 - 1))
 density = number("above 0 and at most 1", lambda x: 0 < x <= 1)
+fraction = number("from 0 to 1", lambda x: 0 <= x <= 1)
+proper_fraction = number("above 0 and below 1", lambda x: 0 < x < 1)
 below_one = number("from 0 to below 1", lambda x: 0 <= x < 1)
 not_negative = number("of at least 0", lambda x: 0 <= x < inf)
 positive = number("above 0", lambda x: 0 < x < inf)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from nerva.datasets.tasks import Task
+
 
 class Standardized:
     """Samples stored as uint8 and standardized when they are read.
@@ -129,22 +131,23 @@ class Standardized:
 
 
 class Split(NamedTuple):
-    """Samples X (n, D) and their labels y (n,), int64 from 0 to classes - 1."""
+    """Samples X (n, D) and their targets y: labels (n,), int64 from 0 to classes - 1; or float64 (n, targets)."""
 
     X: Standardized | NDArray[Any]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A training and a test split of the same features and classes.
+    """A training and a test split of the same features and classes, or other targets.
 
     Parameters
     ----------
     name : shown in summaries
-    train, test : samples and labels, to unpack as X, y = dataset.train
-    classes : the names of the classes, in the order of the labels
+    train, test : samples and targets, to unpack as X, y = dataset.train
+    classes : the names of the classes, in the order of the labels; or those of the targets
     image_shape : (channels, height, width) of images; None for other samples, or if it is not known
+    task : "classification", of labels; or "regression" or "multi-label", of rows of numbers, or of 0 and 1
     """
 
     name: str
@@ -152,6 +155,7 @@ class Dataset:
     test: Split
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int] | None = None
+    task: Task = "classification"
 
 
 def _per_feature(name: str, values: ArrayLike, D: int) -> NDArray[np.float64]:

@@ -44,6 +44,7 @@ class Loss(ABC):
     1.5
     """
 
+    has_accuracy = True  # whether predictions are correct or not, as in classification
     fused = False  # whether a compiled step computes this loss itself, of integer labels; any other is called
 
     def __init__(self) -> None:

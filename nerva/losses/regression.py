@@ -27,6 +27,11 @@ class SquaredError(Loss):
         super().__init__()
         self.classes = check_flag(classes, "classes")
 
+    @property
+    def has_accuracy(self) -> bool:  # type: ignore[override]
+        """Whether predictions are correct or not: those of classes."""
+        return self.classes
+
     def _each(self, Z: Array, y: Array) -> tuple[Array, Array, Array | None]:
         difference = Z - rows_of(y, Z.shape[0])
         return (difference**2).sum(axis=0), 2 * difference, None

@@ -1,5 +1,6 @@
 """The multi-layer perceptron."""
 
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -28,7 +29,7 @@ class MLP(Sequential):
     ----------
     sizes : features from input to output, such as [3072, 1024, 512, 10]
     density : fraction of the weights that exist, of the whole network, shared out by `distribution`; or a sequence of
-        one for each layer
+        one for each layer, of which some may be 0: such a layer has its bias alone
     activation : of all layers but the last, a name or an object of nerva.activations; or a sequence of one for each
         hidden layer. An AllReLU alternates
     distribution : "erdos-renyi", "uniform", "balanced", or a callable (see nerva.erdos_renyi)
@@ -46,7 +47,7 @@ class MLP(Sequential):
     sparse : whether layers of density 1 are nerva.SparseLinear too, so that they can be pruned in training
     precision : of activations and their gradients, "bfloat16" or that of the dtype (see nerva.Sequential)
 
-    Raises TypeError or ValueError, which name the argument.
+    Raises TypeError or ValueError, which name the argument; ValueError, too, for a network without any weight.
 
     >>> model = nerva.MLP([784, 300, 10], density=0.05)
     >>> model.nnz, [layer.density for layer in model.layers]
@@ -97,8 +98,22 @@ class MLP(Sequential):
             if hidden and dropout > 0:
                 layers.append(Dropout(dropout, rng=rng))
         super().__init__(layers, rng=rng, precision=precision)
-        if self.nnz == 0 and any(densities):
-            raise ValueError(f"density is {density}; a network of {sizes} would have no weight at all")
+        linear = [layer for layer in layers if isinstance(layer, (Linear, SparseLinear))]
+        _check_weights([layer.nnz for layer in linear], densities, density, sizes)
+
+
+def _check_weights(counts: list[int], densities: list[float], density: Any, sizes: list[int]) -> None:
+    """Raise ValueError for a network without weights; warn of a layer that has none, unless its density is 0."""
+    if not any(counts):
+        raise ValueError(f"density is {density}; a network of {sizes} would have no weight at all")
+    for i, (count, own) in enumerate(zip(counts, densities, strict=True)):
+        if count == 0 and own > 0:
+            warnings.warn(
+                f"density is {density}; linear layer {i}, {sizes[i]}-{sizes[i + 1]}, has no weight at all then: the "
+                "outputs of the network do not depend on the samples",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 def _densities(

@@ -70,6 +70,8 @@ def pruned(
     check_choice(activation, "activation", ACTIVATIONS)
     network = DenseNetwork(sizes, activation, init, real_dtype(dtype), check_integer(seed, "seed", least=0))
     count = weight_count(check_fraction(density, "density"), 1, sum(K * D for K, D in network.shapes))
+    if count == 0:
+        raise ValueError(f"density is {density}; a network of {list(sizes)} would have no weight at all")
     if criterion == "synflow":
         kept = synflow(network, count)
     else:

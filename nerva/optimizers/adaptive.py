@@ -1,6 +1,6 @@
 """Optimizers that adapt the step to each weight: RMSprop, Adam, AdamW and Lion."""
 
-from typing import Never, Unpack
+from typing import ClassVar, Never, Unpack
 
 from nerva.optimizers.optimizer import Optimizer, Settings
 from nerva.parameters import Step
@@ -25,6 +25,8 @@ class RMSprop(Optimizer):
     >>> w.values.round(6)
     array([-0.2])
     """
+
+    default_rate: ClassVar[float] = 0.001
 
     def __init__(
         self, *, alpha: float = 0.99, epsilon: float = 1e-8, momentum: float = 0.0, **settings: Unpack[Settings]
@@ -61,6 +63,7 @@ class Adam(Optimizer):
     array([-0.1])
     """
 
+    default_rate: ClassVar[float] = 0.001
     _rule = "adam"
 
     def __init__(
@@ -123,6 +126,8 @@ class Lion(Optimizer):
     >>> w.values
     array([-0.1,  0.1])
     """
+
+    default_rate: ClassVar[float] = 0.0001  # the paper takes a third to a tenth of AdamW's
 
     def __init__(self, *, beta1: float = 0.9, beta2: float = 0.99, **settings: Unpack[Settings]) -> None:
         super().__init__(**settings)

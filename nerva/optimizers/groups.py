@@ -61,6 +61,12 @@ class Groups(Optimizer):
         own = [*(optimizer for _, optimizer, _ in self.groups), self.rest]
         return tuple(member for optimizer in own for member in optimizer.members)
 
+    @property
+    def default_rate(self) -> float:  # type: ignore[override]
+        """The least of those of all groups and of the rest, a group's divided by its scale."""
+        rates = [optimizer.default_rate / scale for _, optimizer, scale in self.groups if scale > 0]
+        return min([*rates, self.rest.default_rate])
+
     def owner_of(self, parameter: Parameter) -> Optimizer:
         """Return the optimizer of a parameter's group."""
         return next((own for selector, own, _ in self.groups if _matches(selector, parameter)), self.rest)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
-from typing import Any, Never, TypedDict
+from typing import Any, ClassVar, Never, TypedDict
 
 import numpy as np
 
@@ -39,11 +39,15 @@ class Optimizer(ABC):
     clip_norm : scales the gradient, of all parameters together, down to this Euclidean norm where its norm is larger;
         None does not. It is applied before clip_value
 
+    `default_rate` of a class is the learning rate of a training that is given none.
+
     Raises TypeError or ValueError, which names the setting, for one out of range.
 
     R. Pascanu, T. Mikolov and Y. Bengio, On the difficulty of training recurrent neural networks, ICML 2013, for
     clip_norm.
     """
+
+    default_rate: ClassVar[float] = 0.01
 
     def __init__(
         self,

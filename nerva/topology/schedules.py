@@ -111,6 +111,24 @@ class When:
         first, end = max(1, -(-round(self.start * steps, 6) // 1)), round(self.end * steps, 6)
         return range(int(-(-first // period) * period), int(-(-end // 1)), period)
 
+    def fitted(self, steps: int, steps_per_epoch: int) -> "When | None":
+        """Return this schedule where it is ever due in a training run; else one whose `every` is that of a short run.
+
+        That has a few updates from `start` to `end`, in steps where there are not enough epochs. None where `start` to
+        `end` has no step at all.
+
+        >>> nerva.When(every=100).fitted(steps=20, steps_per_epoch=10).every
+        4
+        """
+        if self.updates(steps, steps_per_epoch):
+            return self
+        for unit in dict.fromkeys((self.unit, "step")):
+            least = replace(self, every=1, unit=unit)
+            if count := len(least.updates(steps, steps_per_epoch)):
+                # Some multiple of what is at most the count lies within them. Not all steps: an update may replace one.
+                return replace(least, every=min(count, max(2, count // 3)))
+        return None
+
     def due(self, step: int, steps: int, steps_per_epoch: int) -> Update | None:
         """Return the update that is due once `step` batches of `steps` are done, None without one."""
         updates = self.updates(steps, steps_per_epoch)

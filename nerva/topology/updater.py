@@ -1,5 +1,6 @@
 """A method of dynamic sparse training at work: it is asked before and after every batch, and moves the weights."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +12,7 @@ from nerva.system.signals import deferred
 from nerva.topology.grow import by_momentum, uniformly
 from nerva.topology.layer_state import LayerState
 from nerva.topology.records import TopologyRecord, record
-from nerva.topology.schedules import Update
+from nerva.topology.schedules import Update, When
 from nerva.topology.snapshot import Snapshot
 from nerva.topology.topology import Topology
 
@@ -29,10 +30,11 @@ class TopologyUpdater:
     rng : the generator that the method draws from
     start : whether the method starts; False before `restore`, until which nothing is changed then
 
-    Attributes: `layers` are the LayerStates of the sparse layers, `records` tells what each update did to each.
+    Attributes: `layers` are the LayerStates of the sparse layers, `records` tells what each update did to each, and
+    `when` is the method's, or in a run too short for it `when.fitted`, of which a RuntimeWarning tells.
 
-    Raises TypeError where the method is no Topology; ValueError where the network has no sparse layer, no update is
-    ever due, or the method's density ends above what the layers have.
+    Raises TypeError where the method is no Topology; ValueError where the network has no sparse layer, or none with
+    weights, or the method's density ends above what the layers have.
 
     >>> layer = nerva.SparseLinear(8, 4, density=0.5, rng=0, backend="native")
     >>> optimizer, X = nerva.Momentum(), np.ones((8, 5), np.float32)
@@ -63,9 +65,10 @@ class TopologyUpdater:
         sparse = [(i, layer) for i, layer in enumerate(layers) if isinstance(getattr(layer, "weight", None), CSR)]
         if not sparse:
             raise ValueError("topology is given, but the network has no sparse layer")
-        if not method.when.updates(steps, steps_per_epoch):
-            raise ValueError(f"topology is never due: {method.when} in {steps} steps, {steps_per_epoch} per epoch")
+        if start and not any(layer.weight.nnz for _, layer in sparse):
+            raise ValueError("topology is given, but the sparse layers have no weights, which it could move")
         self.method, self.steps, self.steps_per_epoch = method, steps, steps_per_epoch
+        self.when = _fitted(method.when, steps, steps_per_epoch)
         self.layers = [LayerState(i, layer, rng) for i, layer in sparse]
         self.records: list[TopologyRecord] = []
         self._now: Update | None = None
@@ -82,7 +85,7 @@ class TopologyUpdater:
 
     def before(self, step: int) -> bool:
         """Return whether the optimizer shall step on the batch that follows `step` others; weights may move first."""
-        self._now = self.method.when.due(step, self.steps, self.steps_per_epoch)
+        self._now = self.when.due(step, self.steps, self.steps_per_epoch)
         if self._now is not None and self.method.moment == "before":
             self._update(0.0)
         return self._now is None or self.method.moment != "instead"
@@ -94,8 +97,8 @@ class TopologyUpdater:
         """
         if self.method.accumulate == 1:
             return False
-        ahead = -step % self.method.when.period(self.steps_per_epoch)
-        updates = self.method.when.updates(self.steps, self.steps_per_epoch)
+        ahead = -step % self.when.period(self.steps_per_epoch)
+        updates = self.when.updates(self.steps, self.steps_per_epoch)
         return ahead < self.method.accumulate and step + ahead in updates
 
     def reads_factors(self, step: int) -> bool:
@@ -110,7 +113,7 @@ class TopologyUpdater:
         """
         if self.method.moment != "before" or self.method.grow in WITHOUT_FACTORS:
             return False
-        return step in self.method.when.updates(self.steps, self.steps_per_epoch)
+        return step in self.when.updates(self.steps, self.steps_per_epoch)
 
     def after(self, step: int, rate: float) -> None:
         """Move weights where an update is due, after the backward pass of the batch, at this learning rate."""
@@ -193,6 +196,17 @@ class TopologyUpdater:
     def _finite(self, layer: LayerState) -> bool:
         arrays = [layer.values, *(layer.dense_gradient_factors if self.method.moment == "instead" else ())]
         return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def _fitted(when: When, steps: int, steps_per_epoch: int) -> When:
+    """Return a schedule that is due in a run, and warn where it is not the one given, or where none can be."""
+    found = when.fitted(steps, steps_per_epoch)
+    if found is not when:
+        given, run = f"every={when.every} {when.unit}s", f"in a run of {steps} steps, {steps_per_epoch} an epoch"
+        what = "no weight moves" if found is None else f"every={found.every} {found.unit}s is taken"
+        # Of the caller of fit: this, the updater, Run, _train, fit and its method.
+        warnings.warn(f"topology is never due with {given} {run}; {what}", RuntimeWarning, stacklevel=7)
+    return when if found is None else found
 
 
 def _record(saved: Mapping[str, Any]) -> TopologyRecord:

@@ -209,7 +209,8 @@ class RigL(Rewiring):
     generator : a torch.Generator; None for PyTorch's own
     settings : fraction, init, regrow, accumulate, every, start, end and decay of nerva.RigL
 
-    Raises TypeError or ValueError that names the argument that is wrong, or where no update is ever due.
+    Raises TypeError or ValueError that names the argument that is wrong. Where no update is ever due, a RuntimeWarning
+    tells which `every` is taken instead.
 
     >>> import torch
     >>> first = nerva.torch.SparseLinear(20, 8, density=0.25)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -15,11 +15,12 @@ from nerva.losses import Loss
 from nerva.optimizers import Optimizer
 from nerva.schedules import Schedule
 from nerva.topology import Topology
+from nerva.training.batches import Batches
 from nerva.training.checkpoints import Checkpoints
 from nerva.training.evaluation import check_loss
 from nerva.training.history import Callback, History
 from nerva.training.progress import shown_by
-from nerva.training.run import Run
+from nerva.training.run import Run, WhenDiverged
 from nerva.training.trainable import Trainable
 from nerva.training.training_data import ClassWeight, TrainingData
 from nerva.validation import check_flag, check_integer
@@ -35,7 +36,7 @@ def fit(
     epochs: int = 10,
     batch_size: int = 100,
     optimizer: Optimizer | None = None,
-    schedule: float | Schedule = 0.01,
+    schedule: float | Schedule | None = None,
     loss: Loss | None = None,
     sample_weight: npt.ArrayLike | None = None,
     class_weight: ClassWeight | None = None,
@@ -49,6 +50,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
+    diverged: WhenDiverged = "raise",
 ) -> History:
     """Train on samples X with targets y, and return the history.
 
@@ -60,7 +62,7 @@ def fit(
     validation_split : the fraction of samples to hold out for that instead, the same in every call (docs/training.md)
     epochs, batch_size : passes over the data; samples in a step, the last one of an epoch on those that remain
     optimizer : a nerva.Optimizer; None is Nesterov(0.9)
-    schedule : the learning rate, or a callable epoch -> rate (see nerva.schedules)
+    schedule : the learning rate, or a callable epoch -> rate (see nerva.schedules); None is optimizer.default_rate
     loss : None is the model's own: that of the last `fit`, SoftmaxCrossEntropy() before any
     sample_weight : (n,) weights of the samples in the loss
     class_weight : a dict of labels and weights, which multiply those of samples; "balanced" gives classes equal sums
@@ -74,17 +76,31 @@ def fit(
     checkpoint : a folder for the state of the run, of which the last two are kept (see docs/checkpoints.md)
     checkpoint_every : steps from one state to the next; None is after every epoch
     resume : go on from the last state there, if there is one; all else is given as to the run that ended
+    diverged : "raise" ends a training whose loss is not finite by nerva.Diverged; "warn" goes on, and warns once
 
     Raises TypeError or ValueError, which names the argument that is wrong, before the first step; FileExistsError where
     `checkpoint` holds states already, without `resume`, and ValueError, which names the file, for one that is broken.
     """
-    loss = check_loss(loss, model)
-    data = TrainingData(model, X, y, loss, sample_weight, class_weight, validation_split)
-    how: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "topology": topology, "callbacks": callbacks}
+    data = TrainingData(model, X, y, check_loss(loss, model), sample_weight, class_weight, validation_split)
     batches = data.batches(check_integer(batch_size, "batch_size", least=1), rng, augment, shuffle)
-    how |= {"validation": data.evaluator(validation, batch_size), "display": shown_by(verbose), "classes": data.classes}
-    with _checkpoints(checkpoint, checkpoint_every, resume) as how["checkpoints"]:
-        return Run(model, batches, loss, epochs=epochs, initial_epoch=initial_epoch, **how).train()
+    how: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "topology": topology, "callbacks": callbacks}
+    how |= {"epochs": epochs, "initial_epoch": initial_epoch, "diverged": diverged, "display": shown_by(verbose)}
+    return _train(model, data, batches, validation, _checkpoints(checkpoint, checkpoint_every, resume), how)
+
+
+def _train(
+    model: Trainable,
+    data: TrainingData,
+    batches: Batches,
+    validation: Any,
+    checkpoints: AbstractContextManager[Checkpoints | None],
+    how: Mapping[str, Any],
+) -> History:
+    """Train on batches of the data, and return the history; `how` are settings of a Run."""
+    evaluator = data.evaluator(validation, batches.batch_size)
+    with checkpoints as folder:
+        settings = {**how, "validation": evaluator, "checkpoints": folder, "classes": data.classes}
+        return Run(model, batches, data.loss, **settings).train()
 
 
 def _checkpoints(

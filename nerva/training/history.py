@@ -155,6 +155,24 @@ class Callback(Protocol):
     def __call__(self, model: Any, record: EpochRecord, /) -> object: ...
 
 
+class Diverged(FloatingPointError):
+    """Raised by `fit` at the end of an epoch whose loss is not finite; `history` is the History up to that epoch.
+
+    >>> try:
+    ...     nerva.MLP([4, 3]).fit(np.ones((20, 4)), [0] * 10 + [1] * 10, epochs=3, schedule=1e38)
+    ... except nerva.Diverged as error:
+    ...     print(error.history["loss"][1:])
+    [nan]
+    """
+
+    def __init__(self, problem: str, history: History) -> None:
+        super().__init__(problem)
+        self.history = history
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.history)
+
+
 class StopTraining(Exception):
     """Raised by a callback to end `fit`: after the epoch, or at once from `on_batch`. The history is returned.
 

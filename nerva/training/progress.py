@@ -9,7 +9,8 @@ from typing import Any
 from nerva.training.history import EpochRecord
 
 REFRESH = 0.1  # seconds between two updates of the bar
-COLUMNS = ("epoch", "learning rate", "  loss", "train accuracy", "test accuracy", "seconds")
+COLUMNS: tuple[str, ...] = ("epoch", "learning rate", "  loss", "train accuracy", "test accuracy", "seconds")
+WITHOUT_ACCURACY: tuple[str, ...] = ("epoch", "learning rate", "train loss", " test loss", "seconds")
 
 
 def shown_by(verbose: bool | str) -> Progress | None:
@@ -61,6 +62,7 @@ class Progress:
             disable=not live,
         )
         self._task = self._bar.add_task("epoch", left="")
+        self._columns = COLUMNS
         self._epochs = self._first = self._epoch = 0
         self._started = self._shown = 0.0
 
@@ -80,7 +82,8 @@ class Progress:
     def on_train_begin(self, run: Any) -> None:
         """Print the head of the lines, and begin the bar."""
         self._epochs, self._first, self._epoch = run.epochs, run.current_epoch, run.current_epoch
-        self.say("  ".join(COLUMNS), "bold")
+        self._columns = COLUMNS if run.loss.has_accuracy else WITHOUT_ACCURACY
+        self.say("  ".join(self._columns), "bold")
         self._bar.update(self._task, description=f"epoch {self._epoch + 1} of {self._epochs}")
         self._bar.start()
         self._started = self._shown = time.monotonic()
@@ -107,15 +110,18 @@ class Progress:
 
     def __call__(self, model: object, record: EpochRecord) -> None:
         self._epoch = record.epoch
-        cells = (
-            str(record.epoch),
-            f"{record.learning_rate:g}",
-            f"{record.loss:.4f}",
-            "" if record.train_accuracy is None else f"{record.train_accuracy:.2%}",
-            "" if record.test_accuracy is None else f"{record.test_accuracy:.2%}",
-            f"{record.seconds:.2f}",
-        )
-        self.say("  ".join(cell.rjust(len(name)) for cell, name in zip(cells, COLUMNS, strict=True)))
+        if self._columns is WITHOUT_ACCURACY:
+            tested = ["" if record.test_loss is None else _figure(record.test_loss)]
+        else:
+            tested = ["" if part is None else f"{part:.2%}" for part in (record.train_accuracy, record.test_accuracy)]
+        start = [str(record.epoch), f"{record.learning_rate:g}", _figure(record.loss)]
+        cells = [*start, *tested, f"{record.seconds:.2f}"]
+        self.say("  ".join(cell.rjust(len(name)) for cell, name in zip(cells, self._columns, strict=True)))
+
+
+def _figure(loss: float) -> str:
+    """Return a loss as text: with four decimals, unless it is large, as that of numbers may be."""
+    return f"{loss:.4f}" if not abs(loss) >= 1e5 else f"{loss:.5g}"
 
 
 def _console() -> Any:

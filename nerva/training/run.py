@@ -1,10 +1,10 @@
 """A training run as an object: where it is, and all that the rest of it depends on."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,14 +17,16 @@ from nerva.training.batches import Batches
 from nerva.training.checkpoints import Checkpoints
 from nerva.training.compiled import check_bfloat16
 from nerva.training.evaluation import Evaluator
-from nerva.training.history import Callback, EpochRecord, History, StopTraining
+from nerva.training.history import Callback, Diverged, EpochRecord, History, StopTraining
 from nerva.training.labels import Classes
 from nerva.training.layers_state import adopt
 from nerva.training.moments import Moments
 from nerva.training.run_state import restore_run, run_state, settings_of
 from nerva.training.step import StepResult, check_batch_size, check_optimizer, train_draw
 from nerva.training.trainable import Trainable
-from nerva.validation import check_integer, check_not_negative
+from nerva.validation import check_choice, check_integer, check_not_negative
+
+WhenDiverged = Literal["raise", "warn"]
 
 
 class Run:
@@ -35,7 +37,7 @@ class Run:
     model : a Trainable
     batches : of the training data, in an order drawn by `batches.rng`, which the topology draws from too
     loss : becomes the model's own
-    epochs, optimizer, schedule, topology, callbacks, initial_epoch : as of `fit`
+    epochs, optimizer, schedule, topology, callbacks, initial_epoch, diverged : as of `fit`
     display : is called before the callbacks; None for none
     validation : evaluates the model after every epoch; None does not
     checkpoints : a folder, entered, that the state goes to; None for none
@@ -54,7 +56,7 @@ class Run:
         *,
         epochs: int = 10,
         optimizer: Optimizer | None = None,
-        schedule: float | Schedule = 0.01,
+        schedule: float | Schedule | None = None,
         validation: Evaluator | None = None,
         topology: Topology | None = None,
         callbacks: Iterable[Callback] = (),
@@ -62,10 +64,14 @@ class Run:
         initial_epoch: int = 0,
         checkpoints: Checkpoints | None = None,
         classes: Classes = None,
+        diverged: WhenDiverged = "raise",
     ) -> None:
         initial_epoch = check_integer(initial_epoch, "initial_epoch", least=0)
         self.epochs = initial_epoch + check_integer(epochs, "epochs", least=1)
-        self.optimizer, self.schedule = check_optimizer(optimizer), as_schedule(schedule)
+        self.optimizer = check_optimizer(optimizer)
+        rate = getattr(self.optimizer, "default_rate", Optimizer.default_rate)
+        self.schedule = as_schedule(rate if schedule is None else schedule)
+        self.diverged = check_choice(diverged, "diverged", get_args(WhenDiverged))
         self._moments = Moments(callbacks, display)
         check_not_negative(self.schedule(0.0), "schedule(0)")
         check_batch_size(model, len(batches.order), batches.batch_size)
@@ -133,16 +139,14 @@ class Run:
     def epoch(self) -> EpochRecord:
         """Train on every sample once (on the remaining ones, after some `step`), evaluate, and return the record.
 
-        Warns (RuntimeWarning) where the loss is not finite for the first time.
+        Raises Diverged where the loss is not finite, after the callbacks and before a checkpoint; with "warn", warns
+        (RuntimeWarning) the first time.
         """
         try:
             while self._done < len(self.batches):
                 self.step()
         except StopTraining:
             self.stopped = True
-        if not isfinite(self._loss_sum) and all(map(isfinite, self.history["loss"])):
-            # Level 5 is the caller of Sequential.fit: epoch, train, fit and the method are between.
-            warnings.warn("the loss is not finite: the learning rate may be too high", RuntimeWarning, stacklevel=5)
         evaluation = None if self.validation is None else self.validation()
         record = EpochRecord(
             epoch=self.current_epoch + 1,
@@ -161,8 +165,31 @@ class Run:
         self._start_epoch()
         self._whole = True
         self.stopped |= self._moments.tell_epoch_end(self, record)
+        self._check_diverged(record)
         self._save(after_epoch=True)
         return record
+
+    def _check_diverged(self, record: EpochRecord) -> None:
+        """Raise Diverged, or warn once, where an epoch has left the finite numbers."""
+        if self.diverged == "warn":
+            if not isfinite(record.loss) and all(isfinite(earlier.loss) for earlier in self.history.epochs[:-1]):
+                # The caller of Sequential.fit: this, epoch, train, _train, fit and the method are before it.
+                message = "the loss is not finite: the learning rate may be too high"
+                warnings.warn(message, RuntimeWarning, stacklevel=7)
+            return
+        lost = next(_losses(record), None)
+        if lost is None and self.checkpoints is not None and not self._has_finite_weights:
+            lost = "a weight is not finite"
+        if lost is not None:
+            raise Diverged(
+                f"training diverged in epoch {record.epoch}: {lost}. Usual causes are a learning rate that is too high "
+                f"(here {self.rate:g}), and features or targets that are not scaled; diverged='warn' goes on",
+                self.history,
+            )
+
+    @property
+    def _has_finite_weights(self) -> bool:
+        return all(bool(np.isfinite(parameter.values).all()) for parameter in self.model.parameters())
 
     def step(self) -> StepResult:
         """Take one training step on the next batch of the epoch, and return the loss before it.
@@ -212,9 +239,12 @@ class Run:
             return
         ended = after_epoch and self.finished
         self._due = self._due or ended or self.checkpoints.due(self.global_step, after_epoch)
-        if self._due and not self.reads_last_batch:
-            self.checkpoints.write(self.state(), self.global_step)
-            self._due = False
+        if not self._due or self.reads_last_batch:
+            return
+        if self.diverged == "raise" and not (isfinite(self._loss_sum) and self._has_finite_weights):
+            return  # the end of the epoch raises: the last good state stays
+        self.checkpoints.write(self.state(), self.global_step)
+        self._due = False
 
     @property
     def reads_last_batch(self) -> bool:
@@ -244,6 +274,13 @@ class Run:
     def optimizers(self) -> tuple[object, ...]:
         """The optimizers that may own the state of parameters."""
         return getattr(self.optimizer, "members", (self.optimizer,))
+
+
+def _losses(record: EpochRecord) -> Iterator[str]:
+    """Yield a few words for each loss of an epoch that is not finite."""
+    for name, value in (("loss", record.loss), ("validation loss", record.test_loss)):
+        if value is not None and not isfinite(value):
+            yield f"the {name} is {value}"
 
 
 def _check_optimizer_state(topology: Topology, optimizer: Optimizer) -> None:

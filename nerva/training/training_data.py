@@ -30,9 +30,9 @@ class TrainingData:
     ----------
     model, X, y, loss, sample_weight, class_weight, validation_split : as of `fit`
 
-    `rows` are the numbers of the samples to train on, `held_out` those of the others; `classes` are the names of the
-    classes, where the labels are names. No sample is copied. Raises TypeError or ValueError, which names the argument
-    that is wrong.
+    `loss` is that; `rows` are the numbers of the samples to train on, `held_out` those of the others; `classes` are the
+    names of the classes, where the labels are names. No sample is copied. Raises TypeError or ValueError, which names
+    the argument that is wrong.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TrainingData:
         class_weight: ClassWeight | None = None,
         validation_split: float | None = None,
     ) -> None:
-        self._model, self._loss = model, loss
+        self._model, self.loss = model, loss
         self.classes: Classes = find_classes(y, model.out_features, getattr(model, "classes", None))
         numbers: Any = encode(y, self.classes)
         self._samples, targets = labelled_samples(model, X, numbers, loss, sample_weight)
@@ -80,14 +80,14 @@ class TrainingData:
         if validation is None:
             if not len(self.held_out):
                 return None
-            return Evaluator.of_rows(self._model, self._samples, self._plain, self._loss, batch_size, self.held_out)
+            return Evaluator.of_rows(self._model, self._samples, self._plain, self.loss, batch_size, self.held_out)
         if len(self.held_out):
             raise ValueError("validation_split is given, and so is validation: it holds out samples in place of these")
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"validation is {type(validation).__name__}; it must be a pair (X, y)")
         X, y = validation
         y = encode(y, self.classes, "validation y")
-        return Evaluator(self._model, X, y, self._loss, batch_size, "validation ")
+        return Evaluator(self._model, X, y, self.loss, batch_size, "validation ")
 
 
 def split(targets: npt.NDArray[Any], fraction: float) -> tuple[Rows, Rows]:

@@ -5,7 +5,7 @@ import pytest
 
 import nerva
 
-from .running import assert_refused, read
+from .running import SMALL, assert_refused, finish, read, start
 
 
 def test_a_dense_network_is_pruned_while_it_trains(command, blobs, tmp_path):
@@ -90,7 +90,7 @@ def test_a_network_that_is_too_large(command, blobs, monkeypatch):
     large = ["--hidden", "200000,200000", "--density", "0.5", "--distribution", "uniform"]
     code, out, errors = command("train", "--data", blobs, *large)
     assert (code, out, len(errors)) == (2, [], 1)
-    assert "at most 2147483647 weights" in errors[0]
+    assert errors[0].startswith("nerva: --density 0.5: is 20000000000 weights in a layer; a layer holds at most 2147")
 
     def fill(*arguments, **settings):
         raise MemoryError
@@ -102,7 +102,9 @@ def test_a_network_that_is_too_large(command, blobs, monkeypatch):
 @pytest.mark.parametrize(
     ("argv", "complaint"),
     [
-        (["train", "--data", "mini", "--topology", "set"], "nerva: --topology set: is never due in "),
+        (["train", "--prune-at-start", "snip", "--density", "1e-9"], "nerva: --density 1e-09: a network of ["),
+        (["train", "--hidden", "4", "--density", "1e-9"], "nerva: --density 1e-09: a network of [3072, 4, 10] "),
+        (["train", "--hidden", "4", "--densities", "0,0"], "nerva: --densities 0,0: a network of [3072, 4, 10] would"),
         (["train", "--class-weights", "1,2"], "--class-weights: 2 given for 10 classes"),
         (["train", "--class-weights", "0,0,0,0,0,0,0,0,0,0"], "--class-weights: all are 0"),
     ],
@@ -112,3 +114,53 @@ def test_what_does_not_fit_the_data_is_one_line_and_code_2(command, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     assert_refused(command(*argv), argv, complaint)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--topology", "snfs", "--optimizer", "sgd"], "--topology snfs: needs an optimizer with momentum, not sgd"),
+        (["--topology", "rigl", "--density", "1"], "--topology rigl: needs a density below 1"),
+        (["--topology", "gmp", "--final-density", "0.5"], "--final-density 0.5: the sparse layers start at 0.3"),
+        (["--topology", "set", "--densities", "0,0,1"], "--topology set: the sparse layers have no weights to move"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_fit_refuses_names_the_option(command, blobs, options, complaint):
+    small = ["--hidden", "16,8"] + ([] if {"--density", "--densities"} & {*options} else ["--density", "0.3"])
+    code, _, errors = command("train", "--data", blobs, *small, "--batch-size", 25, *options)
+    assert (code, len(errors)) == (2, 1)
+    assert errors[0].startswith(f"nerva: {complaint}")
+
+
+def test_a_method_that_is_never_due_is_fitted_to_the_run(command, blobs, tmp_path):
+    options = [*SMALL, "--epochs", 2, "--topology", "set"]
+    code, out, errors = command("train", "--data", blobs, *options, "--metrics", tmp_path / "a.jsonl")
+    taken = "--topology set: an update every 100 steps is never due in 16 steps; --update-every 5 is taken"
+    assert (code, errors) == (0, [f"nerva: {taken}"])
+    assert any(line.endswith(", set every 5 steps") for line in out)
+    given = command("train", "--data", blobs, *options, "--metrics", tmp_path / "b.jsonl", "--update-every", 5)
+    assert (given[0], given[2]) == (0, [])
+    (run, epochs), (other, same) = read(tmp_path / "a.jsonl"), read(tmp_path / "b.jsonl")
+    assert run["update_every"] == other["update_every"] == 5
+    assert [epoch["loss"] for epoch in epochs] == [epoch["loss"] for epoch in same]
+
+
+def test_warnings_of_the_library_are_lines_that_name_the_option(tmp_path, blobs):
+    """In a process of its own: here, warnings are errors."""
+    train = ["train", "--data", blobs, "--hidden", "8", "--batch-size", "250", "--quiet"]
+    argv = [*train, "--epochs", "1", "--density", "0.005", "--topology", "rigl"]
+    code, _, errors = finish(start(*argv, cwd=tmp_path))
+    assert code == 0
+    assert errors[0].startswith("nerva: --density 0.005: linear layer 1, 8-3, has no weight at all then: the outputs")
+    assert errors[1:] == ["nerva: --topology rigl: never due in so short a run; no weight moves"]
+    kept = [*train, "--density", "0.5", "--checkpoint", "run", "--epochs"]
+    assert finish(start(*kept, "1", cwd=tmp_path))[0] == 0
+    again = finish(start(*kept, "2", "--resume", "--learning-rate", "0.1", "--optimizer", "sgd", cwd=tmp_path))
+    assert (again[0], again[2]) == (
+        0,
+        [
+            "nerva: --optimizer or its options: not as in the run that is continued",
+            "nerva: --schedule, --learning-rate or their options: not as in the run that is continued",
+        ],
+    )

@@ -42,12 +42,12 @@ def test_the_data_sets_of_train(command, tmp_path, name, features, classes):
     assert (out[1], errors) == (f"loss      {model.evaluate(*data.test).loss:.6g}, SoftmaxCrossEntropy", [])
 
 
-def test_regression_has_no_accuracy(command, blobs, tmp_path):
+def test_regression_has_scores_and_no_accuracy(command, blobs, tmp_path):
     model = nerva.MLP([20, 1], density=0.5)
     model.loss = nerva.MeanSquaredError()
     nerva.save(model, tmp_path / "model")
     code, out, errors = command("evaluate", tmp_path / "model", "--data", blobs)
-    assert (code, len(out), errors) == (0, 2, [])
+    assert (code, [line.split()[0] for line in out], errors) == (0, ["data", "loss", "RMSE", "R2"], [])
 
 
 def test_data_that_do_not_fit_the_model_are_refused(command, blobs, tmp_path):

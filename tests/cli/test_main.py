@@ -92,7 +92,7 @@ def test_a_second_signal_does_not_wait():
 
 def test_a_signal_before_the_training_ends_it_at_once(command, blobs, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("nerva.cli.build.npz", lambda path: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("nerva.cli.build.npz", lambda path, task: signal.raise_signal(signal.SIGTERM))
     assert command("train", "--data", blobs) == (143, [], ["nerva: interrupted"])
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -34,8 +34,8 @@ def test_metrics_have_it(metrics_of):
 
 REFUSED = [
     (["--precision", "float16"], "--precision: invalid choice: 'float16'"),
-    (["--precision", "float32", "--dtype", "float64"], "--precision float32: precision is 'float32', but dtype is"),
-    (["--precision", "bfloat16", "--dtype", "float64"], "which needs weights of float32; dtype is float64"),
+    (["--precision", "float32", "--dtype", "float64"], "--precision float32: not with --dtype float64"),
+    (["--precision", "bfloat16", "--dtype", "float64"], "--precision bfloat16: not with --dtype float64"),
 ]
 
 
@@ -48,8 +48,7 @@ def test_what_does_not_go_together_is_one_line_and_code_2(command, argv, complai
 def test_what_cannot_be_compiled_is_refused(command, blobs):
     code, _, errors = command("train", "--data", blobs, *SMALL, "--precision", "bfloat16", "--backend", "mkl")
     assert (code, len(errors)) == (2, 1)
-    assert "precision is 'bfloat16', but layers[0] is SparseLinear(" in errors[0]
-    assert "whose backend is mkl;" in errors[0]
+    assert errors == ["nerva: --precision bfloat16: not with layer 0, whose backend is mkl"]
 
 
 @needs_bfloat16
@@ -64,7 +63,7 @@ def test_other_losses_and_clipping_are_compiled(command, blobs):
 def test_without_avx512_it_is_refused(tmp_path):
     argv = ["train", "--precision", "bfloat16"]
     result = finish(start(*argv, cwd=tmp_path, env={"NERVA_ISA": "avx2"}))
-    assert_refused(result, argv, "nerva train: --precision bfloat16: precision is 'bfloat16', which needs AVX")
+    assert_refused(result, argv, "nerva train: --precision bfloat16: needs AVX")
 
 
 def test_info_says_whether_it_is_there():

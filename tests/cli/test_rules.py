@@ -2,6 +2,7 @@
 
 import pytest
 
+import nerva
 from nerva.cli.arguments import parse
 from nerva.cli.choices import CRITERIA, LOSSES, OPTIMIZERS, SCHEDULES, TOPOLOGIES
 from nerva.cli.rules import flag
@@ -60,6 +61,12 @@ def test_defaults_are_those_of_the_choice():
     assert given("--optimizer", "sgd", "--milestones", "none", "--topology", "set") == {"update_every": 100}
     assert given("--optimizer", "sgd", "--milestones", "none", "--prune-at-start", "snip") == {"prune_samples": 1000}
     assert given("--optimizer", "sgd", "--milestones", "none", "--prune-at-start", "synflow") == {}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.rows)
+def test_the_learning_rate_suits_the_optimizer(name):
+    assert parse(["train", "--optimizer", name]).learning_rate == nerva.optimizers.OPTIMIZERS[name].default_rate
+    assert parse(["train", "--optimizer", name, "--learning-rate", "0.3"]).learning_rate == 0.3
 
 
 def test_data_that_are_no_images_are_not_augmented(command, blobs):

@@ -97,7 +97,7 @@ def test_augmented_images_are_trained_on(command, tmp_path, monkeypatch):
 def test_a_batch_too_small_to_be_normalised(command, blobs):
     code, _, errors = command("train", "--data", blobs, "--hidden", 8, "--batch-norm", "--batch-size", 249)
     assert (code, len(errors)) == (2, 1)
-    assert "batch_size is 249: 250 samples leave a batch of 1" in errors[0]
+    assert errors[0].startswith("nerva: --batch-size 249: 250 samples leave a batch of 1")
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_is_null(command, blobs, tmp_path):

@@ -22,7 +22,7 @@ from .running import assert_refused
         (["train", "--density", "1.01"], "--density: '1.01'"),
         (["train", "--density", "nan"], "--density: 'nan'"),
         (["train", "--density", "few"], "--density: 'few'"),
-        (["train", "--densities", "0.1,0.2,-1"], "--densities: '-1'"),
+        (["train", "--densities", "0.1,0.2,-1"], "--densities: '-1' is not a number from 0 to 1"),
         (["train", "--epochs", "0"], "--epochs: '0' is not a whole number of at least 1"),
         (["train", "--epochs", "1.5"], "--epochs: '1.5'"),
         (["train", "--batch-size", "0"], "--batch-size: '0'"),

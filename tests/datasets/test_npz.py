@@ -126,3 +126,40 @@ def test_a_file_of_the_originals_writer_is_explained(tmp_path, D, K, train, test
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(ValueError, match="looks like a file of the original Nerva's --save-dataset"):
         npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize(
+    ("T", "task", "rows"),
+    [
+        ([0.5, 2.0, 1.0], "regression", [[0.5], [2.0], [1.0]]),
+        ([[0.5, 2.0], [1.0, 3.0], [0.0, 0.0]], "regression", [[0.5, 2.0], [1.0, 3.0], [0.0, 0.0]]),
+        ([[True, False], [True, True], [False, False]], "multi-label", [[1, 0], [1, 1], [0, 0]]),
+        ([0, 1, 1], "classification", [0, 1, 1]),
+    ],
+)
+def test_npz_of_other_tasks(tmp_path, arrays, T, task, rows, asked):
+    path = save(tmp_path / "a.npz", arrays, Xtrain=arrays["Xtest"], Ttrain=np.array(T), Ttest=np.array(T))
+    data = npz(path, task=task if asked else None)
+    assert data.task == task
+    np.testing.assert_array_equal(data.train.y, rows)
+    assert data.test.y.dtype == (np.int64 if task == "classification" else np.float64)
+    assert len(data.classes) == (2 if np.ndim(rows) == 1 else np.shape(rows)[1])
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "message"),
+    [
+        ("regression", {"Ttest": [1.0, np.nan, 2.0]}, "Ttest: targets must be finite, found nan in sample 1"),
+        ("multi-label", {}, "Ttrain: targets must be 0 or 1, found 2.0 in sample 2"),
+        ("regression", {"Ttest": np.zeros((3, 2))}, "Ttrain has 1 targets a sample, but Ttest has 2"),
+        ("regression", {"Ttest": np.zeros(2)}, "Xtest has 3 samples, but Ttest has 2 labels"),
+        ("regression", {"Ttest": ["a", "b", "c"]}, "Ttest: targets must be numbers, found <U1"),
+        (None, {"Ttrain": np.array([-1, 1, 1, 1, -1, -1])}, "Ttrain: whole numbers from -1 to 1 in 6 samples may be"),
+        ("sorting", {}, "task is 'sorting'; it must be one of classification, regression, multi-label"),
+    ],
+)
+def test_npz_names_targets_that_are_wrong(tmp_path, arrays, task, changes, message):
+    path = save(tmp_path / "a.npz", arrays, **{key: np.asarray(value) for key, value in changes.items()})
+    with pytest.raises(ValueError, match=message):
+        npz(path, task=task)

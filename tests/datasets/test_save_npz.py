@@ -104,3 +104,18 @@ def test_what_cannot_be_read_again_is_not_saved(tmp_path, pixels):
     with pytest.raises(TypeError, match="dataset is dict"):
         save_npz(tmp_path / "a.npz", {})
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("task", "y"), [("regression", [[0.5], [2.0]]), ("multi-label", [[1.0, 0.0], [1.0, 1.0]])])
+def test_other_targets_are_saved(tmp_path, task, y):
+    split = Split(np.ones((2, 3), np.float32), np.array(y))
+    names = tuple(map(str, range(len(y[0]))))
+    save_npz(tmp_path / "a.npz", Dataset("a", split, split, names, task=task))
+    data = npz(tmp_path / "a.npz", task=None)
+    assert (data.task, data.classes) == (task, names)
+    np.testing.assert_array_equal(data.test.y, y)
+    for wrong, message in [(np.array([0.5, 2.0]), r"shape \(2, "), (np.full_like(y, np.nan), "found nan in sample 0")]:
+        broken = Dataset("a", split, Split(split.X, wrong), names, task=task)
+        with pytest.raises(ValueError, match=rf"the y of dataset.test.*{message}"):
+            save_npz(tmp_path / "b.npz", broken)
+    assert not (tmp_path / "b.npz").exists()

@@ -89,8 +89,33 @@ def test_a_seed_decides_supports_and_weights():
         ({"backend": "cuda"}, ValueError, "backend"),
         ({"sparse": 1}, TypeError, "sparse"),
         ({"density": 1e-9}, ValueError, "density is 1e-09; a network of .* no weight at all"),
+        ({"density": 0}, ValueError, "density is 0; a network of .* no weight at all"),
+        ({"density": [0, 0.0]}, ValueError, r"density is \[0, 0.0\]; a network of .* no weight at all"),
     ],
 )
 def test_a_wrong_argument_of_mlp_is_named(changed, error, name):
     with pytest.raises(error, match=rf"\b{name}"):
         nerva.MLP(**{"sizes": [5, 4, 3], "density": 0.5} | changed)
+
+
+def test_a_layer_that_gets_no_weight_is_told_of():
+    with pytest.warns(RuntimeWarning, match="density is 0.01; linear layer 1, 8-4, has no weight at all then"):
+        model = nerva.MLP([12, 8, 4], density=0.01, batch_norm=True)
+    assert [layer.nnz for layer in model.layers] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("topology", [None, nerva.RigL(every=3), nerva.SNFS(), nerva.GMP(0.1, every=3), nerva.DeepR()])
+@pytest.mark.parametrize("density", [[0, 0.5], [0.5, 0.0]])
+def test_a_layer_of_density_0_has_its_bias_alone(tmp_path, density, topology):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((90, 12)), np.minimum(np.arange(90) % 6, 3)
+    model = nerva.MLP([12, 8, 4], density=density, seed=1)
+    empty = model.layers[density.index(0)]
+    model.fit(X, y, epochs=4, batch_size=10, validation=(X, y), topology=topology, schedule=0.1)
+    assert (empty.nnz, empty.density) == (0, 0)
+    np.testing.assert_array_equal(model.predict(X), 3)  # the most frequent class, whatever the sample
+    assert model.evaluate(X, y).accuracy == 0.5
+    nerva.save(model, tmp_path / "model")
+    np.testing.assert_array_equal(nerva.load(tmp_path / "model").predict_proba(X), model.predict_proba(X))
+    nerva.save_weights(model, tmp_path / "weights.npz")
+    assert nerva.load_weights(tmp_path / "weights.npz").layers[density.index(0)].nnz == 0

@@ -54,7 +54,7 @@ def hessian_gradient(weights, X, y, slope):
     return [(a - b) / (2 * h) for a, b in zip(up, down, strict=True)]
 
 
-@pytest.mark.parametrize("density", [0.0, 0.01, 0.2, 1.0])
+@pytest.mark.parametrize("density", [0.01, 0.2, 1.0])
 @pytest.mark.parametrize(("activation", "slope"), [("relu", 0.0), ("leaky_relu", 0.01), ("identity", 1.0)])
 @pytest.mark.parametrize("criterion", ["snip", "grasp"])
 def test_the_weights_are_the_best_of_the_dense_network(rng, criterion, activation, slope, density):
@@ -89,7 +89,7 @@ def test_the_scores_of_grasp_are_the_derivative_of_the_squared_gradient(rng):
         np.testing.assert_allclose(found, W * H, rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize("density", [0.0, 0.02, 0.2, 1.0])
+@pytest.mark.parametrize("density", [0.02, 0.2, 1.0])
 def test_synflow_is_that_of_masks(density):
     weights = [np.abs(W) for W in whole(seed=4)]
     masks = [np.ones(W.shape, bool) for W in weights]
@@ -154,6 +154,7 @@ def test_it_trains(monkeypatch):
         ({"y": np.full(20, 4)}, ValueError, "y"),
         ({"y": None}, TypeError, "y"),
         ({"X": None}, TypeError, "X"),
+        ({"density": 0.0}, ValueError, "density is 0.0; a network of .* would have no weight at all"),
     ],
 )
 def test_wrong_arguments_are_refused(rng, options, error, message):

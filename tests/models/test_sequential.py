@@ -210,5 +210,5 @@ def test_a_subclass_may_extend_fit():
 def test_the_warning_of_a_lost_training_is_that_of_the_line_that_calls_fit():
     model, (X, y) = network(), samples(90)
     with pytest.warns(RuntimeWarning, match="loss is not finite") as found:
-        model.fit(X, y, epochs=2, batch_size=10, schedule=1e30)
+        model.fit(X, y, epochs=2, batch_size=10, schedule=1e30, diverged="warn")
     assert found[0].filename == __file__

@@ -51,6 +51,14 @@ def test_groups_step_each_by_its_own(compiled):
         np.testing.assert_allclose(a.values, b.values, rtol=1e-5, atol=1e-7)
 
 
+def test_the_default_rate_is_the_least_of_the_groups():
+    assert nerva.Groups([("bias", nerva.SGD())], rest=nerva.Adam()).default_rate == 0.001
+    assert nerva.Groups([("bias", nerva.Adam(), 0.5)], rest=nerva.Nesterov()).default_rate == 0.002
+    assert nerva.Groups([("bias", nerva.Lion(), 0.0)]).default_rate == 0.01
+    history = network().fit(*batch(), epochs=1, optimizer=nerva.Groups([("bias", nerva.Lion())]))
+    assert history["learning_rate"] == [0.0001]
+
+
 def test_groups_within_groups():
     inner = nerva.Groups([("bias", nerva.SGD())], rest=nerva.Momentum())
     outer = nerva.Groups([("weight", nerva.Adam())], rest=inner)

@@ -163,6 +163,22 @@ def test_a_learning_rate_is_given_to_fit(optimizer):
         optimizer(beta3=0.5)
 
 
+class Still:
+    """An optimizer that has the method of one, and no more."""
+
+    def step(self, parameters, rate):
+        pass
+
+
+@pytest.mark.parametrize("kind", [None, Still, *OPTIMIZERS.values()])
+def test_the_default_learning_rate_is_that_of_the_optimizer(kind):
+    rates = {nerva.RMSprop: 0.001, nerva.Adam: 0.001, nerva.AdamW: 0.001, nerva.Lion: 0.0001}
+    optimizer = None if kind is None else kind()
+    history = network().fit(*batch(), epochs=2, optimizer=optimizer)
+    assert history["learning_rate"] == [rates.get(kind, 0.01)] * 2
+    assert network().fit(*batch(), epochs=1, optimizer=optimizer, schedule=0.5)["learning_rate"] == [0.5]
+
+
 @pytest.mark.parametrize("optimizer", [nerva.RMSprop, nerva.Adam, nerva.AdamW, nerva.Lion])
 def test_a_number_by_itself_is_not_taken_for_a_decay_rate(optimizer):
     with pytest.raises(TypeError, match="positional"):

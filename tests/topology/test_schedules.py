@@ -33,6 +33,29 @@ def test_updates_are_due_at_multiples_within_start_and_end(every, unit, start, l
             assert update.progress == pytest.approx((step - wanted[0]) / span if span else 1.0)
 
 
+@given(
+    every=st.integers(1, 300),
+    unit=st.sampled_from(["step", "epoch"]),
+    start=st.integers(0, 19),
+    length=st.integers(1, 20),
+    steps=st.integers(1, 200),
+    per_epoch=st.integers(1, 50),
+)
+def test_a_schedule_is_fitted_to_a_run_that_is_too_short_for_it(every, unit, start, length, steps, per_epoch):
+    when = nerva.When(every, unit, start / 20, min(start + length, 20) / 20, 0.5, "linear")
+    found, each = when.fitted(steps, per_epoch), nerva.When(1, "step", when.start, when.end)
+    if when.updates(steps, per_epoch):
+        assert found is when
+    elif found is None:
+        assert not each.updates(steps, per_epoch)
+    else:
+        updates = found.updates(steps, per_epoch)
+        assert 1 <= len(updates) <= 4
+        assert len(updates) < len(each.updates(steps, per_epoch)) or len(updates) == 1
+        assert found.every < when.every or (found.unit, when.unit) == ("step", "epoch")
+        assert (found.start, found.end, found.fraction, found.decay) == (when.start, when.end, 0.5, "linear")
+
+
 @pytest.mark.parametrize(
     ("decay", "fractions"), [("constant", [0.4] * 3), ("linear", [0.4, 0.3, 0.2]), ("cosine", [0.4, 0.341421, 0.2])]
 )

@@ -53,11 +53,9 @@ def test_a_signal_waits_for_the_end_of_an_update(data, number):
 
 
 def test_a_diverged_training_is_left_alone(data):
-    model = make()
+    model, settings = make(), {"topology": nerva.RigL(every=7, end=1.0), "schedule": 1e30, "diverged": "warn"}
     with pytest.warns(RuntimeWarning, match="not finite"):
-        history = model.fit(
-            *data, epochs=2, batch_size=BATCH, topology=nerva.RigL(every=7, end=1.0), schedule=1e30, rng=1
-        )
+        history = model.fit(*data, epochs=2, batch_size=BATCH, rng=1, **settings)
     assert not [record for record in history.topology if record.step > 20]
 
 
@@ -66,7 +64,7 @@ def test_a_diverged_training_is_left_alone(data):
     [
         (make, "rigl", TypeError, "topology"),
         (make, nerva.RigL, TypeError, "topology"),
-        (make, nerva.RigL(every=10**6), ValueError, "never due"),
+        (lambda: nerva.Sequential([nerva.SparseLinear(12, 5, density=0)]), nerva.RigL(), ValueError, "no weights"),
         (make, nerva.GMP(0.9, every=10), ValueError, "density"),
         (lambda: nerva.MLP(SIZES, dtype=np.float64), nerva.RigL(), ValueError, "no sparse layer"),
     ],
@@ -78,6 +76,40 @@ def test_a_wrong_fit_is_refused(data, model, topology, error, message):
         model.fit(*data, epochs=1, batch_size=BATCH, topology=topology)
     after = model.layers[0].weight
     np.testing.assert_array_equal(np.asarray(getattr(before, "values", before)), getattr(after, "values", after))
+
+
+@pytest.mark.parametrize(
+    ("topology", "taken", "steps"),
+    [
+        (nerva.RigL(every=10**6), "every=27 steps", [27, 54, 81]),
+        (nerva.SET(every=3), "every=36 steps", [36, 72, 108]),
+        (nerva.SNFS(every=5), "every=36 steps", [36, 72, 108]),
+        (nerva.GMP(0.1, every=500), "every=27 steps", [27, 54, 81]),
+    ],
+)
+def test_a_method_that_is_never_due_is_fitted_to_the_run(data, topology, taken, steps):
+    model = make()
+    with pytest.warns(RuntimeWarning, match=f"never due with every=.* in a run of 110 steps, 110 an epoch; {taken}"):
+        history = model.fit(*data, epochs=1, batch_size=BATCH, topology=topology)
+    assert sorted({record.step for record in history.topology}) == steps
+    if isinstance(topology, nerva.GMP):
+        assert sum(layer.nnz for layer in model.layers) == round(0.1 * model.dense_size)
+
+
+def test_epochs_stay_epochs_where_there_are_some(data):
+    X, y = data
+    with pytest.warns(RuntimeWarning, match="every=9 epochs in a run of 12 steps, 3 an epoch; every=2 epochs is taken"):
+        history = make().fit(X[:30], y[:30], epochs=4, batch_size=10, topology=nerva.SET(every=9))
+    assert {record.step for record in history.topology} == {6}
+
+
+def test_a_run_of_one_step_moves_no_weight(data):
+    model = make()
+    before = model.layers[0].weight.copy()
+    with pytest.warns(RuntimeWarning, match="in a run of 1 steps, 1 an epoch; no weight moves"):
+        history = model.fit(*data, epochs=1, batch_size=10**6, topology=nerva.RigL())
+    assert history.topology == []
+    np.testing.assert_array_equal(before.indices, model.layers[0].weight.indices)
 
 
 WIDE = """

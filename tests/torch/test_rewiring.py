@@ -187,12 +187,20 @@ def test_what_is_refused():
         nt.RigL(model, torch.optim.LBFGS(model.parameters()), steps=10)
     with pytest.raises(ValueError, match=r"holds no nerva\.torch\.SparseLinear"):
         nt.RigL(torch.nn.Linear(3, 2), optimizer, steps=10)
-    with pytest.raises(ValueError, match="topology is never due"):
-        nt.SET(model, optimizer, steps=10)
     with pytest.raises(ValueError, match="steps is 0"):
         nt.SET(model, optimizer, steps=0)
     with pytest.raises(TypeError, match="unexpected keyword argument 'often'"):
         nt.RigL(model, optimizer, steps=10, often=3)
+
+
+def test_a_method_that_is_never_due_is_fitted_to_the_run():
+    model = make()
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+    with pytest.warns(RuntimeWarning, match="never due .*; every=3 steps is taken"):
+        topology = nt.SET(model, optimizer, steps=10)
+    for _ in range(10):
+        topology.step()
+    assert {record.step for record in topology.records} == {3, 6, 9}
 
 
 def test_a_layer_without_a_backward_pass_is_named():

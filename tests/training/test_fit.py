@@ -175,9 +175,54 @@ def test_it_learns(optimizer, settings, dtype):
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_a_loss_that_is_not_finite_is_warned_of(epoch):
     X, y = samples()
+    settings = {"epochs": 4, "batch_size": 10, "schedule": lambda t: 1e30 if t >= epoch else 0.01}
     with pytest.warns(RuntimeWarning, match="loss is not finite: the learning rate"):
-        history = network().fit(X, y, epochs=4, batch_size=10, schedule=lambda t: 1e30 if t >= epoch else 0.01)
+        history = network().fit(X, y, **settings, diverged="warn")
     assert np.isfinite(history["loss"]).tolist() == [i < epoch for i in range(4)]
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_loss_that_is_not_finite_ends_the_training(epoch):
+    model, (X, y), told = network(), samples(), []
+    settings = {"epochs": 4, "batch_size": 10, "schedule": lambda t: 1e30 if t >= epoch else 0.01}
+    message = rf"in epoch {epoch + 1}: the loss is nan.* learning rate .*1e\+30.* scaled.*diverged='warn'"
+    with pytest.raises(nerva.Diverged, match=message) as raised:
+        model.fit(X, y, **settings, callbacks=[lambda _, record: told.append(record)])
+    assert raised.value.history.epochs == told
+    assert [np.isfinite(record.loss) for record in told] == epoch * [True] + [False]
+    assert isinstance(raised.value, FloatingPointError)
+    assert len(pickle.loads(pickle.dumps(raised.value)).history) == epoch + 1
+
+
+@pytest.mark.parametrize("every", [None, 3])
+def test_a_training_that_diverges_leaves_the_last_good_checkpoint(tmp_path, every):
+    def run(rate, **settings):
+        model, (X, y) = network(), samples()
+        options = {"epochs": 4, "batch_size": 10, "checkpoint": tmp_path, "checkpoint_every": every}
+        model.fit(X, y, schedule=lambda t: 0.01 if t < 2 else rate, **options, **settings)
+        return model
+
+    with pytest.raises(nerva.Diverged):
+        run(1e30)
+    going_on = run(0.01, resume=True)
+    whole, (X, y) = network(), samples()
+    whole.fit(X, y, epochs=4, batch_size=10, schedule=0.01)
+    assert_same_weights(going_on, whole)
+
+
+def test_the_best_weights_are_those_of_a_training_that_diverges():
+    model, (X, y) = network(), samples()
+    stop = nerva.callbacks.EarlyStopping("loss", patience=9)
+    with pytest.raises(nerva.Diverged):
+        model.fit(X, y, epochs=4, batch_size=10, schedule=lambda t: 0.01 if t < 2 else 1e38, callbacks=[stop])
+    assert stop.best_epoch == 2
+    assert np.isfinite(model.evaluate(X, y).loss)
+
+
+def test_validation_that_is_not_finite_ends_the_training():
+    model, (X, y) = network(), samples()
+    with pytest.raises(nerva.Diverged, match="in epoch 1: the validation loss is nan"):
+        model.fit(X, y, batch_size=90, schedule=1e38, validation=(X, y))
 
 
 # ---- what is refused, before anything has changed
@@ -193,6 +238,7 @@ WRONG = {
     "rng": ["seed", -1, 0.5],
     "callbacks": [5, [5], print],
     "shuffle": [None, 1, "no"],
+    "diverged": [None, True, "stop"],
     "augment": [4, True, "flip", nerva.Augment, nerva.Augment((1, 4, 4), padding=1), nerva.Augment((3, 12, 1), 0)],
     "validation": [samples()[:1], samples()[0], (*samples(), 1), "none"],
 }

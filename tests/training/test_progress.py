@@ -56,7 +56,7 @@ def test_a_pipe_gets_plain_lines_on_request():
 
 
 def test_a_terminal_gets_a_bar_that_goes_away():
-    output = in_terminal(rows=20_000)
+    output = in_terminal(rows=100_000)
     assert re.search(r"epoch 1 of 2 .*\d+%  \d+ s left", output)
     assert "\x1b[?25h" in output.rpartition("\x1b[?25l")[2]  # the cursor is back
     assert len([line for line in output.splitlines() if LINE.search(line)]) == 2
@@ -130,8 +130,10 @@ def test_a_run_that_goes_on_counts_on(capsys):
 
 def test_regression_has_no_accuracies_to_show(capsys):
     X = np.eye(8, 12)
-    network().fit(X, X[:, :4], loss=nerva.SquaredError(), epochs=1, verbose=True)
-    assert "%" not in capsys.readouterr().out
+    network().fit(X, X[:, :4], loss=nerva.SquaredError(), epochs=1, verbose=True, validation=(X, X[:, :4]))
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split("  ") == ["epoch", "learning rate", "train loss", " test loss", "seconds"]
+    assert re.fullmatch(r" +1 +0\.01 +\d\.\d{4} +\d\.\d{4} +\d+\.\d\d", line)
 
 
 @pytest.mark.parametrize("verbose", [2, "yes", None, -1])
