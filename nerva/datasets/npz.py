@@ -166,6 +166,8 @@ def _samples(path: Path, key: str, arrays: dict[str, NDArray[Any]]) -> NDArray[A
 
 
 def _task(path: Path, y: NDArray[Any]) -> Task:
+    if y.ndim == 1 and y.dtype.kind in "iu" and len(y) and y.min() >= 0:
+        return "classification"  # an array says that its numbers are whole, a table cannot
     try:
         return task_of(y)
     except ValueError as error:

@@ -147,6 +147,13 @@ def test_npz_of_other_tasks(tmp_path, arrays, T, task, rows, asked):
     assert len(data.classes) == (2 if np.ndim(rows) == 1 else np.shape(rows)[1])
 
 
+def test_npz_takes_integers_for_labels_however_few_there_are(tmp_path, arrays):
+    path = tmp_path / "few.npz"
+    few = {key: array[:4] for key, array in arrays.items()}
+    np.savez(path, **few | {"Ttrain": np.array([0, 40, 7, 21]), "Ttest": np.array([40, 7, 0, 21])})
+    assert npz(path, task=None).task == "classification"
+
+
 @pytest.mark.parametrize(
     ("task", "changes", "message"),
     [
