@@ -35,6 +35,7 @@ from nerva.datasets import Augment
 from nerva.inspection import plots
 from nerva.inspection.gradients import GradientReport, check_gradients
 from nerva.interop.from_torch import from_torch
+from nerva.interop.to_c import export_c
 from nerva.interop.to_torch import to_torch
 from nerva.layers import Activation, BatchNorm, Dropout, Linear, SparseLinear
 from nerva.losses import (
@@ -164,6 +165,7 @@ __all__ = [
     "datasets",
     "dead_neurons",
     "erdos_renyi",
+    "export_c",
     "from_torch",
     "get_num_threads",
     "initializers",

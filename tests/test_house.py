@@ -65,8 +65,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "gradients plots",
     ],
     "interop": [
-        "torch",
-        "from_torch to_torch",
+        "c_functions inference torch",
+        "from_torch to_c to_torch",
     ],
     "layers": [
         "arrays layer",
