@@ -36,6 +36,7 @@ from nerva.inspection import plots
 from nerva.inspection.gradients import GradientReport, check_gradients
 from nerva.interop.from_torch import from_torch
 from nerva.interop.to_c import export_c
+from nerva.interop.to_onnx import export_onnx
 from nerva.interop.to_torch import to_torch
 from nerva.layers import Activation, BatchNorm, Dropout, Linear, SparseLinear
 from nerva.losses import (
@@ -166,6 +167,7 @@ __all__ = [
     "dead_neurons",
     "erdos_renyi",
     "export_c",
+    "export_onnx",
     "from_torch",
     "get_num_threads",
     "initializers",

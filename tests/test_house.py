@@ -66,7 +66,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "interop": [
         "c_functions inference torch",
-        "from_torch to_c to_torch",
+        "from_torch to_c to_onnx to_torch",
     ],
     "layers": [
         "arrays layer",
@@ -326,6 +326,7 @@ def test_an_import_brings_no_optional_package(module, tmp_path):
         "pooch",
         "rich",
         "tensorboard",
+        "onnx",
     }
     assert "nerva" in loaded
 
