@@ -65,7 +65,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "gradients plots",
     ],
     "interop": [
-        "c_functions inference torch",
+        "c_functions inference srelu",
+        "torch",
         "from_torch to_c to_onnx to_torch",
     ],
     "layers": [
