@@ -54,7 +54,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "cli": [
         "choices report samples",
         "build rules types",
-        "arguments evaluate info predict summary train",
+        "export_options",
+        "arguments evaluate export info predict summary train",
     ],
     "datasets": [
         "augment dataset download idx preprocess",
@@ -67,7 +68,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "interop": [
         "c_functions inference srelu",
         "torch",
-        "from_torch to_c to_onnx to_torch",
+        "from_torch named_arrays to_c to_onnx to_torch",
     ],
     "layers": [
         "arrays layer",
@@ -95,6 +96,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "header original",
         "weights",
         "model_file",
+        "hub",
     ],
     "system": [
         "files nested program signals",
@@ -328,6 +330,7 @@ def test_an_import_brings_no_optional_package(module, tmp_path):
         "rich",
         "tensorboard",
         "onnx",
+        "huggingface_hub",
     }
     assert "nerva" in loaded
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from nerva.activations import NAMES
 from nerva.cli.choices import CRITERIA, DATA, LOSSES, OPTIMIZERS, SCHEDULES, TOPOLOGIES
+from nerva.cli.export_options import add_export_options, check_export
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
 from nerva.cli.types import (
@@ -91,6 +92,13 @@ def parse(argv: Sequence[str]) -> Namespace:
         description="Write what a model in a file predicts: classes (by name where it knows names), labels or numbers.",
     )
     _add_prediction(predict)
+    export = commands.add_parser(
+        "export",
+        help="write a model in a file in other formats",
+        description="Write a model in a file as C code, for onnxruntime, for other libraries, or for the Hub.",
+    )
+    _add_file(export)
+    add_export_options(export)
     about = "print the layers of a model in a file"
     summary = commands.add_parser(
         "summary", help=about, description=f"{about.capitalize()}: shapes, weights, bytes, loss and classes."
@@ -102,7 +110,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
-    parsers = {"train": train, "evaluate": evaluate, "predict": predict, "summary": summary, "info": info}
+    parsers = {"train": train, "evaluate": evaluate, "predict": predict, "export": export, "summary": summary}
+    parsers["info"] = info
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parsers.get(options.command, parser).refuse(unknown[0])
@@ -112,6 +121,8 @@ def parse(argv: Sequence[str]) -> Namespace:
         apply_rules(options, train.error)
     elif options.command == "evaluate":
         apply_data_rules(options, evaluate.error)
+    elif options.command == "export":
+        check_export(options, export.error)
     return options
 
 

@@ -21,6 +21,7 @@ from nerva.system.files import as_path, replacing
 from nerva.validation import check_flag
 
 NUMBERS_A_LINE = 12
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def export_c(
@@ -61,7 +62,7 @@ def _checked_name(name: Any, stem: str) -> str:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name is {name!r}; it must be a string")
     found = stem if name is None else name
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", found):
+    if not NAME.fullmatch(found):
         what = "name is" if name is not None else "name is None, and that of the file is"
         raise ValueError(f"{what} {found!r}; it must be a letter, and then letters, digits and underscores")
     return found
