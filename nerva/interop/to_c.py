@@ -114,7 +114,8 @@ class _Program:
         }
         names = "" if classes is None else f"#define @@_CLASSES {len(classes)}\n"
         table = "" if classes is None else f"extern const char *const @classes[{len(classes)}];\n"
-        return self._code(DECLARATIONS.format(**known, names=names, table=table))
+        # The name of the file as it is: it may hold an @.
+        return self._code(DECLARATIONS).format(**known, names=self._code(names), table=self._code(table))
 
     # ---- what forward does
 

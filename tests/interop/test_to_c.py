@@ -106,15 +106,16 @@ def test_a_program_of_its_own(tmp_path):
 
 def test_another_file_includes_the_declarations(tmp_path):
     model = network("relu", "float32")
-    nerva.export_c(model, tmp_path / "my-net.c", name="Net2")
+    nerva.export_c(model, tmp_path / "my@net.c", name="Net2")
     (tmp_path / "main.c").write_text(
-        '#define NET2_DECLARATIONS\n#include "my-net.c"\n#include "my-net.c"\n'
+        '#define NET2_DECLARATIONS\n#include "my@net.c"\n#include "my@net.c"\n'
         "int main(void)\n{\n    float x[NET2_INPUTS] = {0}, y[NET2_OUTPUTS];\n"
         "    Net2_forward(x, y);\n    return NET2_INPUTS == 9 && NET2_OUTPUTS == 4 ? 0 : 1;\n}\n"
     )
-    cc("-c", tmp_path / "my-net.c", "-o", tmp_path / "net.o")
+    cc("-c", tmp_path / "my@net.c", "-o", tmp_path / "net.o")
     cc(tmp_path / "main.c", tmp_path / "net.o", "-o", tmp_path / "main", "-lm")
     subprocess.run([tmp_path / "main"], check=True)
+    assert '#include "my@net.c"' in (tmp_path / "my@net.c").read_text()
 
 
 def test_names_of_classes_go_along(tmp_path):
