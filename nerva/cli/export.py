@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nerva.cli.build import Failure, load_model, printing
 from nerva.cli.report import size
-from nerva.interop.named_arrays import export_safetensors
+from nerva.interop.named_arrays import Layout, export_safetensors
 from nerva.interop.to_c import export_c
 from nerva.interop.to_onnx import export_onnx, require_onnx
 from nerva.models.sequential import Sequential
@@ -50,7 +50,7 @@ def _writers(options: Namespace, model: Sequential) -> Iterator[tuple[str, Calla
     if options.onnx is not None:
         yield "--onnx", lambda: export_onnx(model, options.onnx, sparse=not options.dense, proba=options.proba)
     if options.safetensors is not None:
-        layout = "dense" if options.dense else "csr"
+        layout: Layout = "dense" if options.dense else "csr"
         yield "--safetensors", lambda: export_safetensors(model, options.safetensors, layout=layout)
     if options.hub is not None:
         yield "--hub", lambda: save_pretrained(model, options.hub)

@@ -8,8 +8,8 @@ import re
 # Filled in by str.format.
 DECLARATIONS = """/* {layers}, {weights}. Written by nerva {version}.
  *
- * void @forward(const float *x, float *y) computes the {outputs} outputs y of a sample, the {inputs} numbers x, which must
- * lie apart. Its buffers, {bytes} bytes, are on the stack, and it may run in several threads at once. With
+ * void @forward(const float *x, float *y) computes the {outputs} outputs y of a sample, the {inputs} numbers x; the two
+ * must lie apart. Its buffers, {bytes} bytes, are on the stack, and it may run in several threads at once. With
  * -D@@_STATIC they are static, and it must not.
  *
  *     cc -std=c99 -O2 -c {file}

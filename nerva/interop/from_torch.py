@@ -164,8 +164,8 @@ def _of_state(state: Mapping[Any, Any], activation: str) -> list[_Linear]:
         prefix, _, name = str(key).rpartition(".")
         if name not in ("weight", "weight_orig", "weight_mask", "bias", "bias_orig", "bias_mask"):
             raise ValueError(
-                f"source has the key {key!r}; a state_dict may hold weights and biases of linear layers alone, since it "
-                "does not tell of the others: pass the module"
+                f"source has the key {key!r}; a state_dict may hold weights and biases of linear layers alone, as it "
+                "does not tell enough of others: pass the module"
             )
         layers.setdefault(prefix, {})[name] = tensor
     found = []
@@ -219,7 +219,8 @@ def _norm(torch: Any, found: _Norm) -> BatchNorm:
         raise ValueError(f"{name} has no running statistics, which nerva's BatchNorm has")
     if module.momentum is None:
         raise ValueError(f"{name} has momentum None, for averages of all batches; nerva's BatchNorm takes a number")
-    mean, variance = (_values(torch, one, f"a statistic of {name}") for one in (module.running_mean, module.running_var))
+    statistics = module.running_mean, module.running_var
+    mean, variance = (_values(torch, one, f"a statistic of {name}") for one in statistics)
     settings = {"momentum": module.momentum, "epsilon": module.eps, "activation": found.function.activation}
     layer = BatchNorm(module.num_features, dtype=mean.dtype, **settings)
     layer.running_mean[:], layer.running_variance[:] = mean, variance

@@ -41,9 +41,7 @@ def to_scipy(model: Sequential) -> dict[str, Any]:
     return found
 
 
-def export_safetensors(
-    model: Sequential, path: str | os.PathLike[str], *, layout: Layout = "csr"
-) -> None:
+def export_safetensors(model: Sequential, path: str | os.PathLike[str], *, layout: Layout = "csr") -> None:
     """Write the weights alone of a network to a safetensors file for other libraries, whole or not at all.
 
     Names are those of `to_scipy`, PyTorch's. The metadata has "format", "pt", and "layers", the settings as JSON.

@@ -24,9 +24,7 @@ NUMBERS_A_LINE = 12
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
-def export_c(
-    model: Sequential, path: str | os.PathLike[str], *, name: str | None = None, proba: bool = False
-) -> None:
+def export_c(model: Sequential, path: str | os.PathLike[str], *, name: str | None = None, proba: bool = False) -> None:
     """Write a network as one file of C99 that computes its outputs for a sample, whole or not at all.
 
     The file has the weights as constants, sparse ones as CSR, a function NAME_forward(x, y), and the macros NAME_INPUTS

@@ -25,9 +25,7 @@ LARGEST = 2**31 - 2**20  # bytes of weights in a file, which must be below 2 GiB
 OPERATORS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softmax": "Softmax", "log_softmax": "LogSoftmax"}
 
 
-def export_onnx(
-    model: Sequential, path: str | os.PathLike[str], *, sparse: bool = True, proba: bool = False
-) -> None:
+def export_onnx(model: Sequential, path: str | os.PathLike[str], *, sparse: bool = True, proba: bool = False) -> None:
     """Write a network as an ONNX file, whole or not at all.
 
     It has one input, "input" (batch, in_features), and one output, "output" (batch, out_features), both of the model's
@@ -90,8 +88,8 @@ class _Graph:
 
     def _size(self, W: CSR | Array) -> int:
         if isinstance(W, CSR) and self.sparse:
-            return W.nnz * (W.dtype.itemsize + 8)
-        return W.shape[0] * W.shape[1] * W.dtype.itemsize
+            return int(W.nnz * (W.dtype.itemsize + 8))
+        return int(W.shape[0] * W.shape[1] * W.dtype.itemsize)
 
     def model(self, network: Sequential) -> Any:
         """Return the model of what has been added."""
@@ -218,10 +216,8 @@ def normal_polynomial() -> tuple[float, list[float]]:
     """
     low = 2 / (2 + LAST * sqrt(0.5))
 
-    def p(s: Array) -> Array:
-        t = ((1 - low) * s + 1 + low) / 2
-        x = 2 / t - 2
-        return np.array([erfc(a) * exp(a * a) for a in x]) / t
-
+    s = np.cos(np.pi * (np.arange(25) + 0.5) / 25)
+    t = ((1 - low) * s + 1 + low) / 2
+    p = np.array([erfc(x) * exp(x * x) for x in 2 / t - 2]) / t
     chebyshev = np.polynomial.chebyshev
-    return low, [*map(float, chebyshev.cheb2poly(chebyshev.chebinterpolate(p, 24)))]
+    return low, [*map(float, chebyshev.cheb2poly(chebyshev.chebfit(s, p, 24)))]

@@ -28,8 +28,9 @@ def to_torch(model: Sequential, *, weights: Weights = "masked") -> Any:
     As any module it is made for training; `.eval()` lets it predict. An SReLU becomes a nerva.torch.SReLU, an AllReLU a
     LeakyReLU of its slope, a TReLU a Threshold.
 
-    `from_torch` makes the same network of it again, but for those; from "dense", without the weights that are 0. Raises
-    TypeError or ValueError for another model or choice, ImportError without PyTorch.
+    `from_torch` makes the same network of it again, but for those, and for an activation behind a layer that has none,
+    which becomes that layer's; from "dense", without the weights that are 0. Raises TypeError or ValueError for another
+    model or choice, ImportError without PyTorch.
     """
     torch = require_torch("to_torch")
     if weights not in WEIGHTS:

@@ -76,9 +76,7 @@ def _entries(arrays: Arrays) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     return kept, entries
 
 
-def _write(
-    path: str | os.PathLike[str], kept: Arrays, entries: Mapping[str, Any], metadata: Mapping[str, str]
-) -> None:
+def _write(path: str | os.PathLike[str], kept: Arrays, entries: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     header = json.dumps({"__metadata__": metadata, **entries}).encode()
     header += b" " * (-len(header) % 8)
     if len(header) > LONGEST_HEADER:

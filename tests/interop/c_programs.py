@@ -1,6 +1,7 @@
 """Exported C files, compiled as strictly as a compiler can."""
 
 import ctypes
+import itertools
 import os
 import shlex
 import subprocess
@@ -8,6 +9,7 @@ import subprocess
 import numpy as np
 
 CC = shlex.split(os.environ.get("CC") or "cc")
+NUMBERS = itertools.count()
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow", "-Wstrict-prototypes"]
 
 
@@ -21,7 +23,7 @@ class Compiled:
     """The functions of an exported file: those of NAME.c, for a model."""
 
     def __init__(self, source, model, *options):
-        library = source.with_suffix(".so")
+        library = source.with_suffix(f".{next(NUMBERS)}.so")  # one that is loaded already would be taken again
         cc("-O1", "-shared", "-fPIC", *options, source, "-o", library, "-lm")
         self.functions, self.name, self._model = ctypes.CDLL(str(library)), source.stem, model
         self._forward = getattr(self.functions, f"{source.stem}_forward")

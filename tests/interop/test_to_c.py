@@ -90,7 +90,11 @@ def test_a_program_of_its_own(tmp_path):
 
     def run(text):
         done = subprocess.run([tmp_path / "net"], input=text, capture_output=True, text=True, check=False)
-        return done.returncode, [[float(word) for word in line.split()] for line in done.stdout.splitlines()], done.stderr
+        return (
+            done.returncode,
+            [[float(word) for word in line.split()] for line in done.stdout.splitlines()],
+            done.stderr,
+        )
 
     X = samples(model, 3)
     for separator in (",", " ", ";", ", "):

@@ -17,7 +17,11 @@ def test_a_folder_gives_the_model_back(tmp_path):
     model, X = trained()
     model.classes = ("a", "b", "c", "ü: d")
     nerva.save_pretrained(model, tmp_path / "mine")
-    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
     for name in (tmp_path / "mine", str(tmp_path / "mine")):
         same = nerva.from_pretrained(name)
         assert_same(same, model)
