@@ -92,10 +92,9 @@ def parse(argv: Sequence[str]) -> Namespace:
         description="Write what a model in a file predicts: classes (by name where it knows names), labels or numbers.",
     )
     _add_prediction(predict)
+    about = "write a model in a file in other formats"
     export = commands.add_parser(
-        "export",
-        help="write a model in a file in other formats",
-        description="Write a model in a file as C code, for onnxruntime, for other libraries, or for the Hub.",
+        "export", help=about, description=f"{about.capitalize()}: C, ONNX, safetensors, or a folder for the Hub."
     )
     _add_file(export)
     add_export_options(export)

@@ -44,7 +44,8 @@ def export_c(model: Sequential, path: str | os.PathLike[str], *, name: str | Non
     Raises TypeError or ValueError, which names the argument or the layer, and OSError where the file cannot be written.
 
     >>> nerva.export_c(nerva.MLP([20, 10, 2], density=0.5), "net.c")
-    >>> [line.strip() for line in open("net.c") if "define NET_" in line and "PUTS" in line]
+    >>> with open("net.c") as file:
+    ...     [line.strip() for line in file if line.startswith(("#define NET_IN", "#define NET_OUT"))]
     ['#define NET_INPUTS 20', '#define NET_OUTPUTS 2']
     """
     path = as_path(path)
