@@ -67,7 +67,7 @@ def mixed(dtype):
                 nerva.BatchNorm(30, activation="silu", dtype=dtype),
                 nerva.Dropout(0.5, rng=rng),
                 nerva.SparseLinear(30, 20, density=0.1, activation="gelu", drop_connect=0.5, **settings),
-                nerva.BatchNorm(20, epsilon=0.1, dtype=dtype),
+                nerva.BatchNorm(20, epsilon=0.1, momentum=0.3, dtype=dtype),
                 nerva.Activation(nerva.SReLU(per="neuron")),
                 nerva.Linear(20, 12, **settings),
                 nerva.BatchNorm(12, activation=nerva.SReLU(), dtype=dtype),

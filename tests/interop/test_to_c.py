@@ -76,6 +76,15 @@ def test_extreme_numbers_are_the_same(tmp_path):
         np.testing.assert_array_equal(found[0], weights.astype(dtype))
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "sigmoid", "silu", "gelu", "gelu_tanh", "tanh"])
+def test_functions_of_large_numbers_do_not_overflow(tmp_path, name):
+    model = nerva.Sequential([nerva.Linear(1, 4, bias=False), nerva.Activation(name)])
+    model.layers[0].weight = [[1.0], [-1.0], [0.5], [0.0]]
+    X = np.array([[1e3], [1e15], [-1e15], [100.0]])
+    found = compiled(tmp_path, model).forward(X)
+    np.testing.assert_allclose(found, outputs(model, X.astype(np.float32)), rtol=1e-6, atol=1e-30)
+
+
 def test_nan_stays_nan(tmp_path):
     for activation in ACTIVATIONS:
         model = nerva.Sequential([nerva.Linear(1, 2, activation=activation, rng=0)])
