@@ -2,8 +2,8 @@
 
     python bench/studies/exported_c.py [--flags=-O2] [--densities 0.01 0.05]
 
-One thread, 3072-1024-512-10, Erdos-Renyi, float32. The samples are standard normal, and 64 in number, so that branches
-cannot be learned by heart. The table has the medians of the rounds.
+One thread, 3072-1024-512-10, Erdos-Renyi, float32, 64 samples of noise. The table has the medians of the rounds, in time
+of the processor, not of the clock, so that other processes disturb it little.
 """
 
 import argparse
@@ -37,7 +37,7 @@ void passes(const float *x, float *y, int rounds)
 
 
 def measure(sizes: tuple[int, ...], density: float, flags: list[str], rounds: int, repeats: int) -> list[list[float]]:
-    """Return the seconds a sample in each round, of the C code and of predict."""
+    """Return the processor seconds a sample in each round, of the C code and of predict."""
     model = nerva.MLP(sizes, density=density, seed=0)
     X = np.random.default_rng(0).standard_normal((SAMPLES, sizes[0])).astype(np.float32)
     Y = np.empty((SAMPLES, sizes[-1]), np.float32)
@@ -50,12 +50,12 @@ def measure(sizes: tuple[int, ...], density: float, flags: list[str], rounds: in
     x, y = (array.ctypes.data_as(ctypes.POINTER(ctypes.c_float)) for array in (X, Y))
     found = []
     for _ in range(rounds + 1):
-        started = time.perf_counter()
+        started = time.thread_time()
         passes(x, y, repeats)
-        done = time.perf_counter()
+        done = time.thread_time()
         for row in X:
             model.predict(row[None])
-        found.append([(done - started) / repeats / SAMPLES, (time.perf_counter() - done) / SAMPLES])
+        found.append([(done - started) / repeats / SAMPLES, (time.thread_time() - done) / SAMPLES])
     np.testing.assert_array_equal(Y.argmax(axis=1), model.predict(X))
     return found[1:]
 
