@@ -2,8 +2,8 @@
 
     python bench/studies/exported_c.py [--flags=-O2] [--densities 0.01 0.05]
 
-One thread, 3072-1024-512-10, Erdos-Renyi, float32, 64 samples of noise. The table has the medians of the rounds, in time
-of the processor, not of the clock, so that other processes disturb it little.
+One thread, 3072-1024-512-10, Erdos-Renyi, float32, 64 samples of noise. The table has the medians of the rounds, in
+time of the processor, not of the clock, so that other processes disturb it little.
 """
 
 import argparse

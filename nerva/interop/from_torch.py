@@ -9,7 +9,7 @@ import numpy as np
 
 from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array
-from nerva.interop.torch import IDENTITY, MODULES, Function, function_of_module, require_torch
+from nerva.interop.torch import IDENTITY, MODULES, Function, function_of_module, require_torch, sparse_weight
 from nerva.layers import Activation, Affine, BatchNorm, Dropout, Layer, Linear, SparseLinear
 from nerva.models.sequential import Sequential
 from nerva.topology.supports import from_mask
@@ -52,9 +52,10 @@ def from_torch(source: Any, *, masks: Sequence[Any] | None = None, activation: s
 
     Parameters
     ----------
-    source : torch.nn.Linear, or torch.nn.Sequential, nested or not, of those and of BatchNorm1d, Dropout, ReLU,
-        LeakyReLU, Threshold, Tanh, Sigmoid, SiLU, GELU, Softmax, LogSoftmax, nerva.torch.SReLU, Identity and, at the
-        start, Flatten; or a state_dict with the weights of linear layers, in their order
+    source : torch.nn.Linear, or torch.nn.Sequential, nested or not, of those and of nerva.torch.SparseLinear,
+        BatchNorm1d, Dropout, ReLU, LeakyReLU, Threshold, Tanh, Sigmoid, SiLU, GELU, Softmax, LogSoftmax,
+        nerva.torch.SReLU, Identity and, at the start, Flatten; or a state_dict with the weights of linear layers, in
+        their order
     masks : for each linear layer a matrix (K, D) of 0 and 1, a tensor or an array, or None
     activation : of all layers but the last, for a state_dict, which does not tell
 
@@ -105,6 +106,8 @@ def _of_module(torch: Any, source: Any) -> list[_Found]:
             weight, bias = getattr(module, "weight_orig", module.weight), getattr(module, "bias_orig", module.bias)
             bias = bias * pruned["bias_mask"] if "bias_mask" in pruned else bias
             found.append(_Linear(name, weight, pruned.get("weight_mask"), bias))
+        elif kind.__module__ == "nerva.torch.linear":
+            found.append(_Linear(name, sparse_weight(torch, module), None, module.bias))
         elif kind is nn.BatchNorm1d:
             found.append(_Norm(name, module))
         elif kind is nn.Dropout:
@@ -121,8 +124,8 @@ def _function(torch: Any, name: str, module: Any, dtype: np.dtype[Any]) -> Funct
     function = function_of_module(torch, name, module, dtype)
     if function is None:
         raise TypeError(
-            f"{name} is {type(module).__name__}; from_torch takes Sequential, Linear, BatchNorm1d, Dropout, Flatten at "
-            f"the start, {', '.join(MODULES)}"
+            f"{name} is {type(module).__name__}; from_torch takes Sequential, Linear, nerva.torch.SparseLinear, "
+            f"BatchNorm1d, Dropout, Flatten at the start, {', '.join(MODULES)}"
         )
     if function.numbers is not None and not np.isfinite(function.numbers).all():
         raise ValueError(f"{name} holds NaN or infinities")

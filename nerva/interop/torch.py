@@ -56,6 +56,14 @@ def module_of(torch: Any, function: Function, dtype: np.dtype[Any]) -> Any:
     return getattr(nn, {name: module for module, name in PLAIN.items()}[found[0]])()
 
 
+def sparse_weight(torch: Any, module: Any) -> Any:
+    """Return the weight of a nerva.torch.SparseLinear as a sparse COO tensor, zeros that are weights included."""
+    rows = torch.repeat_interleave(torch.arange(module.out_features), module.indptr.diff().long())
+    at = torch.stack([rows, module.indices.long()])
+    size = module.out_features, module.in_features
+    return torch.sparse_coo_tensor(at, module.values.detach(), size, check_invariants=True)
+
+
 def _srelu(torch: Any, numbers: Array | None) -> Any:
     from nerva.interop.srelu import SReLU as Module
 

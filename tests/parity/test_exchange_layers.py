@@ -115,6 +115,21 @@ def test_modules_in_any_place():
     assert [layer.activation for layer in first.layers] == ["relu", "identity"]
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_sparse_layers_of_nerva_in_pytorch(bias):
+    module = nn.Sequential(
+        nerva.torch.SparseLinear(9, 8, bias, density=0.3),
+        nn.BatchNorm1d(8),
+        nerva.torch.SparseLinear(8, 3, density=0.0),
+    )
+    with torch.no_grad():
+        module[0].values[:3] = 0
+    model = nerva.from_torch(module)
+    assert [layer.nnz for layer in model.layers] == [22, 0, 0]
+    X = samples(model)
+    np.testing.assert_allclose(expected(model, X), outputs(module, X), rtol=1e-5, atol=1e-6)
+
+
 def test_masks_are_for_linear_layers_alone():
     module = nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 5), nn.Dropout(0.1), nn.Linear(5, 4))
     model = nerva.from_torch(module, masks=[torch.eye(5, 6), None])
