@@ -35,6 +35,9 @@ from nerva.datasets import Augment
 from nerva.inspection import plots
 from nerva.inspection.gradients import GradientReport, check_gradients
 from nerva.interop.from_torch import from_torch
+from nerva.interop.named_arrays import export_safetensors, to_scipy
+from nerva.interop.to_c import export_c
+from nerva.interop.to_onnx import export_onnx
 from nerva.interop.to_torch import to_torch
 from nerva.layers import Activation, BatchNorm, Dropout, Linear, SparseLinear
 from nerva.losses import (
@@ -53,6 +56,7 @@ from nerva.models.sequential import Sequential
 from nerva.optimizers import SGD, Adam, AdamW, Groups, Lion, Momentum, Nesterov, Optimizer, RMSprop
 from nerva.parameters import Parameter
 from nerva.pictures import show_in_notebooks as _show_in_notebooks
+from nerva.saving.hub import from_pretrained, save_pretrained
 from nerva.saving.model_file import load, save
 from nerva.saving.weights import load_weights, save_weights
 from nerva.schedules import (
@@ -165,6 +169,10 @@ __all__ = [
     "datasets",
     "dead_neurons",
     "erdos_renyi",
+    "export_c",
+    "export_onnx",
+    "export_safetensors",
+    "from_pretrained",
     "from_torch",
     "get_num_threads",
     "initializers",
@@ -174,11 +182,13 @@ __all__ = [
     "profile",
     "pruned",
     "save",
+    "save_pretrained",
     "save_weights",
     "schedules",
     "set_num_threads",
     "show_config",
     "supports",
+    "to_scipy",
     "to_torch",
     "topology",
     "uniform",

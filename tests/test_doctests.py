@@ -10,11 +10,12 @@ import pytest
 
 import nerva
 
+NEED_TORCH = ("nerva.torch.", "nerva.interop.srelu")  # the extra "torch"
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(nerva.__path__, "nerva.")
     if not module.name.endswith(("__main__", "find_mkl"))
-    and (importlib.util.find_spec("torch") or not module.name.startswith("nerva.torch."))  # the extra "torch"
+    and (importlib.util.find_spec("torch") or not module.name.startswith(NEED_TORCH))
 )
 
 

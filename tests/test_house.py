@@ -55,8 +55,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "choices explain samples scores",
         "report tables",
         "build rules types",
-        "options",
-        "arguments evaluate info predict summary train",
+        "export_options options",
+        "arguments evaluate export info predict summary train",
     ],
     "datasets": [
         "augment download idx preprocess tasks",
@@ -68,8 +68,9 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "gradients plots",
     ],
     "interop": [
+        "c_functions inference srelu",
         "torch",
-        "from_torch to_torch",
+        "from_torch named_arrays to_c to_onnx to_torch",
     ],
     "layers": [
         "arrays layer",
@@ -97,6 +98,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "header original",
         "weights",
         "model_file",
+        "hub",
     ],
     "system": [
         "files nested program signals",
@@ -329,6 +331,8 @@ def test_an_import_brings_no_optional_package(module, tmp_path):
         "pooch",
         "rich",
         "tensorboard",
+        "onnx",
+        "huggingface_hub",
     }
     assert "nerva" in loaded
 

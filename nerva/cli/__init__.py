@@ -1,5 +1,5 @@
 """The command `nerva`: train a network from the shell (`train`), ask one in a file (`evaluate`, `predict`, `summary`),
-and show the configuration (`info`).
+write it in other formats (`export`), and show the configuration (`info`).
 
 Exit codes: 0 for success; 1 if something failed while it ran (data, disk, memory, a loss that is not finite); 2 if the
 command line is wrong; 128 + n if signal n ended it, 130 for Ctrl-C.
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from nerva.cli.arguments import parse
 from nerva.cli.build import Failure
 from nerva.cli.evaluate import evaluate
+from nerva.cli.export import export
 from nerva.cli.info import info
 from nerva.cli.predict import predict
 from nerva.cli.summary import summary
@@ -32,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if options.command == "train":
                 train(options, argv)
             else:
-                {"evaluate": evaluate, "predict": predict, "summary": summary}.get(options.command, info)(options)
+                others = {"evaluate": evaluate, "export": export, "predict": predict, "summary": summary}
+                others.get(options.command, info)(options)
         code = 0
     except SystemExit as ended:  # by the parser, after --help or an error
         code = int(ended.code or 0)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from nerva.activations import NAMES
 from nerva.cli.choices import CRITERIA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES
+from nerva.cli.export_options import add_export_options, check_export
 from nerva.cli.options import add_source, add_target, default_rates
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
@@ -81,12 +82,7 @@ def parse(argv: Sequence[str]) -> Namespace:
         description="Print loss, accuracy and scores of a model in a file on the test samples of data.",
     )
     _add_file(evaluate)
-    add_source(evaluate)
-    held_out = "part of the rows of a .csv or .parquet that train held out, or 1 for all rows (0.2)"
-    evaluate.add_argument("--test-fraction", metavar="F", type=density, help=held_out)
-    evaluate.add_argument(
-        "--seed", metavar="N", type=whole(0), default=0, help="of data that nerva draws (%(default)s)"
-    )
+    _add_test_samples(evaluate)
     _add_evaluation(evaluate)
     predict = commands.add_parser(
         "predict",
@@ -94,6 +90,12 @@ def parse(argv: Sequence[str]) -> Namespace:
         description="Write what a model in a file predicts: classes (by name where it knows names), labels or numbers.",
     )
     _add_prediction(predict)
+    about = "write a model in a file in other formats"
+    export = commands.add_parser(
+        "export", help=about, description=f"{about.capitalize()}: C, ONNX, safetensors, or a folder for the Hub."
+    )
+    _add_file(export)
+    add_export_options(export)
     about = "print the layers of a model in a file"
     summary = commands.add_parser(
         "summary", help=about, description=f"{about.capitalize()}: shapes, weights, bytes, loss and classes."
@@ -105,7 +107,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
-    parsers = {"train": train, "evaluate": evaluate, "predict": predict, "summary": summary, "info": info}
+    parsers = {"train": train, "evaluate": evaluate, "predict": predict, "export": export, "summary": summary}
+    parsers["info"] = info
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parsers.get(options.command, parser).refuse(unknown[0])
@@ -115,6 +118,8 @@ def parse(argv: Sequence[str]) -> Namespace:
         apply_rules(options, train.error)
     elif options.command == "evaluate":
         apply_data_rules(options, evaluate.error)
+    elif options.command == "export":
+        check_export(options, export.error)
     return options
 
 
@@ -141,6 +146,13 @@ def _add_prediction(parser: Parser) -> None:
     add("--proba", action="store_true", help="probabilities of the classes or labels instead")
     add_target(parser, "of a .csv or .parquet that are no features")
     _add_evaluation(parser)
+
+
+def _add_test_samples(parser: Parser) -> None:
+    add_source(parser)
+    held_out = "part of the rows of a .csv or .parquet that train held out, or 1 for all rows (0.2)"
+    parser.add_argument("--test-fraction", metavar="F", type=density, help=held_out)
+    parser.add_argument("--seed", metavar="N", type=whole(0), default=0, help="of data that nerva draws (%(default)s)")
 
 
 def _add_evaluation(parser: Parser) -> None:

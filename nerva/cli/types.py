@@ -60,6 +60,15 @@ def new_file(text: str) -> str:
     return text
 
 
+def new_folder(text: str) -> str:
+    """Return the path of a folder that exists, or can be made in one that does."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise ArgumentTypeError(f"{text} is a file, not a folder")
+    if not Path(text).resolve().parent.is_dir():
+        raise ArgumentTypeError(f"{text} is in no folder that exists")
+    return text
+
+
 def existing_path(text: str) -> str:
     """Return the path of a folder or file that exists."""
     if not Path(text).exists():

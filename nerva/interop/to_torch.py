@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from nerva._kernels.csr import CSR
-from nerva.interop.torch import activation_modules, require_torch
-from nerva.layers import LEAKY_SLOPE, Affine
+from nerva.interop.inference import check_exported, srelu_numbers
+from nerva.interop.torch import Function, module_of, require_torch
+from nerva.layers import Affine, BatchNorm, Dropout, Layer
 from nerva.models.sequential import Sequential
 
 Weights = Literal["masked", "dense", "csr"]
@@ -16,43 +17,66 @@ WEIGHTS: tuple[str, ...] = get_args(Weights)
 
 
 def to_torch(model: Sequential, *, weights: Weights = "masked") -> Any:
-    """Return a torch.nn.Sequential of Linear and activation modules, with copies of the weights of a network.
+    """Return a torch.nn.Sequential of Linear, BatchNorm1d, Dropout and activation modules, with copies of all numbers.
 
     Parameters
     ----------
-    model : of Linear and SparseLinear layers
+    model : of nerva's own layers, without DropConnect
     weights : those of a sparse layer become "masked" ones of torch.nn.utils.prune, "dense" ones with plain zeros, or
         sparse "csr" tensors, for inference only; "masked" and "dense" take memory for K x D weights
 
-    `from_torch` makes the same network of it again; from "dense", without the weights that are 0. Raises TypeError or
-    ValueError for another model or choice, ImportError without PyTorch.
+    As any module it is made for training; `.eval()` lets it predict. An SReLU becomes a nerva.torch.SReLU, an AllReLU a
+    LeakyReLU of its slope, a TReLU a Threshold.
+
+    `from_torch` makes the same network of it again, but for those, and for an activation behind a layer that has none,
+    which becomes that layer's; from "dense", without the weights that are 0. Raises TypeError or ValueError for another
+    model or choice, ImportError without PyTorch.
     """
     torch = require_torch("to_torch")
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model is {type(model).__name__}; it must be a nerva.Sequential")
     if weights not in WEIGHTS:
         raise ValueError(f"weights is {weights!r}; it must be one of {', '.join(WEIGHTS)}")
-    names = {name: kind for kind, name in activation_modules(torch).items()}
-    known: list[tuple[Affine, str]] = []
+    check_exported(model)
     for i, layer in enumerate(model.layers):
-        if not isinstance(layer, Affine):
-            raise TypeError(f"model.layers[{i}] is {type(layer).__name__}; to_torch takes Linear and SparseLinear")
-        if not isinstance(layer.activation, str) or layer.activation not in names:
-            raise ValueError(f"model.layers[{i}] has activation {layer.activation}; to_torch takes {', '.join(names)}")
-        if layer.drop_connect:
+        if isinstance(layer, Affine) and layer.drop_connect:
             raise ValueError(f"model.layers[{i}] has drop_connect {layer.drop_connect}; PyTorch has no such layer")
-        known.append((layer, layer.activation))
     modules = []
-    for layer, activation in known:
-        W = layer.weight
-        modules.append(_csr_module(torch, layer) if isinstance(W, CSR) and weights == "csr" else _module(torch, layer))
-        if isinstance(W, CSR) and weights == "masked":
-            _mask(torch, modules[-1], W)
-        if activation == "leaky_relu":
-            modules.append(torch.nn.LeakyReLU(LEAKY_SLOPE))
-        elif activation != "identity":
-            modules.append(names[activation]())
-    return torch.nn.Sequential(*modules)
+    for layer in model.layers:
+        match layer:
+            case Affine():
+                modules.append(_linear(torch, layer, weights))
+            case BatchNorm():
+                modules.append(_norm(torch, layer))
+            case Dropout():
+                modules.append(torch.nn.Dropout(layer.rate))
+        if layer.activation is not None:
+            function = Function(layer.activation, srelu_numbers(layer))
+            modules.append(module_of(torch, function, model.dtype))
+    return torch.nn.Sequential(*(module for module in modules if module is not None))
+
+
+def _linear(torch: Any, layer: Affine, weights: Weights) -> Any:
+    """Return a torch.nn.Linear with weights of this kind."""
+    W = layer.weight
+    if not isinstance(W, CSR):
+        return _module(torch, layer)
+    if weights == "csr":
+        return _csr_module(torch, layer)
+    module = _module(torch, layer)
+    if weights == "masked":
+        _mask(torch, module, W)
+    return module
+
+
+def _norm(torch: Any, layer: BatchNorm) -> Any:
+    """Return a torch.nn.BatchNorm1d."""
+    settings = {"eps": layer.epsilon, "momentum": layer.momentum, "dtype": _dtype(torch, layer)}
+    module = torch.nn.BatchNorm1d(layer.in_features, **settings)
+    arrays = layer.gamma, layer.beta, layer.running_mean, layer.running_variance
+    tensors = module.weight, module.bias, module.running_mean, module.running_var
+    with torch.no_grad():
+        for tensor, array in zip(tensors, arrays, strict=True):
+            tensor.copy_(torch.from_numpy(array))
+    return module
 
 
 def _module(torch: Any, layer: Affine) -> Any:
@@ -89,5 +113,5 @@ def _csr_module(torch: Any, layer: Affine) -> Any:
     return module
 
 
-def _dtype(torch: Any, layer: Affine) -> Any:
+def _dtype(torch: Any, layer: Layer) -> Any:
     return torch.float32 if layer.dtype == np.float32 else torch.float64

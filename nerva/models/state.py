@@ -66,6 +66,15 @@ def model_arrays(model: Any) -> dict[str, Array]:
     return {f"{i}.{name}": array for i, layer in enumerate(model.layers) for name, array in layer.arrays().items()}
 
 
+def check_finite(model: Any, consequence: str) -> None:
+    """Raise ValueError, which names the layer and the array and ends so, where a number is NaN or infinite."""
+    for i, layer in enumerate(model.layers):
+        for name, array in layer.arrays().items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                kind = type(layer).__name__
+                raise ValueError(f"model.layers[{i}] is {kind}, whose {name} holds NaN or infinity: {consequence}")
+
+
 def _check_array(state: Mapping[str, Any], name: str, mine: Array) -> None:
     """Raise TypeError or ValueError where an array is not of the shape and dtype of the network's."""
     found = state[name]

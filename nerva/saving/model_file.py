@@ -11,9 +11,9 @@ import numpy as np
 
 from nerva.layers import BACKENDS, Layer
 from nerva.models.sequential import Sequential
-from nerva.models.state import model_arrays
+from nerva.models.state import check_finite, model_arrays
 from nerva.saving.header import model_header, read_model
-from nerva.saving.weights import check_finite, check_model
+from nerva.saving.weights import check_model
 from nerva.system.nested import put_together, take_apart
 from nerva.system.tensors import read_tensors, write_tensors
 
@@ -45,7 +45,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     ])
     """
     check_model(model)
-    check_finite(model)
+    check_finite(model, "nothing is saved")
     header, arrays = model_header(model), model_arrays(model)
     rest = {"rng": model.rng.bit_generator.state, "layers": [_rest(layer) for layer in model.layers]}
     plain, more = take_apart({"rest": rest})

@@ -15,7 +15,7 @@ import numpy as np
 from nerva.activations import Activation as Function
 from nerva.layers import LAYERS, Layer
 from nerva.models.sequential import Sequential
-from nerva.models.state import model_arrays
+from nerva.models.state import check_finite, model_arrays
 from nerva.saving.contents import check_depth, check_layer_shape
 from nerva.saving.header import model_header, read_model
 from nerva.saving.original import Order, check_order, dense_arrays, from_dense, linear_layers
@@ -50,7 +50,7 @@ def save_weights(model: Sequential, path: str | os.PathLike[str], *, layout: Lay
     ])
     """
     check_model(model, layout)
-    check_finite(model)
+    check_finite(model, "nothing is saved")
     with replacing(path) as stream:
         np.savez(stream, **(dense_arrays(model) if layout == "dense" else _arrays(model, model_header(model))))
 
@@ -112,15 +112,6 @@ def check_model(model: object, layout: Layout = "nerva") -> None:
     for i, layer in enumerate(model.layers):
         if type(layer) not in LAYERS.values():
             raise TypeError(f"model.layers[{i}] is {type(layer).__name__}; it must be one of nerva's own layers")
-
-
-def check_finite(model: Sequential) -> None:
-    """Raise ValueError, which names the layer and the array, where a number is NaN or infinite."""
-    for i, layer in enumerate(model.layers):
-        for name, array in layer.arrays().items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                kind = type(layer).__name__
-                raise ValueError(f"model.layers[{i}] is {kind}, whose {name} holds NaN or infinity: nothing is saved")
 
 
 def _arrays(model: Sequential, header: dict[str, Any]) -> dict[str, Any]:

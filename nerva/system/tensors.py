@@ -50,25 +50,40 @@ def write_tensors(path: str | os.PathLike[str], arrays: Arrays, metadata: Any) -
     >>> read_tensors("a.safetensors")
     ({'x': array([0, 1, 2])}, {'epoch': 7})
     """
+    kept, entries = _entries(arrays)
+    text = json.dumps(metadata)
+    hashes = {name: hashlib.sha256(_bytes(kept[name])).hexdigest() for name in entries}
+    about = {"nerva": text, "sha256": json.dumps(hashes), "digest": _digest(entries, hashes, text)}
+    _write(path, kept, entries, about)
+
+
+def write_plain_tensors(path: str | os.PathLike[str], arrays: Arrays, metadata: Mapping[str, str]) -> None:
+    """Write arrays by name, and texts by name, to a file for others: without hashes; see `write_tensors`."""
+    kept, entries = _entries(arrays)
+    _write(path, kept, entries, metadata)
+
+
+def _entries(arrays: Arrays) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the arrays as a file holds them, and their entries in its header, in the order of their bytes."""
     kept = {name: _plain(name, array) for name, array in arrays.items()}
-    # Large items first, so that all are aligned where the file is mapped into memory.
-    order = sorted(kept, key=lambda name: (-kept[name].itemsize, name))
     entries, start = {}, 0
-    for name in order:
+    # Large items first, so that all are aligned where the file is mapped into memory.
+    for name in sorted(kept, key=lambda name: (-kept[name].itemsize, name)):
         end = start + kept[name].nbytes
         shape = list(kept[name].shape)
         entries[name] = {"dtype": NAMES[kept[name].dtype], "shape": shape, "data_offsets": [start, end]}
         start = end
-    text = json.dumps(metadata)
-    hashes = {name: hashlib.sha256(_bytes(kept[name])).hexdigest() for name in order}
-    about = {"nerva": text, "sha256": json.dumps(hashes), "digest": _digest(entries, hashes, text)}
-    header = json.dumps({"__metadata__": about, **entries}).encode()
+    return kept, entries
+
+
+def _write(path: str | os.PathLike[str], kept: Arrays, entries: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    header = json.dumps({"__metadata__": metadata, **entries}).encode()
     header += b" " * (-len(header) % 8)
     if len(header) > LONGEST_HEADER:
         raise ValueError(f"{os.fspath(path)}: a header of {len(header):,} bytes is longer than the layout allows")
     with replacing(path) as stream:
         stream.write(len(header).to_bytes(8, "little") + header)
-        for name in order:
+        for name in entries:
             stream.write(_bytes(kept[name]))
 
 

@@ -1,11 +1,12 @@
 """nerva inside PyTorch (the extra 'torch'): a sparse linear layer for any model, and what moves its weights.
 
 `SparseLinear` is a torch.nn.Module on nerva's kernels; `RigL`, `SET` and `GMP` step an optimizer of PyTorch and rewire
-the layers of a model. PyTorch is loaded with the first name that is asked for. See docs/pytorch.md.
+the layers of a model; `SReLU` is an activation that PyTorch does not have. PyTorch is loaded with the first name that
+is asked for. See docs/pytorch.md.
 
 >>> import nerva.torch
 >>> nerva.torch.__all__
-['GMP', 'SET', 'RigL', 'SparseLinear']
+['GMP', 'SET', 'RigL', 'SReLU', 'SparseLinear']
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from nerva.interop.torch import require_torch
 
 if TYPE_CHECKING:
+    from nerva.interop.srelu import SReLU
     from nerva.torch.linear import SparseLinear
     from nerva.torch.rewiring import GMP, SET, RigL
 
-__all__ = ["GMP", "SET", "RigL", "SparseLinear"]
+__all__ = ["GMP", "SET", "RigL", "SReLU", "SparseLinear"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +28,8 @@ def __getattr__(name: str) -> Any:
     require_torch(f"nerva.torch.{name}")
     if name == "SparseLinear":
         from nerva.torch import linear as module
+    elif name == "SReLU":
+        from nerva.interop import srelu as module  # type: ignore[no-redef]
     else:
         from nerva.torch import rewiring as module  # type: ignore[no-redef]
     return getattr(module, name)
