@@ -2,8 +2,8 @@
 
 import doctest
 import importlib
-import importlib.util
 import pkgutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(nerva.__path__, "nerva.")
     if not module.name.endswith(("__main__", "find_mkl"))
-    and (importlib.util.find_spec("torch") or not module.name.startswith("nerva.torch."))  # the extra "torch"
+    and not any(module.name.startswith(f"nerva.{extra}.") for extra in ("sklearn", "torch") if not find_spec(extra))
 )
 
 

@@ -27,7 +27,7 @@ FLOORS = [
     ["models"],
     ["inspection", "interop", "saving"],
     ["callbacks"],
-    ["cli", "torch"],
+    ["cli", "sklearn", "torch"],
     ["__init__", "__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -94,6 +94,12 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "header original",
         "weights",
         "model_file",
+    ],
+    "sklearn": [
+        "callbacks settings strength",
+        "estimator",
+        "classifier regressor",
+        "selection",
     ],
     "system": [
         "files nested program signals",
