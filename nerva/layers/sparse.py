@@ -249,6 +249,6 @@ class SparseLinear(Affine):
         return {**super().__getstate__(), "_choices": ChoiceCache(), "_masked_weight": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        super().__setstate__(state)
         self._parameters[0].values = self.weight.values  # of which unpickling made two arrays
         self._share_bias()

@@ -30,7 +30,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         "sgd" is "nesterov" here
     alpha : strength of the L2 penalty of weights, divided by the samples in a mini-batch; an Optimizer has its own
     batch_size : samples in a mini-batch; "auto" is all of them, 200 at most
-    learning_rate_init : the learning rate
+    learning_rate_init : the learning rate; MLPClassifier's default is a tenth of it
     schedule : a callable epoch -> learning rate in its place (see nerva.schedules)
     topology : "set", "rigl" or a nerva.Topology, which moves weights while `fit` trains; None leaves them in place
     max_iter : the most epochs that `fit` trains for
