@@ -112,7 +112,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "rewiring",
     ],
     "topology": [
-        "distributions records schedules supports",
+        "distributions edges records schedules supports",
         "layer_state top_gradients",
         "drop grow snapshot",
         "topology",
