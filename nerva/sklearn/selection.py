@@ -16,43 +16,45 @@ from nerva.sklearn.strength import neuron_strength
 from nerva.topology import SET
 from nerva.validation import check_fraction, check_integer, check_not_negative
 
-HIDDEN, CONNECTIVITY, MOVED = 1000, 13.0, 0.2  # of the paper's autoencoders: neurons, epsilon, zeta
-MOST_DENSE = 0.5  # where there are few features: weights can move
+HIDDEN, CONNECTIVITY, MOVED, RATE = 1000, 13.0, 0.2, 0.01  # of the paper's autoencoder; epsilon and zeta there
+MOST_DENSE = 0.5  # where there are few features, so that weights can move
 
 
 class InputStrengthSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
     """Keep the features whose input neurons are strongest: s_d = sum_k |W[k, d]|, W the weights of the first layer.
 
     Without an `estimator` this is QuickSelection: features are selected by a sparse autoencoder, whose weights move
-    (SET) while it learns to give samples back that noise was added to. y plays no part then. The samples should have
-    mean 0 and variance 1, as of sklearn.preprocessing.StandardScaler.
+    (SET) while it learns to give back samples that noise was added to. y plays no part then, and the strength of a
+    feature grows with its variance.
 
     Parameters
     ----------
     estimator : a SparseMLPClassifier or SparseMLPRegressor, of which a copy is fitted on X and y, and whose inputs are
-        ranked; None is the autoencoder: 1000 neurons in one hidden layer, 13 (D + 1000) weights in each layer of D
-        features, tanh, SET that moves 20 % of them after every epoch, Nesterov's momentum, learning rate 0.01
+        ranked; one with a `topology` and a large `alpha` does best. None is the autoencoder of the paper: 1000 neurons
+        in one hidden layer, 13 (D + 1000) weights, of D features, in either layer, or half of all, tanh, SET that moves
+        20 % of them after every epoch, momentum 0.9, learning rate 0.01
     n_features_to_select : how many are kept: an integer, a fraction of all, or None for half of them
-    noise : the standard deviation of the noise, drawn once, where there is no `estimator`
-    max_iter : the epochs of the autoencoder
-    random_state : of the noise and of the autoencoder; an `estimator` has its own
+    noise : standard deviation of the noise of the autoencoder, drawn once, in those of all samples together
+    max_iter : epochs of the autoencoder
+    random_state : of the noise and of the network, but where an `estimator` has its own
 
     Attributes
     ----------
     estimator_ : the network that was fitted
     strengths_ : (n_features,) of the input neurons, float64
-    n_features_ : how many features are kept
+    n_features_, n_iter_ : how many features are kept, and for how many epochs the network was trained
     n_features_in_, feature_names_in_ : of samples
 
     Z. Atashgahi et al., Quick and robust feature selection: the strength of energy-efficient sparse training for
     autoencoders, Machine Learning 111, 2022.
 
-    >>> from nerva.sklearn import InputStrengthSelector
+    >>> from nerva.sklearn import InputStrengthSelector, SparseMLPClassifier
     >>> from sklearn.datasets import make_classification
-    >>> from sklearn.preprocessing import scale
-    >>> X, y = make_classification(500, 50, n_informative=4, n_redundant=6, shuffle=False, random_state=0)
-    >>> InputStrengthSelector(n_features_to_select=10, random_state=0).fit(scale(X)).get_support(indices=True)
-    array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    >>> X, y = make_classification(1000, 500, n_informative=5, n_redundant=0, shuffle=False, random_state=0)
+    >>> network = SparseMLPClassifier(density=0.1, topology="set", alpha=1.0, random_state=0)
+    >>> selector = InputStrengthSelector(network, n_features_to_select=5).fit(X, y)
+    >>> selector.get_support(indices=True)
+    array([0, 1, 2, 3, 4])
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class InputStrengthSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
         *,
         n_features_to_select: Any = None,
         noise: float = 0.2,
-        max_iter: int = 100,
+        max_iter: int = 10,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
@@ -85,10 +87,13 @@ class InputStrengthSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
             n = self._wanted(X.shape[1])
             self.estimator_ = self._autoencoder(X)
         else:
-            validate_data(self, X, skip_check_array=True)
+            validate_data(self, X, accept_sparse="csr", dtype=None)
             n = self._wanted(self.n_features_in_)
-            self.estimator_ = clone(self.estimator).fit(X, y)
-        self.strengths_, self.n_features_ = neuron_strength(self.estimator_), n
+            network = clone(self.estimator)
+            if self.random_state is not None and getattr(network, "random_state", 0) is None:
+                network.set_params(random_state=check_random_state(self.random_state).randint(2**31 - 1))
+            self.estimator_ = network.fit(X, y)  # X as it was given, with the names of its columns
+        self.strengths_, self.n_features_, self.n_iter_ = neuron_strength(self.estimator_), n, self.estimator_.n_iter_
         return self
 
     def _wanted(self, features: int) -> int:
@@ -106,13 +111,16 @@ class InputStrengthSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
             (HIDDEN,),
             density=min(CONNECTIVITY * (features + HIDDEN) / (features * HIDDEN), MOST_DENSE),
             activation="tanh",
-            solver="nesterov",
+            solver="momentum",
+            learning_rate_init=RATE * features / 2,  # of the sum over the features, of which the loss is the mean
+            batch_size=100,
             topology=SET(MOVED),
             max_iter=self.max_iter,
             n_iter_no_change=np.inf,
             random_state=random,
         )
-        return network.fit(X + noise * random.standard_normal(X.shape).astype(X.dtype), X)
+        spread = noise * X.std(dtype=np.float64)
+        return network.fit(X + (spread * random.standard_normal(X.shape)).astype(X.dtype), X)
 
     def _get_support_mask(self) -> Array:
         check_is_fitted(self)
