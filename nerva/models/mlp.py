@@ -124,7 +124,8 @@ def _densities(
 ) -> list[float | None]:
     """Return the density of each layer, checked: None where its support is a matrix, which has its own."""
     drawn = [shape for shape, matrix in zip(shapes, matrices, strict=True) if not matrix]
-    if isinstance(density, Sequence) or (isinstance(density, np.ndarray) and density.ndim == 1):
+    several = isinstance(density, Sequence) and not isinstance(density, str)
+    if several or (isinstance(density, np.ndarray) and density.ndim == 1):
         if len(density) != len(shapes):
             raise ValueError(f"density has {len(density)} entries; there are {len(shapes)} layers")
         for i, (given, matrix) in enumerate(zip(density, matrices, strict=True)):
