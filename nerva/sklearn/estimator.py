@@ -143,10 +143,10 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
         self.best_loss_, self.validation_scores_, self.best_validation_score_ = min(self.loss_curve_), None, None
         if isinstance(stopping, ScoreStopping):
             self.validation_scores_, self.best_validation_score_ = stopping.scores, stopping.best
+        task.end()
         if stopping is not None and stopping.stopped_epoch is None and self.n_iter_ == how.epochs:
             message = f"all {how.epochs} epochs (max_iter) are done, and the training has not converged"
             warnings.warn(message, ConvergenceWarning, stacklevel=3)  # with_callbacks is between
-        task.end()
         return self
 
     def _fit_further(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:

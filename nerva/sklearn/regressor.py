@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import column_or_1d
@@ -48,6 +49,7 @@ class SparseMLPRegressor(RegressorMixin, MultiOutputMixin, SparseMLP):
     # ---- what training asks for
 
     def _targets(self, y: Any, known: bool, classes: Any, all_of_them: bool) -> tuple[Array, int]:
+        y = np.asarray(y, np.float64)  # texts that are no numbers are refused here
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         outputs = 1 if y.ndim == 1 else y.shape[1]

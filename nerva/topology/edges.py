@@ -55,9 +55,7 @@ def _pairs(edges: Any) -> list[tuple[Any, Any]]:
     """Return edges as a list of pairs; raise TypeError or ValueError, which names the edge, for anything else."""
     if hasattr(edges, "columns") and hasattr(edges, "__getitem__"):  # a data frame
         if len(edges.columns) != 2:
-            raise ValueError(
-                f"edges has the columns {list(edges.columns)}; there must be two, of inputs and of outputs"
-            )
+            raise ValueError(f"edges has the columns {list(edges.columns)}; there must be two: inputs, then outputs")
         edges = zip(*(np.asarray(edges[column]).tolist() for column in edges.columns), strict=True)
     if isinstance(edges, (str, bytes)) or not isinstance(edges, Iterable):
         raise TypeError(f"edges is {edges!r}; it must be a list of pairs (input, output), or a data frame")

@@ -46,7 +46,7 @@ def test_an_epoch_is_a_task():
     epochs = [f"{moment} epoch {i}" for i in range(3) for moment in ("begin", "end")]
     assert recorder.told == ["setup", "begin fit 0", *epochs, "end fit 0", "teardown"]
     assert all(data is X and y is Y and metadata["sample_weight"] is weights for data, y, metadata in recorder.data)
-    assert make().fit(X, Y).loss_curve_ == network.loss_curve_
+    assert make().fit(X, Y, sample_weight=weights).loss_curve_ == network.loss_curve_
     assert not hasattr(network, "_callback_fit_ctx")
 
 

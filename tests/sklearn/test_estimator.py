@@ -33,7 +33,9 @@ def make(**settings):
 def same(a, b):
     """Whether two estimators have the same weights, in the same places."""
     pairs = zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True)
-    return all(np.array_equal(x.toarray(), y.toarray()) if sparse.issparse(x) else (x == y).all() for x, y in pairs)
+    return all(
+        np.array_equal(x.toarray(), y.toarray()) if sparse.issparse(x) else np.array_equal(x, y) for x, y in pairs
+    )
 
 
 def test_both_have_the_same_parameters():

@@ -1,15 +1,11 @@
 """Supports from a list of edges between named inputs and outputs."""
 
-import copy
-import pickle
-
 import numpy as np
 import pandas
 import polars
 import pytest
 
 import nerva
-from nerva.sklearn import SparseMLPClassifier, SparseMLPRegressor
 
 EDGES = [("b", "y"), ("a", "x"), ("c", "x"), ("d", "y")]
 WANTED = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]])
@@ -26,7 +22,6 @@ def support_of(edges=EDGES, inputs=INPUTS, outputs=OUTPUTS):
         EDGES,
         [list(edge) for edge in EDGES],
         dict(EDGES).items(),
-        iter(EDGES),
         np.array(EDGES),
         pandas.DataFrame(EDGES, columns=["gene", "pathway"]),
         polars.DataFrame(EDGES, schema=["gene", "pathway"], orient="row"),
@@ -34,8 +29,11 @@ def support_of(edges=EDGES, inputs=INPUTS, outputs=OUTPUTS):
 )
 @pytest.mark.parametrize("names", [list, tuple, np.array, pandas.Index, polars.Series])
 def test_edges_are_the_weights(edges, names):
-    edges = list(edges) if not hasattr(edges, "shape") else edges
     np.testing.assert_array_equal(support_of(edges, names(INPUTS), names(OUTPUTS)).to_dense(), WANTED)
+
+
+def test_edges_may_come_one_by_one():
+    np.testing.assert_array_equal(support_of(iter(EDGES), iter(INPUTS), iter(OUTPUTS)).to_dense(), WANTED)
 
 
 def test_names_are_any_that_can_be_keys():
@@ -77,47 +75,7 @@ def test_a_layer_takes_it():
     np.testing.assert_array_equal(support.to_dense(), WANTED)  # the layer has a pattern of its own
 
 
-def samples():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((200, 4))
-    return pandas.DataFrame(X, columns=INPUTS), (X[:, 0] + X[:, 2] > 0).astype(int)
-
-
-def test_an_estimator_takes_it_and_keeps_to_it():
-    X, y = samples()
-    network = SparseMLPClassifier(
-        (3,),
-        density=1.0,
-        support=[support_of(inputs=X.columns), None],
-        random_state=0,
-        n_iter_no_change=np.inf,
-        learning_rate_init=0.05,
-    ).fit(X, y)
-    assert network.score(X, y) > 0.9
-    np.testing.assert_array_equal(network.coefs_[0].toarray() != 0, WANTED.T)
-    strengths = nerva.sklearn.neuron_strength(network.model_, 1)
-    assert strengths.argmax() == 0  # that of "x", which alone sees what y depends on
-
-
 def test_layers_of_named_neurons():
     first, second = support_of(), support_of([("x", "top"), ("y", "top")], OUTPUTS, ["top", "rest"])
     model = nerva.MLP([4, 3, 2, 1], support=[first, second, None])
     assert [layer.nnz for layer in model.layers] == [4, 2, 2]
-
-
-def test_it_is_a_parameter_as_others_are():
-    network = SparseMLPRegressor((3,), support=[support_of(), "fan-in"])
-    for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network)), nerva.sklearn.SparseMLPRegressor()):
-        other.set_params(support=network.get_params()["support"])
-        assert other.fit(*samples()).model_.layers[0].nnz == 4
-    from sklearn.base import clone
-
-    assert clone(network).fit(*samples()).model_.layers[0].nnz == 4
-
-
-def test_another_number_of_features_or_neurons_is_refused():
-    X, y = samples()
-    with pytest.raises(ValueError, match=r"support has shape \(3, 4\); it must be \(3, 3\)"):
-        SparseMLPClassifier((3,), support=[support_of(), None]).fit(X[["a", "b", "c"]], y)
-    with pytest.raises(ValueError, match=r"support has shape \(3, 4\); it must be \(5, 4\)"):
-        SparseMLPClassifier((5,), support=[support_of(), None]).fit(X, y)
