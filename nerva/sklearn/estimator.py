@@ -134,7 +134,7 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
         again = how.warm_start and hasattr(self, "model_")
         X, targets, weights = self._prepare(X, y, sample_weight, again, all_of_them=True)
         stopping, X, targets, weights = self._stopping(how, X, targets, weights)
-        self._optimizer, self.n_iter_ = how.optimizer, 0
+        self._optimizer, self._schedule, self.n_iter_ = how.optimizer, how.schedule, 0
         if not again:
             self.loss_curve_: list[float] = []
         task.begin(how.epochs)
@@ -157,7 +157,8 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
                 raise ValueError(f"{name} is {getattr(self, name)!r}, which needs the epochs of a fit: not partial_fit")
         X, targets, weights = self._prepare(X, y, sample_weight, again, classes)
         if not again:
-            self._optimizer, self.loss_curve_, self.n_iter_ = how.optimizer, [], 0
+            self._optimizer, self._schedule, self.n_iter_ = how.optimizer, how.schedule, 0
+            self.loss_curve_ = []
         self.n_iter_ += self._train(how, 1, X, targets, weights, [])
         return self
 
@@ -234,7 +235,8 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
         """Train for some epochs, after `n_iter_` others, and return how many they were."""
         batch = settings.samples_in_batch(self.batch_size, X.shape[0])
         mean = 1.0 if weights is None else float(weights.mean())
-        settings.set_penalty(self._optimizer, self.solver, self.alpha, batch * mean)
+        if isinstance(self._optimizer, settings.Penalized):
+            self._optimizer.penalize(self.alpha / (batch * mean))
         history = self.model_.fit(
             X,
             targets,
@@ -242,7 +244,7 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
             initial_epoch=self.n_iter_,
             batch_size=batch,
             optimizer=self._optimizer,
-            schedule=how.schedule,
+            schedule=self._schedule,
             loss=self._loss(),
             sample_weight=weights,
             shuffle=self.shuffle,

@@ -50,7 +50,7 @@ def training_of(estimator: Any) -> Training:
     return Training(
         check_integer(estimator.max_iter, "max_iter", least=1),
         optimizer_of(estimator.solver, estimator.alpha),
-        as_schedule(rate if estimator.schedule is None else estimator.schedule),
+        as_schedule(rate if estimator.schedule is None else copy.deepcopy(estimator.schedule)),
         topology_of(estimator.topology),
         patience_of(estimator.n_iter_no_change),
         check_not_negative(estimator.tol, "tol"),
@@ -106,25 +106,30 @@ def topology_of(given: Any) -> Topology | None:
     return TOPOLOGIES[check_choice(given, "topology", TOPOLOGIES)]()
 
 
-def optimizer_of(solver: Any, alpha: Any) -> Optimizer:
-    """Return a new optimizer, of a name or like an object; raise TypeError or ValueError for anything else.
+class Penalized(Groups):
+    """An optimizer with an L2 penalty of weights alone, 0 at first.
 
-    One by name has an L2 penalty of weights alone, which `set_penalty` sets.
+    Parameters
+    ----------
+    kind : the optimizer's class
     """
+
+    def __init__(self, kind: type[Optimizer]) -> None:
+        super().__init__([(_is_other_than_weight, kind(weight_decay=0.0))], rest=kind(weight_decay=0.0))
+
+    def penalize(self, penalty: float) -> None:
+        """Set the penalty: the gradient of a weight w has the term penalty w."""
+        self.rest.weight_decay = penalty
+
+
+def optimizer_of(solver: Any, alpha: Any) -> Optimizer:
+    """Return a new optimizer, of a name or like an object; raise TypeError or ValueError for anything else."""
     check_not_negative(alpha, "alpha")
     if isinstance(solver, Optimizer):
         return copy.deepcopy(solver)
     if not isinstance(solver, str):
         raise TypeError(f"solver is {solver!r}; it must be a nerva.Optimizer, such as nerva.Adam(), or its name")
-    kind = OPTIMIZERS[check_choice(solver, "solver", OPTIMIZERS)]
-    return Groups([(_is_other_than_weight, kind(weight_decay=0.0))], rest=kind(weight_decay=0.0))
-
-
-def set_penalty(optimizer: Optimizer, solver: Any, alpha: float, batch: float) -> None:
-    """Set the L2 penalty alpha of an optimizer by name, for mini-batches whose samples have such a sum of weights."""
-    if isinstance(solver, str):
-        assert isinstance(optimizer, Groups)
-        optimizer.rest.weight_decay = alpha / batch
+    return Penalized(OPTIMIZERS[check_choice(solver, "solver", OPTIMIZERS)])
 
 
 def _is_other_than_weight(parameter: Parameter) -> bool:

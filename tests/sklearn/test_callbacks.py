@@ -1,5 +1,8 @@
 """scikit-learn's callbacks on an estimator of nerva, alone and within a search."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.callback import ScoringMonitor
@@ -81,3 +84,17 @@ def test_scores_of_epochs_in_a_search():
     assert len(monitor.get_logs("all")[-1].data) == len(scores)
     assert len(scores) >= 3
     assert search.best_estimator_.n_iter_ == 3
+
+
+WITHOUT = """
+import sys, sklearn.linear_model
+sys.modules["sklearn.callback"] = None
+from nerva.sklearn import SparseMLPClassifier
+network = SparseMLPClassifier(max_iter=3, n_iter_no_change=float("inf")).fit([[0.0], [1.0]], [0, 1])
+print(network.n_iter_, hasattr(network, "set_callbacks"))
+"""
+
+
+def test_an_earlier_scikit_learn_has_no_callbacks():
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "3 False\n", done.stderr

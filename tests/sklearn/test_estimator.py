@@ -132,6 +132,15 @@ def test_an_optimizer_of_ones_own():
     assert not same(make(solver=own).fit(X, Y), grouped)
 
 
+def test_parameters_are_left_as_they_were():
+    schedule, solver = nerva.ReduceOnPlateau(0.01, patience=0, threshold=0.5), nerva.Adam()
+    network = make(schedule=schedule, solver=solver, max_iter=60).fit(X, Y)
+    assert schedule(0) == 0.01
+    assert network.schedule is schedule
+    assert network.solver is solver
+    network.set_params(solver="sgd").partial_fit(X, Y)  # the optimizer stays that of the call before
+
+
 def test_a_schedule_sets_the_rate():
     constant = make(learning_rate_init=0.003).fit(X, Y)
     assert same(make(schedule=nerva.Constant(0.003)).fit(X, Y), constant)
