@@ -12,7 +12,7 @@ from sklearn.utils.validation import column_or_1d
 
 from nerva._kernels.memory import Array
 from nerva.losses import LogisticCrossEntropy, Loss, SoftmaxCrossEntropy
-from nerva.sklearn.estimator import SparseMLP
+from nerva.sklearn.estimator import SparseMLP, Targets
 
 
 class SparseMLPClassifier(ClassifierMixin, SparseMLP):
@@ -98,7 +98,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
 
     # ---- what training asks for
 
-    def _targets(self, y: Any, known: bool, classes: Any, all_of_them: bool) -> tuple[Array, int]:
+    def _targets(self, y: Any, known: bool, classes: Any, all_of_them: bool) -> Targets:
         check_classification_targets(y)
         kind = type_of_target(y)
         if kind == "multiclass-multioutput":
@@ -106,32 +106,30 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         several = kind == "multilabel-indicator"
         if known and several != self._several:
             raise ValueError(f"y is {kind}, and was not before: {self.n_outputs_} outputs cannot be trained on both")
-        self._several = several
         if several:
             return self._rows(y.toarray() if hasattr(y, "toarray") else y, known, classes)
         y = column_or_1d(y, warn=True)
-        if not known:
-            if classes is None and not all_of_them:
-                raise ValueError("classes is None; the first call of partial_fit needs all labels that there will be")
-            self.classes_ = np.unique(y if classes is None else classes)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(f"classes is {classes!r}; the network has the classes {self.classes_}")
+        if not known and classes is None and not all_of_them:
+            raise ValueError("classes is None; the first call of partial_fit needs all labels that there will be")
         found = np.unique(y)
-        if len(unknown := np.setdiff1d(found, self.classes_)):
-            raise ValueError(f"y has the classes {unknown}; those of the network are {self.classes_}")
-        if all_of_them and len(found) != len(self.classes_):
-            raise ValueError(f"y has the classes {found}; with warm_start it must have all of {self.classes_}")
-        return np.searchsorted(self.classes_, y), len(self.classes_)
+        given = found if classes is None else np.unique(classes)
+        labels = self.classes_ if known else given
+        if classes is not None and not np.array_equal(given, labels):
+            raise ValueError(f"classes is {classes!r}; the network has the classes {labels}")
+        if len(unknown := np.setdiff1d(found, labels)):
+            raise ValueError(f"y has the classes {unknown}; those of the network are {labels}")
+        if all_of_them and len(found) != len(labels):
+            raise ValueError(f"y has the classes {found}; with warm_start it must have all of {labels}")
+        return Targets(np.searchsorted(labels, y), len(labels), {"classes_": labels, "_several": False})
 
-    def _rows(self, y: Array, known: bool, classes: Any) -> tuple[Array, int]:
-        """Return the rows of several labels, and how many labels there are."""
+    def _rows(self, y: Array, known: bool, classes: Any) -> Targets:
+        """Return the rows of several labels."""
         labels = y.shape[1]
         if known and labels != self.n_outputs_:
             raise ValueError(f"y has {labels} columns; the network has {self.n_outputs_} outputs")
         if classes is not None and len(classes) != labels:
             raise ValueError(f"classes has {len(classes)} labels; y has {labels} columns")
-        self.classes_ = np.arange(labels)
-        return np.asarray(y, np.int64), labels
+        return Targets(np.asarray(y, np.int64), labels, {"classes_": np.arange(labels), "_several": True})
 
     def _loss(self) -> Loss:
         return LogisticCrossEntropy() if self._several else SoftmaxCrossEntropy()
@@ -140,7 +138,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         return float(accuracy_score(targets, predicted, sample_weight=sample_weight))
 
     def _strata(self, targets: Array) -> Array | None:
-        return None if self._several else targets
+        return targets if targets.ndim == 1 else None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

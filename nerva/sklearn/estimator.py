@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,21 @@ from nerva.sklearn import settings
 from nerva.sklearn.callbacks import CallbackSupport, FitTask, ScoreStopping, with_callbacks
 
 READ = (np.float64, np.float32, np.uint8)  # dtypes of X that are not converted
+
+
+class Targets(NamedTuple):
+    """What a network is trained on.
+
+    Parameters
+    ----------
+    values : as the loss takes them
+    outputs : of the network
+    attributes : of the estimator, by name: what predictions need to know
+    """
+
+    values: Array
+    outputs: int
+    attributes: dict[str, Any]
 
 
 class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
@@ -92,8 +107,8 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
     # ---- what a subclass defines
 
     @abstractmethod
-    def _targets(self, y: Array, known: bool, classes: npt.ArrayLike | None, all_of_them: bool) -> tuple[Array, int]:
-        """Return targets as the loss takes them, and the number of outputs; keep what predictions need to know.
+    def _targets(self, y: Array, known: bool, classes: npt.ArrayLike | None, all_of_them: bool) -> Targets:
+        """Return the targets, checked; nothing is changed yet.
 
         Parameters
         ----------
@@ -133,13 +148,11 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
         task, how = FitTask(self, X, y, sample_weight), settings.training_of(self)
         again = how.warm_start and hasattr(self, "model_")
         X, targets, weights = self._prepare(X, y, sample_weight, again, all_of_them=True)
-        stopping, X, targets, weights = self._stopping(how, X, targets, weights)
-        self._optimizer, self._schedule, self.n_iter_ = how.optimizer, how.schedule, 0
-        if not again:
-            self.loss_curve_: list[float] = []
+        stopping, X, values, weights = self._stopping(how, X, targets.values, weights)
+        self._begin(how, X, targets, again)
         task.begin(how.epochs)
         callbacks = [*([task] if task.wanted else []), *([] if stopping is None else [stopping])]
-        self.n_iter_ = self._train(how, how.epochs, X, targets, weights, callbacks)
+        self.n_iter_ = self._train(how.epochs, X, values, weights, callbacks)
         self.best_loss_, self.validation_scores_, self.best_validation_score_ = min(self.loss_curve_), None, None
         if isinstance(stopping, ScoreStopping):
             self.validation_scores_, self.best_validation_score_ = stopping.scores, stopping.best
@@ -157,29 +170,35 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
                 raise ValueError(f"{name} is {getattr(self, name)!r}, which needs the epochs of a fit: not partial_fit")
         X, targets, weights = self._prepare(X, y, sample_weight, again, classes)
         if not again:
-            self._optimizer, self._schedule, self.n_iter_ = how.optimizer, how.schedule, 0
-            self.loss_curve_ = []
-        self.n_iter_ += self._train(how, 1, X, targets, weights, [])
+            self._begin(how, X, targets, again)
+        self.n_iter_ += self._train(1, X, targets.values, weights, [])
         return self
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, again: bool, classes: Any = None, all_of_them: bool = False
-    ) -> tuple[Any, Array, Array | None]:
-        """Return samples, targets and weights, without samples of weight 0; make the network unless `again`."""
+    ) -> tuple[Any, Targets, Array | None]:
+        """Return samples, targets and weights, without samples of weight 0; `again` is for the network there is."""
         how: dict[str, Any] = {"multi_output": True, "y_numeric": self._y_numeric, "reset": not again}
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=READ, **how)
         weights = settings.sample_weights(sample_weight, X.shape[0])
-        targets, outputs = self._targets(y, again, classes, all_of_them)
+        targets = self._targets(y, again, classes, all_of_them)
         if weights is not None and not weights.all():
             kept = np.flatnonzero(weights)
-            X, targets, weights = X[kept], targets[kept], weights[kept]
-        if not again:
-            self._make_network(X, outputs)
+            X, targets, weights = X[kept], targets._replace(values=targets.values[kept]), weights[kept]
         return X, targets, weights
 
-    def _make_network(self, X: Any, outputs: int) -> None:
+    def _begin(self, how: settings.Training, X: Any, targets: Targets, again: bool) -> None:
+        """Begin a training: with another network unless `again`, and with new state of the optimizer."""
+        if not again:
+            self.model_, self.n_outputs_ = self._network(X, targets.outputs), targets.outputs
+            self.loss_curve_: list[float] = []
+            for name, value in targets.attributes.items():
+                setattr(self, name, value)
+        self._optimizer, self._schedule, self.n_iter_ = how.optimizer, how.schedule, 0
+
+    def _network(self, X: Any, outputs: int) -> MLP:
         random = check_random_state(self.random_state)
-        self.model_ = MLP(
+        return MLP(
             [X.shape[1], *settings.hidden_sizes(self.hidden_layer_sizes), outputs],
             density=self.density,
             distribution=self.distribution,
@@ -193,7 +212,6 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
             precision=self.precision,
             seed=np.random.default_rng(random.randint(0, 2**32, size=4, dtype=np.uint32)),
         )
-        self.n_outputs_ = outputs
 
     def _stopping(
         self, how: settings.Training, X: Any, targets: Array, weights: Array | None
@@ -223,15 +241,7 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
         patience = how.epochs if how.patience is None else how.patience
         return ScoreStopping(score, patience=patience, min_delta=how.tol), X[rows], targets[rows], left
 
-    def _train(
-        self,
-        how: settings.Training,
-        epochs: int,
-        X: Any,
-        targets: Array,
-        weights: Array | None,
-        callbacks: list[Any],
-    ) -> int:
+    def _train(self, epochs: int, X: Any, targets: Array, weights: Array | None, callbacks: list[Any]) -> int:
         """Train for some epochs, after `n_iter_` others, and return how many they were."""
         batch = settings.samples_in_batch(self.batch_size, X.shape[0])
         mean = 1.0 if weights is None else float(weights.mean())
@@ -248,7 +258,7 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
             loss=self._loss(),
             sample_weight=weights,
             shuffle=self.shuffle,
-            topology=how.topology,
+            topology=settings.topology_of(self.topology),
             callbacks=callbacks,
             verbose=self.verbose if isinstance(self.verbose, str) else bool(self.verbose),
         )

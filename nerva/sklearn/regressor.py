@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from nerva._kernels.memory import Array
 from nerva.losses import Loss, MeanSquaredError
-from nerva.sklearn.estimator import SparseMLP
+from nerva.sklearn.estimator import SparseMLP, Targets
 
 
 class SparseMLPRegressor(RegressorMixin, MultiOutputMixin, SparseMLP):
@@ -48,14 +48,14 @@ class SparseMLPRegressor(RegressorMixin, MultiOutputMixin, SparseMLP):
 
     # ---- what training asks for
 
-    def _targets(self, y: Any, known: bool, classes: Any, all_of_them: bool) -> tuple[Array, int]:
+    def _targets(self, y: Any, known: bool, classes: Any, all_of_them: bool) -> Targets:
         y = np.asarray(y, np.float64)  # texts that are no numbers are refused here
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         outputs = 1 if y.ndim == 1 else y.shape[1]
         if known and outputs != self.n_outputs_:
             raise ValueError(f"y has shape {y.shape}; the network has {self.n_outputs_} outputs")
-        return y, outputs
+        return Targets(y, outputs, {})
 
     def _loss(self) -> Loss:
         return MeanSquaredError()

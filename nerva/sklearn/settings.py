@@ -34,7 +34,6 @@ class Training(NamedTuple):
     epochs: int
     optimizer: Optimizer
     schedule: Schedule
-    topology: Topology | None
     patience: int | None  # epochs in a row that may be no better; None for any number of them
     tol: float
     validation_fraction: float | None  # of samples held out for early stopping; None without it
@@ -44,6 +43,7 @@ class Training(NamedTuple):
 def training_of(estimator: Any) -> Training:
     """Return how an estimator is trained; raise TypeError or ValueError, which names the parameter that is wrong."""
     samples_in_batch(estimator.batch_size, 1)
+    topology_of(estimator.topology)
     rate = check_positive(estimator.learning_rate_init, "learning_rate_init")
     stops = check_flag(estimator.early_stopping, "early_stopping")
     fraction = check_proper_fraction(estimator.validation_fraction, "validation_fraction")
@@ -51,7 +51,6 @@ def training_of(estimator: Any) -> Training:
         check_integer(estimator.max_iter, "max_iter", least=1),
         optimizer_of(estimator.solver, estimator.alpha),
         as_schedule(rate if estimator.schedule is None else copy.deepcopy(estimator.schedule)),
-        topology_of(estimator.topology),
         patience_of(estimator.n_iter_no_change),
         check_not_negative(estimator.tol, "tol"),
         fraction if stops else None,

@@ -239,6 +239,16 @@ def test_wrong_parameters_are_refused(settings, message):
     assert network.model_ is before
 
 
+def test_wrong_data_are_refused_before_anything_is_changed():
+    network = make().fit(X, Y)
+    expected = network.predict(X).tolist()
+    network.set_params(early_stopping=True, validation_fraction=0.5)
+    for wrong in (np.where(np.arange(200), "a", "b"), Y[:-1], np.linspace(0, 1, 200)):
+        with pytest.raises(ValueError, match=r"least populated|inconsistent|continuous"):
+            network.fit(X, wrong)
+        assert network.predict(X).tolist() == expected
+
+
 @pytest.mark.parametrize("settings", [{"topology": "set"}, {"early_stopping": True}])
 def test_parts_have_no_use_for_some_parameters(settings):
     with pytest.raises(ValueError, match=r"which needs the epochs of a fit: not partial_fit"):
