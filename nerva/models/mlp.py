@@ -117,15 +117,14 @@ def _supports(support: Any, count: int) -> list[Any]:
 
 
 def _densities(
-    density: float | Sequence[float | None],
+    density: Any,
     distribution: str | Distribution,
     shapes: list[tuple[int, int]],
     matrices: Sequence[bool],
 ) -> list[float | None]:
     """Return the density of each layer, checked: None where its support is a matrix, which has its own."""
     drawn = [shape for shape, matrix in zip(shapes, matrices, strict=True) if not matrix]
-    several = isinstance(density, Sequence) and not isinstance(density, str)
-    if several or (isinstance(density, np.ndarray) and density.ndim == 1):
+    if (isinstance(density, Sequence) and not isinstance(density, str)) or np.ndim(density) == 1:
         if len(density) != len(shapes):
             raise ValueError(f"density has {len(density)} entries; there are {len(shapes)} layers")
         for i, (given, matrix) in enumerate(zip(density, matrices, strict=True)):

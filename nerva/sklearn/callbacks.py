@@ -9,23 +9,31 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from nerva.callbacks import EarlyStopping
 from nerva.training.history import EpochRecord, StopTraining
 from nerva.training.run import Run
 
-try:
-    from sklearn.callback import CallbackSupportMixin as CallbackSupport
-    from sklearn.callback import with_callbacks
-except ImportError:
+__all__ = ["CallbackSupport", "FitTask", "ScoreStopping", "with_callbacks"]
 
-    class CallbackSupport:  # type: ignore[no-redef]
-        """The base of estimators where scikit-learn has no callbacks."""
 
-    def with_callbacks(method: Any) -> Any:  # type: ignore[no-redef]
-        """Return the method."""
-        return method
+class NoCallbacks:
+    """The base of estimators where scikit-learn has no callbacks."""
+
+
+def unchanged(method: Any) -> Any:
+    """Return a method as it is."""
+    return method
+
+
+CallbackSupport: Any = NoCallbacks
+with_callbacks: Any = unchanged
+if find_spec("sklearn.callback") is not None:
+    from sklearn import callback
+
+    CallbackSupport, with_callbacks = callback.CallbackSupportMixin, callback.with_callbacks
 
 
 class ScoreStopping(EarlyStopping):

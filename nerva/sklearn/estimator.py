@@ -42,7 +42,7 @@ class Targets(NamedTuple):
     attributes: dict[str, Any]
 
 
-class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
+class SparseMLP(CallbackSupport, BaseEstimator, ABC):
     """The base of SparseMLPClassifier, which describes the parameters, and SparseMLPRegressor."""
 
     _y_numeric: ClassVar[bool]
@@ -260,7 +260,7 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
             shuffle=self.shuffle,
             topology=settings.topology_of(self.topology),
             callbacks=callbacks,
-            verbose=self.verbose if isinstance(self.verbose, str) else bool(self.verbose),
+            verbose="auto" if self.verbose == "auto" else bool(self.verbose),
         )
         self.loss_curve_ += history["loss"]
         self.loss_ = self.loss_curve_[-1]

@@ -114,13 +114,14 @@ class InputStrengthSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
             solver="momentum",
             learning_rate_init=RATE * features / 2,  # of the sum over the features, of which the loss is the mean
             batch_size=100,
-            topology=SET(MOVED),
+            topology=SET(MOVED) if self.max_iter != 1 else None,  # it moves weights between epochs
             max_iter=self.max_iter,
             n_iter_no_change=np.inf,
             random_state=random,
         )
         spread = noise * X.std(dtype=np.float64)
-        return network.fit(X + (spread * random.standard_normal(X.shape)).astype(X.dtype), X)
+        network.fit(X + (spread * random.standard_normal(X.shape)).astype(X.dtype), X)
+        return network
 
     def _get_support_mask(self) -> Array:
         check_is_fitted(self)

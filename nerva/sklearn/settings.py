@@ -1,7 +1,7 @@
 """The parameters of estimators, checked, as what nerva's networks and their training take."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from nerva.validation import (
 )
 
 LARGEST_BATCH = 200  # of batch_size="auto", as in scikit-learn
-TOPOLOGIES: dict[str, type[Topology]] = {"set": SET, "rigl": RigL}
+TOPOLOGIES: dict[str, Callable[[], Topology]] = {"set": SET, "rigl": RigL}
 ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's names where nerva has others
 
 

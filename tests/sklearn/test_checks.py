@@ -19,8 +19,8 @@ def test_estimators(estimator, check):
 
 @parametrize_with_checks(
     [
-        SparseMLPClassifier((50, 20), topology="set", batch_norm=True, early_stopping=True, validation_fraction=0.4),
-        SparseMLPRegressor((50, 20), topology="rigl", activation="tanh", solver="nesterov", batch_size=16),
+        SparseMLPClassifier((50, 20), density=0.5, support="fan-in", activation="silu", solver="rmsprop", alpha=0.1),
+        SparseMLPRegressor((50,), density=1.0, activation="logistic", solver="nesterov", n_iter_no_change=200),
     ]
 )
 def test_estimators_with_settings(estimator, check):

@@ -46,10 +46,10 @@ def test_numbers_and_sparse_samples():
 def test_an_autoencoder_finds_the_features_that_vary_together():
     rng = np.random.default_rng(0)
     samples = 0.3 * rng.standard_normal((400, 40))
-    samples[:, :10] += rng.standard_normal((400, 2)) @ rng.standard_normal((2, 10))
+    angles = rng.uniform(0, 2 * np.pi, 10)
+    samples[:, :10] += rng.standard_normal((400, 2)) @ np.stack([np.cos(angles), np.sin(angles)])
     selector = InputStrengthSelector(n_features_to_select=10, random_state=0).fit(samples)
-    found = selector.get_support(indices=True)
-    assert (found < 10).sum() >= 8
+    assert selector.get_support()[:10].sum() >= 8  # of 10; by chance it would be 2 or 3
     assert selector.estimator_.model_.out_features == 40
     again = InputStrengthSelector(n_features_to_select=10, random_state=0).fit(samples, np.ones(400))  # y is not read
     np.testing.assert_array_equal(again.strengths_, selector.strengths_)
