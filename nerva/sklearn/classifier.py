@@ -61,7 +61,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
     >>> from nerva.sklearn import SparseMLPClassifier
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
-    >>> network = SparseMLPClassifier((64, 32), density=0.2, learning_rate_init=0.01, random_state=0).fit(X, y)
+    >>> network = SparseMLPClassifier((64, 32), max_iter=1000, random_state=0).fit(X, y)
     >>> network.score(X, y) > 0.95, network.model_.nnz
     (True, 480)
     """

@@ -23,8 +23,8 @@ class SparseMLPRegressor(RegressorMixin, MultiOutputMixin, SparseMLP):
     >>> from nerva.sklearn import SparseMLPRegressor
     >>> from sklearn.datasets import make_friedman1
     >>> X, y = make_friedman1(500, random_state=0)
-    >>> network = SparseMLPRegressor((64, 64), density=0.2, learning_rate_init=0.01, random_state=0).fit(X, y)
-    >>> network.score(X, y) > 0.9
+    >>> network = SparseMLPRegressor((64, 64), max_iter=1000, random_state=0).fit(X, y)
+    >>> network.score(X, y) > 0.8
     True
     """
 
