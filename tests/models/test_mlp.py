@@ -71,6 +71,9 @@ def test_a_layer_may_have_a_support_of_its_own(kind):
     np.testing.assert_array_equal(model.layers[0].dense_weight() != 0, mask != 0)
     assert [layer.density for layer in model.layers[1:]] == [0.25, 0.25]
     assert set(np.diff(model.layers[1].weight.indptr)) <= {7, 8}
+    shared = nerva.MLP([40, 30, 20, 10], density=0.25, support=[kind(mask), None, None])
+    expected = nerva.erdos_renyi([(30, 20), (20, 10)], 0.25)
+    assert [layer.density for layer in shared.layers[1:]] == pytest.approx(expected, abs=0.003)
     dense = nerva.MLP([40, 30, 20, 10], support=[kind(mask), None, None])
     assert [type(layer) for layer in dense.layers] == [nerva.SparseLinear, nerva.Linear, nerva.Linear]
     each = nerva.MLP([40, 30, 20, 10], density=[None, 0.1, 1.0], support=[kind(mask), None, None])

@@ -164,6 +164,12 @@ def test_a_warm_start_goes_on():
     assert warm.loss_curve_[:20] == cold.loss_curve_
 
 
+def test_a_warm_start_begins_with_new_state_of_the_optimizer():
+    named, given = (make(warm_start=True, alpha=0, solver=solver) for solver in ("adam", nerva.Adam()))
+    for _ in range(2):
+        assert same(named.fit(X, Y), given.fit(X, Y))
+
+
 def test_training_ends_when_nothing_gets_better():
     with pytest.warns(ConvergenceWarning, match=r"all 3 epochs \(max_iter\) are done"):
         make(max_iter=3).fit(X, Y)

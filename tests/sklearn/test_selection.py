@@ -94,10 +94,11 @@ def test_names_of_features():
 
 def test_its_random_state_is_the_estimators_where_that_has_none():
     some = X[:100, :20]
-    one, other = (
+    one, same, other = (
         InputStrengthSelector(network(random_state=None), random_state=seed).fit(some, Y[:100]).strengths_
-        for seed in (0, 1)
+        for seed in (0, 0, 1)
     )
+    np.testing.assert_array_equal(one, same)
     assert (one != other).any()
     own = [InputStrengthSelector(network(), random_state=seed).fit(some, Y[:100]).strengths_ for seed in (0, 1)]
     np.testing.assert_array_equal(*own)

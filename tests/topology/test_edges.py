@@ -73,6 +73,7 @@ def test_a_layer_takes_it():
     np.testing.assert_array_equal(layer.dense_weight() != 0, WANTED)
     layer.rewire(np.array([0]), np.array([11]))
     np.testing.assert_array_equal(support.to_dense(), WANTED)  # the layer has a pattern of its own
+    assert not any(map(np.shares_memory, nerva.supports.from_mask(support), (support.indptr, support.indices)))
 
 
 def test_layers_of_named_neurons():
