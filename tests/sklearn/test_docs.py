@@ -41,6 +41,10 @@ def test_features(names):
     assert names["after"] == pytest.approx(0.94, abs=0.02)
 
 
+def test_features_without_y(names):
+    assert names["without_y"] == pytest.approx(0.925, abs=0.02)
+
+
 def test_networks_of_what_is_known(names):
     assert names["strengths"]["apoptosis"] > names["strengths"]["cell cycle"]
     assert names["primed"].coefs_[0].nnz == 5
