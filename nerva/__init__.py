@@ -87,6 +87,7 @@ from nerva.topology import (
     supports,
 )
 from nerva.topology.distributions import balanced, erdos_renyi, uniform
+from nerva.topology.edges import support_from_edges
 from nerva.training.evaluation import Evaluation
 from nerva.training.history import Diverged, EpochRecord, History, StopTraining
 from nerva.training.profiling import Profile, profile
@@ -187,6 +188,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "support_from_edges",
     "supports",
     "to_scipy",
     "to_torch",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerva._kernels.memory import Array, zeros
+from nerva._kernels.memory import Array, writable, zeros
 from nerva._kernels.rewiring import moved
 from nerva._kernels.updates import Update
 
@@ -46,6 +46,12 @@ class Parameter:
     def __getstate__(self) -> object:
         # Protocols 0 and 1 ask for one of a class with __slots__; later ones take this by themselves.
         return object.__getstate__(self)
+
+    def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
+        for name, value in state[1].items():
+            setattr(self, name, value)
+        self.values = writable(self.values)
+        self.state = {name: writable(vector) for name, vector in self.state.items()}
 
     @property
     def gradient(self) -> Array:

@@ -2,20 +2,20 @@
 
 import doctest
 import importlib
-import importlib.util
 import pkgutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 import nerva
 
-NEED_TORCH = ("nerva.torch.", "nerva.interop.srelu")  # the extra "torch"
+EXTRAS = {"sklearn": ("nerva.sklearn.",), "torch": ("nerva.torch.", "nerva.interop.srelu")}  # what needs them
+LEFT_OUT = tuple(name for extra, names in EXTRAS.items() if not find_spec(extra) for name in names)
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(nerva.__path__, "nerva.")
-    if not module.name.endswith(("__main__", "find_mkl"))
-    and (importlib.util.find_spec("torch") or not module.name.startswith(NEED_TORCH))
+    if not module.name.endswith(("__main__", "find_mkl")) and not module.name.startswith(LEFT_OUT)
 )
 
 

@@ -27,7 +27,7 @@ FLOORS = [
     ["models"],
     ["inspection", "interop", "saving"],
     ["callbacks"],
-    ["cli", "torch"],
+    ["cli", "sklearn", "torch"],
     ["__init__", "__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -100,6 +100,12 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "model_file",
         "hub",
     ],
+    "sklearn": [
+        "callbacks settings strength",
+        "estimator",
+        "classifier regressor",
+        "selection",
+    ],
     "system": [
         "files nested program signals",
         "archive tensors",
@@ -111,7 +117,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "rewiring",
     ],
     "topology": [
-        "distributions records schedules supports",
+        "distributions edges records schedules supports",
         "layer_state top_gradients",
         "drop grow snapshot",
         "topology",

@@ -41,6 +41,11 @@ def aligned_copy(array: Array) -> Array:
     return copied
 
 
+def writable(array: Array) -> Array:
+    """Return the array, or a copy where it cannot be written, as those that joblib maps from a file."""
+    return array if array.flags.writeable else aligned_copy(array)
+
+
 def empty_batch(features: int, batch: int, dtype: npt.DTypeLike) -> Array:
     """Return an uninitialised matrix (features, batch) whose rows are 64-byte aligned, unless the batch is one."""
     return Buffer(features, dtype).take(batch)

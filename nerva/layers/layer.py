@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels import products
-from nerva._kernels.memory import Array
+from nerva._kernels.memory import Array, writable
 from nerva._kernels.operations import Operation
 from nerva.activations import Activation
 from nerva.parameters import Parameter
@@ -197,3 +197,7 @@ class Layer(ABC):
     def __getstate__(self) -> dict[str, Any]:
         # Without the batch: Dropout compares X and Y by identity, which copies do not keep.
         return {**self.__dict__, "_X": None, "_Y": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            self.__dict__[name] = writable(value) if isinstance(value, np.ndarray) else value

@@ -173,5 +173,5 @@ class Linear(Affine):
         return layer
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        super().__setstate__(state)
         self._share_bias()

@@ -34,7 +34,8 @@ class SparseLinear(Affine):
     in_features, out_features : D and K
     density : fraction of the K x D weights that exist; exactly round(density K D) positions are drawn
     support : how they are drawn, "random" (uniformly), "fan-in", "fan-out", "skewed", "blocks" or a callable (see
-        nerva.supports); or a matrix (K, D), dense or SciPy's, whose non-zeros are the positions, without `density`
+        nerva.supports); or a matrix (K, D), dense, SciPy's or a nerva.CSR, whose non-zeros are the positions, without
+        `density` (see nerva.support_from_edges)
     fan : the fans that the initializer gets, "dense", D and K, or "live", the average weights of a neuron, which gave
         much better accuracy at a density of 0.1 % (bench/README.md)
     weight : a nerva.CSR of shape (K, D) to use instead, without `density`, `support` and `init`
@@ -249,6 +250,6 @@ class SparseLinear(Affine):
         return {**super().__getstate__(), "_choices": ChoiceCache(), "_masked_weight": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        super().__setstate__(state)
         self._parameters[0].values = self.weight.values  # of which unpickling made two arrays
         self._share_bias()

@@ -29,11 +29,14 @@ class MLP(Sequential):
     ----------
     sizes : features from input to output, such as [3072, 1024, 512, 10]
     density : fraction of the weights that exist, of the whole network, shared out by `distribution`; or a sequence of
-        one for each layer, of which some may be 0: such a layer has its bias alone
+        one for each layer, of which some may be 0: such a layer has its bias alone. A layer whose support is a matrix
+        has its own density: the fraction is of the others, or the entry None
     activation : of all layers but the last, a name or an object of nerva.activations; or a sequence of one for each
         hidden layer. An AllReLU alternates
     distribution : "erdos-renyi", "uniform", "balanced", or a callable (see nerva.erdos_renyi)
-    support : how positions of weights are drawn, a name or a callable (see nerva.supports)
+    support : how positions of weights are drawn, a name or a callable (see nerva.supports); or a sequence of one for
+        each layer, which may be a matrix as of nerva.SparseLinear, such as that of nerva.support_from_edges, and of
+        which None is "random"
     init : initializer of the weights, "xavier", "he", ..., or a callable (see nerva.initializers)
     fan : the fans that the initializer gets of a sparse layer, "dense" or "live" (see nerva.SparseLinear)
     dtype : float32 or float64
@@ -58,10 +61,10 @@ class MLP(Sequential):
         self,
         sizes: Sequence[int],
         *,
-        density: float | Sequence[float] = 1.0,
+        density: float | Sequence[float | None] = 1.0,
         activation: Function | Sequence[Function] = "relu",
         distribution: str | Distribution = "erdos-renyi",
-        support: str | Support = "random",
+        support: str | Support | Sequence[Any] = "random",
         init: str | Initializer = "xavier",
         fan: Fan = "dense",
         dtype: npt.DTypeLike = np.float32,
@@ -75,24 +78,25 @@ class MLP(Sequential):
         precision: Precision | None = None,
     ) -> None:
         sizes = check_sizes(sizes)
-        densities = _densities(density, distribution, list(pairwise(sizes)))
+        supports = _supports(support, len(sizes) - 1)
+        densities = _densities(density, distribution, list(pairwise(sizes)), [not callable(each) for each in supports])
         dtype, rng = real_dtype(dtype), as_generator(seed, "seed")
         check_precision(precision, dtype)
         activations = [*of_hidden_layers(activation, len(sizes) - 2), check_activation(output, "output")]
         dropout = check_below_one(dropout, "dropout")
         batch_norm, sparse = check_flag(batch_norm, "batch_norm"), check_flag(sparse, "sparse")
         of_both: dict[str, Any] = {"init": init, "rng": rng, "dtype": dtype, "drop_connect": drop_connect}
-        of_sparse: dict[str, Any] = {"support": as_support(support), "fan": fan, "backend": backend}
+        of_sparse: dict[str, Any] = {"fan": fan, "backend": backend}
         layers: list[Layer] = []
         # One generator gives every layer its weights and masks: their order belongs to what a seed gives.
-        for i, ((D, K), d, f) in enumerate(zip(pairwise(sizes), densities, activations, strict=True)):
+        for i, ((D, K), d, s, f) in enumerate(zip(pairwise(sizes), densities, supports, activations, strict=True)):
             hidden = i < len(sizes) - 2
             normalized = hidden and batch_norm
             settings = {**of_both, "activation": "identity" if normalized else f, "bias": not normalized}
             if d == 1.0 and not sparse:
                 layers.append(Linear(D, K, **settings))
             else:
-                layers.append(SparseLinear(D, K, density=d, **settings, **of_sparse))
+                layers.append(SparseLinear(D, K, density=d, support=s, **settings, **of_sparse))
             if normalized:
                 layers.append(BatchNorm(K, activation=f, dtype=dtype))
             if hidden and dropout > 0:
@@ -102,12 +106,12 @@ class MLP(Sequential):
         _check_weights([layer.nnz for layer in linear], densities, density, sizes)
 
 
-def _check_weights(counts: list[int], densities: list[float], density: Any, sizes: list[int]) -> None:
+def _check_weights(counts: list[int], densities: list[float | None], density: Any, sizes: list[int]) -> None:
     """Raise ValueError for a network without weights; warn of a layer that has none, unless its density is 0."""
     if not any(counts):
         raise ValueError(f"density is {density}; a network of {sizes} would have no weight at all")
     for i, (count, own) in enumerate(zip(counts, densities, strict=True)):
-        if count == 0 and own > 0:
+        if count == 0 and own is not None and own > 0:
             warnings.warn(
                 f"density is {density}; linear layer {i}, {sizes[i]}-{sizes[i + 1]}, has no weight at all then: the "
                 "outputs of the network do not depend on the samples",
@@ -116,13 +120,33 @@ def _check_weights(counts: list[int], densities: list[float], density: Any, size
             )
 
 
+def _supports(support: Any, count: int) -> list[Any]:
+    """Return the support of each layer, a callable or a matrix; raise TypeError or ValueError for anything else."""
+    if hasattr(support, "shape"):
+        raise TypeError(f"support is a matrix, {support.shape}; give a list, with one support for each layer")
+    if not isinstance(support, (list, tuple)):
+        return [as_support(support)] * count
+    if len(support) != count:
+        raise ValueError(f"support has {len(support)} entries; there are {count} layers")
+    return [each if hasattr(each, "shape") else as_support("random" if each is None else each) for each in support]
+
+
 def _densities(
-    density: float | Sequence[float], distribution: str | Distribution, shapes: list[tuple[int, int]]
-) -> list[float]:
-    """Return the density of each layer, checked."""
-    if isinstance(density, Sequence) or (isinstance(density, np.ndarray) and density.ndim == 1):
-        densities = [check_fraction(d, f"density[{i}]") for i, d in enumerate(density)]
-        if len(densities) != len(shapes):
-            raise ValueError(f"density has {len(densities)} entries; there are {len(shapes)} layers")
-        return densities
-    return distribute(distribution, shapes, check_fraction(density, "density"))
+    density: Any,
+    distribution: str | Distribution,
+    shapes: list[tuple[int, int]],
+    matrices: Sequence[bool],
+) -> list[float | None]:
+    """Return the density of each layer, checked: None where its support is a matrix, which has its own."""
+    drawn = [shape for shape, matrix in zip(shapes, matrices, strict=True) if not matrix]
+    if (isinstance(density, Sequence) and not isinstance(density, str)) or np.ndim(density) == 1:
+        if len(density) != len(shapes):
+            raise ValueError(f"density has {len(density)} entries; there are {len(shapes)} layers")
+        for i, (given, matrix) in enumerate(zip(density, matrices, strict=True)):
+            if matrix and given is not None:
+                raise ValueError(f"density[{i}] is {given}; it must be None, since support[{i}] is a matrix")
+        found = [check_fraction(d, f"density[{i}]") for i, d in enumerate(density) if not matrices[i]]
+    else:
+        found = distribute(distribution, drawn, check_fraction(density, "density")) if drawn else []
+    others = iter(found)
+    return [None if matrix else next(others) for matrix in matrices]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array
 from nerva._kernels.supports import draw_support
 from nerva.validation import check_integer, check_not_negative
@@ -118,13 +119,15 @@ def blocks(size: int = 16) -> Support:
 
 
 def from_mask(mask: Any) -> Pattern:
-    """Return the pattern of a matrix (K, D): the non-zeros of an array, or what a SciPy sparse matrix stores.
+    """Return the pattern of a matrix (K, D): the non-zeros of an array, or what a nerva.CSR or a SciPy one stores.
 
     Raises ValueError for what is not a matrix of numbers.
 
     >>> nerva.supports.from_mask(np.eye(3))[1].tolist()
     [0, 1, 2]
     """
+    if isinstance(mask, CSR):
+        return mask.indptr.copy(), mask.indices.copy()
     if hasattr(mask, "tocsr"):
         matrix = mask.tocsr().copy()  # the caller's may be a CSR matrix itself, which is sorted in place below
         matrix.sum_duplicates()

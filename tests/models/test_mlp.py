@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import nerva
 
@@ -63,6 +64,28 @@ def test_a_seed_decides_supports_and_weights():
     assert not np.array_equal(network(seed=None).layers[0].weight.values, network(seed=None).layers[0].weight.values)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, csr_array, nerva.CSR.from_dense])
+def test_a_layer_may_have_a_support_of_its_own(kind):
+    mask = np.eye(30, 40)
+    model = nerva.MLP([40, 30, 20, 10], density=0.25, support=[kind(mask), "fan-in", None], distribution="uniform")
+    np.testing.assert_array_equal(model.layers[0].dense_weight() != 0, mask != 0)
+    assert [layer.density for layer in model.layers[1:]] == [0.25, 0.25]
+    assert set(np.diff(model.layers[1].weight.indptr)) <= {7, 8}
+    shared = nerva.MLP([40, 30, 20, 10], density=0.25, support=[kind(mask), None, None])
+    expected = nerva.erdos_renyi([(30, 20), (20, 10)], 0.25)
+    assert [layer.density for layer in shared.layers[1:]] == pytest.approx(expected, abs=0.003)
+    dense = nerva.MLP([40, 30, 20, 10], support=[kind(mask), None, None])
+    assert [type(layer) for layer in dense.layers] == [nerva.SparseLinear, nerva.Linear, nerva.Linear]
+    each = nerva.MLP([40, 30, 20, 10], density=[None, 0.1, 1.0], support=[kind(mask), None, None])
+    assert [layer.nnz for layer in each.layers] == [30, 60, 200]
+
+
+def test_supports_by_name_are_those_of_one_name():
+    one, each = (nerva.MLP([40, 30, 10], density=0.2, support=s, seed=0) for s in ("fan-in", ["fan-in", "fan-in"]))
+    for mine, theirs in zip(one.layers, each.layers, strict=True):
+        np.testing.assert_array_equal(mine.dense_weight(), theirs.dense_weight())
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "name"),
     [
@@ -88,6 +111,14 @@ def test_a_seed_decides_supports_and_weights():
         ({"seed": "now"}, TypeError, "seed"),
         ({"backend": "cuda"}, ValueError, "backend"),
         ({"sparse": 1}, TypeError, "sparse"),
+        ({"support": "golden"}, ValueError, "support"),
+        ({"support": 3}, TypeError, "support"),
+        ({"support": ["random"]}, ValueError, "support has 1 entries; there are 2 layers"),
+        ({"support": ["random", "golden"]}, ValueError, "support"),
+        ({"support": np.eye(4, 5)}, TypeError, r"support is a matrix, \(4, 5\); give a list"),
+        ({"support": [np.eye(5), None]}, ValueError, r"support has shape \(5, 5\); it must be \(4, 5\)"),
+        ({"support": [np.eye(4, 5), None], "density": [0.5, 0.5]}, ValueError, r"density\[0\] is 0.5; it must be None"),
+        ({"support": [np.eye(4, 5), None], "density": [None, None]}, TypeError, r"density\[1\]"),
         ({"density": 1e-9}, ValueError, "density is 1e-09; a network of .* no weight at all"),
         ({"density": 0}, ValueError, "density is 0; a network of .* no weight at all"),
         ({"density": [0, 0.0]}, ValueError, r"density is \[0, 0.0\]; a network of .* no weight at all"),
