@@ -80,7 +80,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "classification regression",
     ],
     "models": [
-        "compaction plan precision pruning_criteria state summary",
+        "compaction input_map plan precision pruning_criteria state summary",
         "sequential",
         "mlp pruning",
     ],
