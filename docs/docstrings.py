@@ -88,7 +88,7 @@ def _block(text):
     """Return a block of a docstring, of lines without a blank one, as Markdown."""
     if text.startswith(">>>"):
         return "```pycon\n" + re.sub(r" *# doctest: .*", "", text) + "\n```"
-    if text in HEADINGS:
+    if text in HEADINGS or text.startswith("    "):  # indented: code
         return text
     if ENTRY.match(text):
         return "\n".join(map(_entry, re.split(r"\n(?=\S)", text)))
