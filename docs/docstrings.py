@@ -14,6 +14,7 @@ HEADING = re.compile(r"^(Parameters|Attributes|Raises)\n-+$", re.MULTILINE)
 HEADINGS = ("**Parameters**", "**Attributes**", "**Raises**")
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) : (.*)")
 COMPILED = ("nerva._kernels.csr", "nerva._kernels.sparse_batch")
+SIGNATURE = re.compile(r"\A[\w.]+\(.*\)(?: -> .*)?\n+")  # Cython's first line
 LOCKED = re.compile(r"_locked\((\w+)\.(\w+)\)")  # how a function of a network becomes its method
 
 
@@ -35,9 +36,10 @@ def _document(known, found):
         value = getattr(found, name, None)
         if member.is_alias or name.startswith("_") or value is None:
             continue
-        text = inspect.getdoc(value)
+        text = SIGNATURE.sub("", inspect.getdoc(value) or "")
         if text and not isinstance(value, (int, float, str)):
             member.docstring = griffe.Docstring(text, parent=member)
+        member.labels.discard("method descriptor")
         if member.is_class:
             _document(member, value)
 

@@ -72,8 +72,6 @@ def test_fans_are_counted():
 
 
 def test_many_different_fans_share_bars():
-    figure = plots.fans(nerva.MLP([2000, 300, 3], density=0.4, seed=0))
-    assert len(figure.axes[1].patches) == figure.axes[1].patches[-1].get_x() + 1.5 - figure.axes[1].patches[0].get_x()
     weight = nerva.CSR.from_dense(np.tri(300))
     axes = plots.fans(nerva.Sequential([nerva.SparseLinear(300, 300, weight=weight)])).axes[0]
     assert len(axes.patches) == plots.BARS
