@@ -4,7 +4,9 @@ The Python blocks of a page are one program, run in the order of the page, witho
 Commands `nerva ...` in shell blocks are parsed, and run where `<!-- run -->` stands above the block.
 """
 
+import doctest
 import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -145,3 +147,11 @@ def test_the_reference_has_every_public_name():
     assert {f"nerva.torch.{name}" for name in importlib.import_module("nerva.torch").__all__} <= {
         re.sub(r"\.(linear|rewiring)\.", ".", name) for name in names
     }
+
+
+def test_docstrings_become_markdown():
+    pytest.importorskip("griffe")  # of the extra docs
+    spec = importlib.util.spec_from_file_location("docstrings", ROOT / "docs" / "docstrings.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert doctest.testmod(module) == (0, 1)

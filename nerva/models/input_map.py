@@ -121,7 +121,7 @@ def input_map(model: Network, shape: Sequence[int] | None = None) -> InputMap:
     W, D = _first_weight(model.layers), model.in_features
     if isinstance(W, CSR):
         weights = np.bincount(W.indices, minlength=D)
-        strength = np.bincount(W.indices, np.abs(W.values), minlength=D)
+        strength = np.asarray(np.bincount(W.indices, np.abs(W.values), minlength=D), np.float64)
     else:
         weights, strength = np.full(D, len(W), np.int64), np.abs(W).sum(axis=0, dtype=np.float64)
     return InputMap(weights.reshape(wanted), strength.reshape(wanted))
