@@ -72,7 +72,9 @@ AFTER = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")  # PyTorch's, whenever one is made
+@pytest.mark.filterwarnings(
+    "ignore::UserWarning"
+)  # of other libraries, as PyTorch's of sparse CSR tensors in beta state
 @pytest.mark.parametrize("page", [name for name, path in PAGES.items() if blocks(path.read_text())])
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
     text = PAGES[page].read_text()
