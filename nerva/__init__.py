@@ -6,6 +6,7 @@ cost. Start with `nerva.MLP`, `nerva.datasets` and `model.fit`; `nerva.show_conf
 
 import sys as _sys
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from nerva.system.program import is_command as _is_command
 
@@ -92,7 +93,16 @@ from nerva.training.evaluation import Evaluation
 from nerva.training.history import Diverged, EpochRecord, History, StopTraining
 from nerva.training.profiling import Profile, profile
 
-__version__ = package_version()
+if _TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """Look the version up when it is asked for."""
+        if name == "__version__":
+            return package_version()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # Modules of the public interface that stand in a folder of their own, by the names they are imported by.
 _sys.modules |= {f"{__name__}.plots": plots, f"{__name__}.supports": supports}

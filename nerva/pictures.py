@@ -19,6 +19,7 @@ from nerva._kernels.csr import CSR
 CELLS = 256  # of the picture of a pattern, along each side at most
 SIDE = 192  # pixels that its longer side has on the screen
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # M. Okabe and K. Ito, 2008
+TINY = np.finfo(np.float64).tiny
 WIDTH, HEIGHT, MARGIN = 320, 140, 34  # of a plot of curves
 
 
@@ -62,15 +63,28 @@ def pattern_html(weight: CSR, side: int = SIDE) -> str:
     weight : (outputs, inputs), at least one of each
     side : pixels of its longer side on the screen
     """
-    counts = cells(weight)
-    grey = np.full(counts.shape, 255, np.uint8)
-    # A cell with a single weight can be told from one without.
-    grey[counts > 0] = (176 - 176 * counts[counts > 0] / max(int(counts.max()), 1)).astype(np.uint8)
-    K, D = weight.shape
-    width, height = max(ceil(side * D / max(K, D)), 8), max(ceil(side * K / max(K, D)), 8)
+    counts, (K, D) = cells(weight), weight.shape
+    return picture_html(counts, (K, D), f"{K} x {D}, {weight.nnz} weights", side)
+
+
+def picture_html(values: npt.NDArray[Any], shape: tuple[int, int], text: str, side: int = SIDE) -> str:
+    """Return a picture of values (rows, columns), none below 0, as an HTML element: the larger a value, the darker.
+
+    Parameters
+    ----------
+    values : at least one; those of 0 are white
+    shape : of what they are a picture of, which gives the picture its proportions
+    text : what is said where the picture is not shown
+    side : pixels of its longer side on the screen
+    """
+    grey = np.full(values.shape, 255, np.uint8)
+    # What is least can be told from nothing.
+    grey[values > 0] = (176 - 176 * (values[values > 0] / max(values.max(), TINY))).astype(np.uint8)
+    rows, columns = shape
+    width, height = (max(ceil(side * n / max(shape)), 8) for n in (columns, rows))
     data = base64.b64encode(png(grey)).decode()
     style = f"width:{width}px;height:{height}px;image-rendering:pixelated;border:1px solid #888;background:#fff"
-    return f'<img style="{style}" alt="{K} x {D}, {weight.nnz} weights" src="data:image/png;base64,{data}">'
+    return f'<img style="{style}" alt="{escape(text)}" src="data:image/png;base64,{data}">'
 
 
 def csr_html(weight: CSR) -> str:

@@ -17,9 +17,16 @@ def pyproject():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-@pytest.mark.parametrize("name", ["test", "bench", "dev"])
+@pytest.mark.parametrize("name", ["test", "bench", "docs", "dev"])
 def test_a_dependency_group_has_the_packages_of_the_extra(pyproject, name):
     assert pyproject["dependency-groups"][name] == pyproject["project"]["optional-dependencies"][name]
+
+
+def test_wheels_are_built_for_the_pythons_of_the_classifiers(pyproject):
+    texts = "\n".join(pyproject["project"]["classifiers"])
+    versions = re.findall(r"^Programming Language :: Python :: 3\.(\d+)$", texts, re.MULTILINE)
+    assert pyproject["tool"]["cibuildwheel"]["build"] == [f"cp3{minor}-*" for minor in versions]
+    assert pyproject["project"]["requires-python"] == f">=3.{versions[0]}"
 
 
 def test_the_linters_are_installed_by_the_extra_dev(pyproject):

@@ -2,7 +2,6 @@
 
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +40,8 @@ def show_config() -> None:
 
 def package_version() -> str:
     """Return the version of nerva that is installed."""
+    from importlib.metadata import PackageNotFoundError, version  # here, since it takes a tenth of nerva's own import
+
     try:
         return version("nerva-sparse")
     except PackageNotFoundError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nerva._kernels.csr import CSR
+from nerva.models.sequential import Sequential
 from nerva.pictures import COLOURS, cells
 from nerva.topology import TopologyRecord
 from nerva.training.curves import finished, new_figure
@@ -17,6 +18,7 @@ from nerva.training.history import History
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+BARS = 64  # of a histogram, at most
 PANELS = {
     "weights": ("nnz",),
     "new among them": ("churn",),
@@ -85,6 +87,41 @@ def degrees(history: History, *, layer: int, path: str | os.PathLike[str] | None
         of = "an output" if column == "fan_in" else "an input"
         axes.set(title=f"layer {layer}: {column.replace('_', '-')}", xlabel="step", ylabel=f"weights of {of}", ylim=0)
         axes.legend(fontsize=7)
+    return finished(figure, path)
+
+
+def fans(model: Sequential, *, path: str | os.PathLike[str] | None = None) -> Figure:
+    """Plot the fan-in and the fan-out of each sparse layer: how many outputs, and inputs, have so many weights.
+
+    Parameters
+    ----------
+    model : a network with a sparse layer
+    path : as of `topology`
+
+    A layer drawn at random has fans around their mean; growth by gradient lets a few neurons take far more. See
+    `degrees` for their course over a training run. Raises TypeError for anything but a network, ValueError for one
+    without sparse layers, ImportError without matplotlib.
+
+    >>> model = nerva.MLP([784, 100, 10], density=0.05, seed=0)
+    >>> [axes.get_title() for axes in nerva.plots.fans(model).axes][:2]
+    ['layer 0: fan-in, 17 to 53', 'layer 0: fan-out, 0 to 14']
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model is {type(model).__name__}; it must be a nerva.Sequential")
+    weights = [(i, W) for i, layer in enumerate(model.layers) if isinstance(W := getattr(layer, "weight", None), CSR)]
+    if not weights:
+        raise ValueError("model has no sparse layers; all outputs of a dense one have the same fans")
+    figure = new_figure(8.0, 2.4 * len(weights))
+    for row, (i, W) in zip(figure.subplots(len(weights), 2, squeeze=False), weights, strict=True):
+        every = {"fan-in": np.diff(W.indptr), "fan-out": np.bincount(W.indices, minlength=W.shape[1])}
+        for axes, (name, degrees) in zip(row, every.items(), strict=True):
+            low, high = int(degrees.min()), int(degrees.max())
+            edges = np.arange(low, high + 2) - 0.5  # a bar for each number, and wider ones where those are many
+            axes.hist(degrees, edges if high - low < BARS else BARS, color=COLOURS[0])
+            axes.axvline(degrees.mean(), color=COLOURS[1], lw=1.3, label="mean")
+            of, neurons = ("an output", "outputs") if name == "fan-in" else ("an input", "inputs")
+            axes.set(title=f"layer {i}: {name}, {low:,} to {high:,}", xlabel=f"weights of {of}", ylabel=neurons)
+            axes.legend(fontsize=7)
     return finished(figure, path)
 
 

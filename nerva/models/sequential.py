@@ -15,6 +15,7 @@ from nerva._kernels.memory import Array, Buffer
 from nerva.layers import Affine, Layer
 from nerva.losses import Loss, SoftmaxCrossEntropy
 from nerva.models import compaction, state
+from nerva.models.input_map import InputMap, input_map
 from nerva.models.plan import CompiledNetwork, compile_network, obstacle
 from nerva.models.precision import Precision, check_precision
 from nerva.models.summary import layer_rows, network_html
@@ -180,6 +181,18 @@ class Sequential:
         return f"{table(rows, left=(0, 3), rules=(0, len(rows) - 2))}\n{closing}\nsteps on {batch_size} samples: {way}"
 
     _repr_html_ = network_html  # what notebooks show
+
+    def input_map(self, shape: Sequence[int] | None = None) -> InputMap:
+        """Return how many weights each input has in the first linear layer, and how much they weigh, as a picture.
+
+        `shape` is that of the inputs, (height, width) or (channels, height, width), None for one row of features;
+        see nerva.models.input_map. Raises TypeError or ValueError where it is not that of the network's inputs.
+
+        >>> nerva.MLP([3072, 64, 10], density=0.01, seed=0).input_map((3, 32, 32))
+        InputMap(3 x 32 x 32 inputs, 1,927 weights, 1,630 inputs without any)
+        """
+        with self._lock:
+            return input_map(self, shape)
 
     def __repr__(self) -> str:
         inner = "".join(f"    {layer!r},\n" for layer in self.layers)

@@ -28,7 +28,7 @@ def test_without_an_installation_or_proc_nothing_fails(monkeypatch):
     def unreadable(*_):
         raise PermissionError
 
-    monkeypatch.setattr(config, "version", missing)
+    monkeypatch.setattr("importlib.metadata.version", missing)
     monkeypatch.setattr(config.Path, "read_text", unreadable)
     entries = config.config()
     assert (entries["nerva"], entries["MKL library"]) == ("unknown", "unknown")

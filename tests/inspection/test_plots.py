@@ -54,6 +54,30 @@ def test_degrees_show_the_spread(history):
         assert heights.max() == max(s[4] for s in spreads)
 
 
+def bars(axes):
+    """The heights of a histogram, by the middles of its bars."""
+    return {patch.get_x() + patch.get_width() / 2: patch.get_height() for patch in axes.patches if patch.get_height()}
+
+
+def test_fans_are_counted():
+    sparse_layers = [nerva.SparseLinear(30, 20, density=0.2, rng=0), nerva.SparseLinear(20, 12, density=0.5, rng=1)]
+    model = nerva.Sequential([sparse_layers[0], nerva.BatchNorm(20), sparse_layers[1], nerva.Linear(12, 3)])
+    figure = plots.fans(model)
+    assert [axes.get_title()[:7] for axes in figure.axes[::2]] == ["layer 0", "layer 2"]
+    for layer, (into, out) in zip(sparse_layers, zip(figure.axes[::2], figure.axes[1::2], strict=True), strict=True):
+        dense = layer.dense_weight() != 0
+        for axes, degrees in ((into, dense.sum(axis=1)), (out, dense.sum(axis=0))):
+            assert bars(axes) == {n: np.sum(degrees == n) for n in set(degrees.tolist())}
+            assert axes.lines[0].get_xdata()[0] == degrees.mean()
+
+
+def test_many_different_fans_share_bars():
+    weight = nerva.CSR.from_dense(np.tri(300))
+    axes = plots.fans(nerva.Sequential([nerva.SparseLinear(300, 300, weight=weight)])).axes[0]
+    assert len(axes.patches) == plots.BARS
+    assert sum(patch.get_height() for patch in axes.patches) == 300
+
+
 @pytest.mark.parametrize("shape", [(7, 5), (300, 1000), (1, 2000), (257, 255)])
 def test_cells_count_the_weights(shape):
     rng = np.random.default_rng(1)
@@ -78,6 +102,7 @@ def test_figures_are_written(history, tmp_path, suffix):
         (
             lambda path: plots.topology(history, path=path),
             lambda path: plots.degrees(history, layer=0, path=path),
+            lambda path: plots.fans(nerva.MLP([9, 8, 3], density=0.4), path=path),
             lambda path: plots.pattern(nerva.CSR.from_dense(np.eye(3)), path=path),
         )
     ):
@@ -94,6 +119,10 @@ def test_what_cannot_be_drawn_is_named(history):
         plots.degrees(history, layer=7)
     with pytest.raises(ValueError, match="layers is empty"):
         plots.topology(history, layers=[])
+    with pytest.raises(TypeError, match="model is History"):
+        plots.fans(history)
+    with pytest.raises(ValueError, match="model has no sparse layers"):
+        plots.fans(nerva.MLP([4, 3]))
     with pytest.raises(TypeError, match="weight is ndarray"):
         plots.pattern(np.eye(3))
 

@@ -1,8 +1,5 @@
 """What a method is: what it refuses, what it leaves alone, and that the seed alone decides."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -28,16 +25,6 @@ def test_an_update_keeps_the_steps_of_all_others(data):
     plain, _ = fitted(None, data)
     for a, b in zip(still.layers, plain.layers, strict=True):
         np.testing.assert_array_equal(a.weight.values, b.weight.values)
-
-
-def test_the_examples_of_the_documentation_run():
-    text = (Path(__file__).parents[2] / "docs" / "topology.md").read_text()
-    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(programs) == 3
-    names = {}
-    for program in programs:
-        exec(program.replace("epochs=10", "epochs=1"), names)
-        assert names["model"].nnz == pytest.approx(names["model"].density * names["model"].dense_size)
 
 
 @pytest.mark.parametrize(

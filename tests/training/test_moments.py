@@ -1,7 +1,6 @@
 """The moments of a training run: which callbacks are called when, what is refused, and what an exception leaves."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,12 +145,3 @@ def test_what_is_no_callback_is_refused_before_the_first_step(callback, message)
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         train(print, callback, model=model)
     assert state(model) == before
-
-
-def test_the_example_of_the_documentation_runs():
-    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
-    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    names = {}
-    exec(program, names)
-    assert names["stop"].best_epoch
-    assert names["rewired"].count == sum(record.grown for record in names["history"].topology) > 0
