@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^(?:<!-- ([\w ]+) -->\n)?```(python|sh)\n(.*?)^```$", re.MU
 FENCE = re.compile(r"^ *```(?!pycon)(\w+)", re.MULTILINE)
 EXTRAS = ("onnxruntime", "onnx", "sklearn", "torch")  # that not every run of the tests has
 SUBMODULES = [f"nerva.{name}" for name in ("callbacks", "datasets", "layers", "losses", "optimizers", "topology")]
-LAZY = ["nerva.torch"]
+LAZY = ["nerva.sklearn", "nerva.torch"]
 IN_FILES = (".safetensors", ".npz", ".csv", ".parquet", ".npy")
 
 
