@@ -169,7 +169,7 @@ REFUSED = {
     "averages": (lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, momentum=None)), ValueError, "momentum None"),
     "images": (lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm2d(3)), TypeError, "is BatchNorm2d"),
     "over samples": (lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=0)), ValueError, r"source\[1\] has dim 0"),
-    "threshold": (lambda: nn.Sequential(nn.Linear(4, 3), nn.Threshold(0.1, 2.0)), ValueError, r"source\[1\] is Thre"),
+    "threshold": (lambda: nn.Sequential(nn.Linear(4, 3), nn.Threshold(0.1, 2.0)), ValueError, r"\[1\] is Threshold"),
     "other activation": (lambda: nn.Sequential(nn.Linear(4, 3), nn.ELU()), TypeError, r"source\[1\] is ELU"),
     "SReLU of others": (lambda: of_srelu(2), ValueError, "has 2 features; what it follows has 3"),
     "SReLU of NaN": (lambda: of_srelu(3, float("nan")), ValueError, r"source\[1\] holds NaN"),
