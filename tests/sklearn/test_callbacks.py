@@ -95,6 +95,8 @@ print(network.n_iter_, hasattr(network, "set_callbacks"))
 """
 
 
-def test_an_earlier_scikit_learn_has_no_callbacks():
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=60, check=False)
+def test_an_earlier_scikit_learn_has_no_callbacks(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.stdout == "3 False\n", done.stderr

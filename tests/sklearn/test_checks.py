@@ -47,10 +47,11 @@ for kind in (InputStrengthSelector, SparseMLPClassifier, SparseMLPRegressor):
 """
 
 
-def test_with_dispatch_by_the_array_api():
+def test_with_dispatch_by_the_array_api(tmp_path):
     """In a process of its own: SciPy reads the variable, without which the check is skipped, when it is imported."""
     done = subprocess.run(
         [sys.executable, "-c", ARRAYS],
+        cwd=tmp_path,
         env={**os.environ, "SCIPY_ARRAY_API": "1"},
         capture_output=True,
         text=True,
