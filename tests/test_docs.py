@@ -46,6 +46,24 @@ def after_checkpoints(names):
     assert again["loss"] == names["history"]["loss"]
 
 
+def after_sklearn(names):
+    assert names["accuracy"] == pytest.approx(0.97, abs=0.02)  # sums are rounded as the processor's kernels do
+    model = names["network"][-1].model_
+    assert (model.nnz, model.dense_size) == (3380, 33800)
+    assert names["search"].best_params_["sparsemlpclassifier__density"] == 0.1
+    assert names["both"].predict_proba(names["X_test"]).shape == (450, 2)
+    assert names["part"].n_iter_ == 3
+    assert len(names["curve"]) == 20
+    assert names["curve"][-1] > names["curve"][0]
+    assert names["found"].tolist() == [0, 1, 2, 3, 4]
+    assert names["before"] == pytest.approx(0.66, abs=0.005)
+    assert names["after"] == pytest.approx(0.94, abs=0.02)
+    assert names["without_y"] == pytest.approx(0.925, abs=0.02)
+    assert names["strengths"]["apoptosis"] > names["strengths"]["cell cycle"]
+    assert names["primed"].coefs_[0].nnz == 5
+    assert names["primed"].score(names["expression"], names["outcome"]) > 0.9
+
+
 def after_topology(names):
     assert names["model"].nnz == pytest.approx(names["model"].density * names["model"].dense_size)
 
@@ -67,6 +85,7 @@ def after_tutorial(names):
 
 AFTER = {
     "docs/checkpoints.md": after_checkpoints,
+    "docs/sklearn.md": after_sklearn,
     "docs/topology.md": after_topology,
     "docs/training.md": after_training,
     "docs/tutorial.md": after_tutorial,
