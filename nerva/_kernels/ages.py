@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from math import ceil, log
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ ALWAYS = 1 << 16  # entries that a table has from the start, unless it ends befo
 
 
 @lru_cache(maxsize=16)
-def _table(momentum: float, second: float, length: int, dtype: np.dtype[np.floating]) -> Array:
+def _table(momentum: float, second: float, length: int, dtype: np.dtype[Any]) -> Array:
     ages = np.maximum(np.arange(length, dtype=np.float64), 1.0)
     return np.stack([1 / (1 - momentum**ages), 1 / np.sqrt(1 - second**ages)], axis=1).astype(dtype)
 
@@ -34,11 +35,11 @@ def corrections(momentum: float, second: float, t: int, dtype: npt.DTypeLike) ->
            [2.       , 2.       ],
            [1.3333334, 1.5118579]], dtype=float32)
     """
-    dtype = np.dtype(dtype)
-    ends = max(_ends(momentum, dtype), _ends(second, dtype))
-    return _table(momentum, second, min(ends + 1, max(ALWAYS, 1 << t.bit_length())), dtype)
+    real: np.dtype[Any] = np.dtype(dtype)
+    ends = max(_ends(decay, float(np.finfo(real).eps)) for decay in (momentum, second))
+    return _table(momentum, second, min(ends + 1, max(ALWAYS, 1 << t.bit_length())), real)
 
 
-def _ends(decay: float, dtype: np.dtype[np.floating]) -> int:
+def _ends(decay: float, eps: float) -> int:
     """Return the age from which on decay^age is below a quarter of the distance from 1 to the next number."""
-    return ceil(log(np.finfo(dtype).eps / 4) / log(decay)) if decay > 0 else 1
+    return ceil(log(eps / 4) / log(decay)) if decay > 0 else 1
