@@ -24,7 +24,7 @@ from harness.workloads import BATCH, SIZES
 DENSITIES = (0.01, 0.05, 0.1)
 UPDATES, BETWEEN = 10, 50  # of the topology, and steps from one to the next
 WARM_UP = 3  # rounds that are not counted
-STEPS = 20  # of a round, of each network
+STEPS = 5  # of a round, of each network
 
 
 class Trained:
