@@ -113,6 +113,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "torch": [
         "pattern",
         "operators",
+        "eager",
         "linear",
         "rewiring",
     ],

@@ -38,9 +38,8 @@ cdef extern from "table.h" nogil:
 
     ctypedef struct nerva_ages:
         const int32_t *born
-        const void *first
-        const void *root
-        int32_t t, last_first, last_root
+        const void *corrections
+        int32_t t, oldest
         double rate
 
     enum:

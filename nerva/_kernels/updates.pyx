@@ -1,7 +1,5 @@
 """Optimizer steps on vectors: the values of sparse weights, dense weights or biases."""
 
-import numpy as np
-
 cimport numpy as cnp
 from libc.stdint cimport int32_t
 from libc.string cimport memset
@@ -87,13 +85,10 @@ cdef class Update:
         if born is None or not self.has_ages:
             return None
         of.ages.born = <int32_t *> vector(born, "born", cnp.NPY_INT32, n)
-        dtype = np.float32 if typenum == cnp.NPY_FLOAT32 else np.float64
-        first = corrections(self.how.momentum, 1.0, self.t, dtype)
-        root = corrections(self.how.second, 0.5, self.t, dtype)
-        of.ages.first, of.ages.last_first = cnp.PyArray_DATA(first), len(first) - 1
-        of.ages.root, of.ages.last_root = cnp.PyArray_DATA(root), len(root) - 1
+        table = corrections(self.how.momentum, self.how.second, self.t, cnp.PyArray_DescrFromType(typenum))
+        of.ages.corrections, of.ages.oldest = cnp.PyArray_DATA(table), len(table) - 1
         of.ages.t, of.ages.rate = self.t, self.rate
-        return self, first, root
+        return self, table
 
     def __call__(self, gradient, velocity, weights, second=None, born=None):
         """Update the weights. Shapes: gradient, velocity, second, weights (n,); None for what the rule does not use.

@@ -12,7 +12,7 @@ from nerva._kernels.memory import Array
 from nerva.initializers import Fan, Initializer
 from nerva.layers.sparse_weights import draw_weight
 from nerva.topology.supports import from_mask
-from nerva.torch.operators import features_first, lies_features_first, sparse_linear
+from nerva.torch.eager import multiply
 from nerva.torch.pattern import Pattern, fingerprint, pattern_of
 from nerva.validation import check_features, check_flag
 
@@ -88,6 +88,16 @@ class SparseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x W' + b, shape (..., K), for x (..., D)."""
+        values = self.values
+        right = x.is_cpu and values.is_cpu and x.dtype is values.dtype and x.dtype in DTYPES
+        if right and x.ndim == 2 and x.shape[1] == self.in_features:
+            return multiply(x, values, self.indptr, self.indices, self.bias)
+        x = self._checked(x)
+        y = multiply(x.reshape(-1, self.in_features), values, self.indptr, self.indices, self.bias)
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """Return x, under autocast in the dtype of the layer; raise what `forward` raises where it does not fit."""
         if x.device.type != self.values.device.type or x.device.type not in ("cpu", "meta"):
             raise RuntimeError(
                 f"x is on {x.device}, the layer on {self.values.device}; nerva.torch.SparseLinear computes on the CPU"
@@ -99,11 +109,7 @@ class SparseLinear(nn.Module):
         check_dtype(self.values.dtype, "the layer")
         if x.dtype != self.values.dtype:
             raise TypeError(f"x has dtype {x.dtype}; the layer has {self.values.dtype}")
-        rows = x.reshape(-1, self.in_features)
-        if not lies_features_first(rows):
-            rows = features_first(rows)
-        y: Tensor = sparse_linear(rows, self.values, self.indptr, self.indices, self.bias)
-        return y.reshape(*x.shape[:-1], self.out_features)
+        return x
 
     # ---- its weights
 

@@ -52,13 +52,15 @@ def _transpose(x: Tensor, out: Array) -> None:
     gather(rows.detach().numpy(), np.arange(len(x)), out)
 
 
-@library.custom_op("nerva::features_first", mutates_args=(), device_types="cpu")
-def features_first(x: Tensor) -> Tensor:
+def copied(x: Tensor) -> Tensor:
     """Return a copy of a batch (N, D) that lies in memory as the kernels want it."""
     out = _empty(x, *x.shape)
     if x.numel():
         _transpose(x, out.t().numpy() if len(x) > 1 else out.reshape(-1, 1).numpy())
     return out
+
+
+features_first = library.custom_op("nerva::features_first", mutates_args=(), device_types="cpu")(copied)
 
 
 @features_first.register_fake
@@ -73,8 +75,7 @@ def _features_first_backward(ctx: Any, gradient: Tensor) -> Tensor:
 features_first.register_autograd(_features_first_backward)
 
 
-@library.custom_op("nerva::sparse_linear", mutates_args=(), device_types="cpu")
-def sparse_linear(x: Tensor, values: Tensor, indptr: Tensor, indices: Tensor, bias: Tensor | None) -> Tensor:
+def multiplied(x: Tensor, values: Tensor, indptr: Tensor, indices: Tensor, bias: Tensor | None) -> Tensor:
     """Return x W' + b, (N, K), for x (N, D), W (K, D) in CSR and b (K,)."""
     y = _empty(x, len(x), len(indptr) - 1)
     b = None if bias is None else bias.detach().contiguous().numpy()
@@ -87,13 +88,15 @@ def sparse_linear(x: Tensor, values: Tensor, indptr: Tensor, indices: Tensor, bi
     return y
 
 
+sparse_linear = library.custom_op("nerva::sparse_linear", mutates_args=(), device_types="cpu")(multiplied)
+
+
 @sparse_linear.register_fake
 def _(x: Tensor, values: Tensor, indptr: Tensor, indices: Tensor, bias: Tensor | None) -> Tensor:
     return _empty(x, x.shape[0], indptr.shape[0] - 1)
 
 
-@library.custom_op("nerva::sparse_linear_backward", mutates_args=(), device_types="cpu")
-def sparse_linear_backward(
+def gradients(
     gradient: Tensor,
     x: Tensor,
     values: Tensor,
@@ -126,6 +129,11 @@ def sparse_linear_backward(
     return dx, dv, db
 
 
+sparse_linear_backward = library.custom_op("nerva::sparse_linear_backward", mutates_args=(), device_types="cpu")(
+    gradients
+)
+
+
 @sparse_linear_backward.register_fake
 def _(
     gradient: Tensor,
@@ -147,9 +155,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    x, values, indptr, indices = ctx.saved_tensors
     needs = [ctx.needs_input_grad[i] for i in (0, 1, 4)]
-    found = sparse_linear_backward(gradient, x, values, indptr, indices, *needs)
+    found = sparse_linear_backward(gradient, *ctx.saved_tensors, *needs)
     dx, dv, db = (each if needed else None for each, needed in zip(found, needs, strict=True))
     return dx, dv, None, None, db
 

@@ -147,23 +147,19 @@ INLINE V vgather_first(int64_t count, const R *x, const int32_t *index) {
 #endif
 }
 
-/* J is L integers of 32 bits. Lane i of vages is t - born[i], or 0 where that is less; lanes outside the mask are not read.
- * Lane i of vlookup is table[age[i]], or the last entry where the age is more. */
+/* J is L integers of 32 bits. Lane i of vages is t - born[i], from 0 to `most`; lanes outside the mask are not read. */
 #if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
 typedef __m512i J;
 #define INT(name) _mm512_##name
 INLINE J vload_integers(M mask, const int32_t *p) { return _mm512_maskz_loadu_epi32(mask, p); }
-INLINE V vgather(const R *x, J index) { return _mm512_i32gather_ps(index, x, 4); }
 #elif defined(NERVA_AVX512)
 typedef __m256i J;
 #define INT(name) _mm256_##name
 INLINE J vload_integers(M mask, const int32_t *p) { return _mm256_maskz_loadu_epi32(mask, p); }
-INLINE V vgather(const R *x, J index) { return _mm512_i32gather_pd(index, x, 8); }
 #elif defined(NERVA_REAL_F32)
 typedef __m256i J;
 #define INT(name) _mm256_##name
 INLINE J vload_integers(M mask, const int32_t *p) { return _mm256_maskload_epi32(p, mask); }
-INLINE V vgather(const R *x, J index) { return _mm256_i32gather_ps(x, index, 4); }
 #else
 typedef __m128i J;
 #define INT(name) _mm_##name
@@ -171,13 +167,36 @@ INLINE J vload_integers(M mask, const int32_t *p) {
     const __m256i halves = _mm256_permutevar8x32_epi32(mask, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
     return _mm_maskload_epi32(p, _mm256_castsi256_si128(halves));
 }
-INLINE V vgather(const R *x, J index) { return _mm256_i32gather_pd(x, index, 8); }
 #endif
-INLINE J vages(M mask, const int32_t *born, int32_t t) {
-    return INT(max_epi32)(INT(sub_epi32)(INT(set1_epi32)(t), vload_integers(mask, born)), INT(set1_epi32)(0));
+INLINE J vages(M mask, const int32_t *born, int32_t t, int32_t most) {
+    const J age = INT(sub_epi32)(INT(set1_epi32)(t), vload_integers(mask, born));
+    return INT(min_epi32)(INT(max_epi32)(age, INT(set1_epi32)(0)), INT(set1_epi32)(most));
 }
-INLINE V vlookup(const R *table, int32_t last, J age) {
-    return vgather(table, INT(min_epi32)(age, INT(set1_epi32)(last)));
+/* Lane i of `first` and `second` is pairs[2 index[i]] and the number behind it: in float a load for both. */
+INLINE void vlookup_pairs(const R *pairs, J index, V *first, V *second) {
+#if defined(NERVA_AVX512) && defined(NERVA_REAL_F32)
+    const J evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const V low = _mm512_castsi512_ps(_mm512_i32gather_epi64(_mm512_castsi512_si256(index), pairs, 8));
+    const V high = _mm512_castsi512_ps(_mm512_i32gather_epi64(_mm512_extracti64x4_epi64(index, 1), pairs, 8));
+    *first = _mm512_permutex2var_ps(low, evens, high);
+    *second = _mm512_permutex2var_ps(low, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), high);
+#elif defined(NERVA_AVX512)
+    const J at = _mm256_add_epi32(index, index);
+    *first = _mm512_i32gather_pd(at, pairs, 8);
+    *second = _mm512_i32gather_pd(at, pairs + 1, 8);
+#elif defined(NERVA_REAL_F32)
+    const long long *whole = (const long long *)pairs;
+    const V low = _mm256_castsi256_ps(_mm256_i32gather_epi64(whole, _mm256_castsi256_si128(index), 8));
+    const V high = _mm256_castsi256_ps(_mm256_i32gather_epi64(whole, _mm256_extracti128_si256(index, 1), 8));
+    const __m256d evens = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88));
+    const __m256d odds = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0xDD));
+    *first = _mm256_castpd_ps(_mm256_permute4x64_pd(evens, 0xD8));
+    *second = _mm256_castpd_ps(_mm256_permute4x64_pd(odds, 0xD8));
+#else
+    const J at = _mm_add_epi32(index, index);
+    *first = _mm256_i32gather_pd(pairs, at, 8);
+    *second = _mm256_i32gather_pd(pairs + 1, at, 8);
+#endif
 }
 
 /* a where x > 0, else b. */

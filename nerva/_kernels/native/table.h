@@ -79,13 +79,13 @@ typedef struct {
 } nerva_update;
 
 /* The ages of the weights of a vector, where they differ: in step t that of a weight is t - born, the steps that its
- * moments have seen. Adam then corrects them for each weight by rate first[age] and root[age], where first[a] is
- * 1 / (1 - momentum^a), root[a] is 1 / sqrt(1 - second^a), and the last entries are for all ages behind, too. Where `born`
- * is NULL all weights have the age t, and `rate` and `root` of the update hold the corrections. */
+ * moments have seen. Adam then corrects them for each weight by the age's pair of `corrections`, 1 / (1 - momentum^age)
+ * and 1 / sqrt(1 - second^age), of which the last, of age `oldest`, is that of all ages behind, too; `rate` is the learning
+ * rate. Where `born` is NULL all weights have the age t, and `rate` and `root` of the update hold the corrections. */
 typedef struct {
     const int32_t *born;
-    const void *first, *root;
-    int32_t t, last_first, last_root;
+    const void *corrections;
+    int32_t t, oldest;
     double rate;
 } nerva_ages;
 

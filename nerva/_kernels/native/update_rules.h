@@ -74,9 +74,9 @@ static __attribute__((noinline, unused)) V adaptive_step(const vector_update *up
             V root = update->root;
             if (born) {
                 const nerva_ages *ages = &update->ages;
-                const J age = vages(lanes, born, ages->t);
-                minus_rate = vmul(vset((R)-ages->rate), vlookup(ages->first, ages->last_first, age));
-                root = vlookup(ages->root, ages->last_root, age);
+                V first;
+                vlookup_pairs(ages->corrections, vages(lanes, born, ages->t, ages->oldest), &first, &root);
+                minus_rate = vmul(vset((R)-ages->rate), first);
             }
             move = vdiv(speed, vfma(root, vsqrt(square), update->epsilon));
         }
