@@ -6,8 +6,8 @@ cdef extern from "openmp.h":
     bint nerva_openmp_is_intel()
     const char *nerva_openmp_file()
 
-# Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and the OpenMP runtime of the kernels. If it
-# is libgomp, which PyTorch made visible before us, the Intel layer would compute wrong products.
+# Whatever MKL_INTERFACE_LAYER and MKL_THREADING_LAYER say: 32-bit integers, and the OpenMP runtime of the kernels. If
+# that is libgomp, which PyTorch made visible before us, the Intel layer would compute wrong products.
 if MKL_Set_Interface_Layer(MKL_INTERFACE_LP64) != MKL_INTERFACE_LP64:
     raise ImportError("MKL already runs with another integer width in this process; import nerva first")
 MKL_Set_Threading_Layer(MKL_THREADING_INTEL if nerva_openmp_is_intel() else MKL_THREADING_GNU)
