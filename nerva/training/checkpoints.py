@@ -104,8 +104,10 @@ class Checkpoints:
         """Return whether there shall be a checkpoint after so many steps, or after an epoch."""
         return after_epoch if self.every is None else not after_epoch and step % self.every == 0
 
-    def write(self, state: Mapping[str, Any], step: int) -> None:
+    def write(self, state: Mapping[str, Any], step: int, trusted: int = 0) -> None:
         """Write the state of a run after so many steps, and delete all but the last two.
+
+        And but the last one of the first `trusted` steps: of later ones it is not known yet whether they diverge.
 
         Raises TypeError, which names it, for a part of the state that is no number, string, list, tuple, dict or array,
         and OSError where it cannot be written: those there were remain.
@@ -114,8 +116,17 @@ class Checkpoints:
         about = {"format": FORMAT, "version": VERSION, "state": plain}
         write_tensors(self.folder / f"step-{step}.safetensors", arrays, about)
         # Only now that the new one is on the disk.
-        for path in self.files()[:-KEPT]:
-            path.unlink()
+        files = self.files()
+        kept = {*files[-KEPT:], *[path for path in files if _step(path) <= trusted][-1:]}
+        for path in files:
+            if path not in kept:
+                path.unlink()
+
+    def set_aside(self, trusted: int) -> None:
+        """Rename the checkpoints after the first `trusted` steps, which have diverged: the run goes on before them."""
+        for path in self.files():
+            if _step(path) > trusted:
+                path.rename(path.with_suffix(".diverged"))
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
         """Return path and state of the last checkpoint, None where there is none.
@@ -135,10 +146,15 @@ class Checkpoints:
         return None
 
 
+def _step(path: Path) -> int:
+    """Return after how many steps a checkpoint was written."""
+    return int(path.stem.removeprefix("step-"))
+
+
 def checkpoint_files(folder: Path) -> list[Path]:
     """Return the paths of the checkpoints in a folder, the oldest first."""
     found = {path: NAME.fullmatch(path.name) for path in folder.iterdir()}
-    return sorted((path for path, match in found.items() if match), key=lambda path: int(path.stem[5:]))
+    return sorted((path for path, match in found.items() if match), key=_step)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

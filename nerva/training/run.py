@@ -181,6 +181,8 @@ class Run:
         if lost is None and self.checkpoints is not None and not self._has_finite_weights:
             lost = "a weight is not finite"
         if lost is not None:
+            if self.checkpoints is not None:
+                self.checkpoints.set_aside(self.global_step - len(self.batches))
             raise Diverged(
                 f"training diverged in epoch {record.epoch}: {lost}. Usual causes are a learning rate that is too high "
                 f"(here {self.rate:g}), and features or targets that are not scaled; diverged='warn' goes on",
@@ -243,7 +245,7 @@ class Run:
             return
         if self.diverged == "raise" and not (isfinite(self._loss_sum) and self._has_finite_weights):
             return  # the end of the epoch raises: the last good state stays
-        self.checkpoints.write(self.state(), self.global_step)
+        self.checkpoints.write(self.state(), self.global_step, trusted=self.global_step - self._done)
         self._due = False
 
     @property

@@ -219,6 +219,24 @@ def test_the_best_weights_are_those_of_a_training_that_diverges():
     assert np.isfinite(model.evaluate(X, y).loss)
 
 
+@pytest.mark.parametrize("every", [1, 2, 3, 100])
+def test_a_run_goes_on_before_the_epoch_in_which_it_diverged(tmp_path, every):
+    """Its weights are huge, but finite, in the states that were written within that epoch."""
+    settings = {"epochs": 6, "batch_size": 10, "checkpoint": tmp_path, "checkpoint_every": every, "verbose": False}
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 4)), rng.integers(0, 3, 50)
+
+    def untrained():
+        return nerva.MLP([4, 8, 8, 3], density=0.5, seed=0)
+
+    with pytest.raises(nerva.Diverged, match="in epoch 4"):
+        untrained().fit(X, y, schedule=lambda epoch: 0.01 if epoch < 3.2 else 1e30, **settings)
+    assert not list(tmp_path.glob("step-1[6-9].safetensors"))
+    history = untrained().fit(X, y, schedule=lambda _: 0.01, resume=True, **settings)
+    assert len(history) == 6
+    assert np.isfinite(history["loss"]).all()
+
+
 def test_validation_that_is_not_finite_ends_the_training():
     model, (X, y) = network(), samples()
     with pytest.raises(nerva.Diverged, match="in epoch 1: the validation loss is nan"):
