@@ -40,7 +40,7 @@ void @forward(const float *x, float *y);
 """
 
 STORAGE = """
-#ifdef @@_STATIC
+#if defined(@@_STATIC) || defined(@@_MAIN)
 #define @@_STORAGE static
 #else
 #define @@_STORAGE
@@ -150,16 +150,17 @@ MAIN = """
 #ifdef @@_MAIN
 #include <stdio.h>
 
-/* Reads samples, numbers apart by white space, commas or semicolons, and prints a line of outputs for each. */
+/* Reads samples, numbers apart by white space, a comma or a semicolon, and prints a line of outputs for each. Line breaks
+ * are white space: a sample is so many numbers, on however many lines. */
 int main(void)
 {
     static float x[@@_INPUTS], y[@@_OUTPUTS];
     for (long sample = 1;; sample++) {
         for (int32_t i = 0; i < @@_INPUTS; i++) {
-            const int found = scanf("%f%*[,;]", &x[i]);
+            const int found = scanf("%f%*1[,;]", &x[i]);
             if (found == EOF && i == 0) return ferror(stdin) || fflush(stdout) ? 1 : 0;
-            if (found != 1) {
-                fprintf(stderr, "sample %ld: number %ld of %ld is missing, or no number\\n", sample, (long)i + 1,
+            if (found != 1 || x[i] - x[i] != 0.0f) {
+                fprintf(stderr, "sample %ld: number %ld of %ld is missing, or no finite number\\n", sample, (long)i + 1,
                         (long)@@_INPUTS);
                 return 1;
             }

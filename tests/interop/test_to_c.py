@@ -115,6 +115,21 @@ def test_a_program_of_its_own(tmp_path):
     code, found, complaint = run(text + "\n1 2 x\n")
     assert (code, len(found)) == (1, 3)
     assert "sample 4: number 3 of 9" in complaint
+    for wrong in ("1,2,,4,5,6,7,8,9,10", "1,2,1e999,4,5,6,7,8,9", "1,2,nan,4,5,6,7,8,9"):
+        code, found, complaint = run(wrong)
+        assert (code, found) == (1, []), wrong
+        assert "sample 1: number 3 of 9 is missing, or no finite number" in complaint
+
+
+def test_the_program_of_a_wide_network_fits_the_stack(tmp_path):
+    wide = [
+        nerva.SparseLinear(2, 1_200_000, density=1e-6, rng=0),
+        nerva.SparseLinear(1_200_000, 2, density=1e-6, rng=0),
+    ]
+    nerva.export_c(nerva.Sequential(wide), tmp_path / "net.c")
+    cc("-DNET_MAIN", tmp_path / "net.c", "-o", tmp_path / "net", "-lm")
+    done = subprocess.run([tmp_path / "net"], input="1 2\n", capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stdout.split())) == (0, 2)
 
 
 def test_another_file_includes_the_declarations(tmp_path):
