@@ -26,7 +26,7 @@ def predict(options: Namespace) -> None:
         if options.threads is not None:
             mkl.set_num_threads(options.threads)
         model = load_model(options.file)
-        X = _read(options.samples, options.target)
+        X = _read(options.samples, options.target, options.drop)
         values = _predict(model, X, options)
         with printing() if options.output is None else contextlib.nullcontext():
             write_predictions(options.output, _names(model, values, options.proba), values)
@@ -34,11 +34,12 @@ def predict(options: Namespace) -> None:
         raise Failure(error, 2) from error
 
 
-def _read(path: str, target: list[str] | None) -> Any:
-    if target is not None and not is_table(path):
-        raise Failure(f"--target: goes with a .csv or .parquet file, not with {path}", 2)
+def _read(path: str, target: list[str] | None, drop: list[str] | None) -> Any:
+    for name, given in (("target", target), ("drop", drop)):
+        if given is not None and not is_table(path):
+            raise Failure(f"--{name}: goes with a .csv or .parquet file, not with {path}", 2)
     try:
-        return read_samples(path) if target is None else read_table(path, target).X
+        return read_samples(path, drop or ()) if target is None else read_table(path, target, drop or ()).X
     except (ValueError, csv.Error) as error:
         raise Failure(f"{path}: {error}") from error
 
