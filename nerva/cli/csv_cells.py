@@ -193,8 +193,11 @@ def _find(stream: Any, layout: _Layout, target: Sequence[str] | None) -> None:
             continue
         for j in layout.features:
             if not is_number(row[j]):
+                name = shown(layout.names[j], j)
                 held = f"holds {row[j]!r}" if row[j].strip() else "is empty"
-                raise ValueError(f"column {shown(layout.names[j], j)} {held} in row {reader.line_num}; {hint(target)}")
+                raise ValueError(
+                    f"column {name} {held} in row {reader.line_num}; every feature must be a number{hint(target)}"
+                )
 
 
 def shown(name: str, j: int) -> str:
@@ -205,4 +208,4 @@ def shown(name: str, j: int) -> str:
 def hint(target: Sequence[str] | None) -> str:
     """Return what may be done about a feature that is no number."""
     last = "; the target is the last column unless --target names another" if target is None else ""
-    return f"features must be numbers (--drop leaves columns out){last}"
+    return f" (--drop leaves columns out){last}"

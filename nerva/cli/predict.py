@@ -53,7 +53,8 @@ def _predict(model: Sequential, X: Any, options: Namespace) -> NDArray[Any]:
         about = "--proba" if "has no probabilities" in str(error) else options.samples
         raise Failure(f"{about}: {error}", 2) from error
     except ValueError as error:
-        raise Failure(f"{options.samples}: {error}", 2) from error
+        more = is_table(options.samples) and "X has shape" in str(error)
+        raise Failure(f"{options.samples}: {error}" + more * "; --target and --drop leave columns out", 2) from error
     return found
 
 

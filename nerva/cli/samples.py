@@ -12,7 +12,7 @@ from typing import IO, Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from nerva.cli.csv_cells import UNNAMED, leave_out_index, place, read_csv
+from nerva.cli.csv_cells import UNNAMED, leave_out_index, places, read_csv
 from nerva.system.archive import NpzArchive
 from nerva.system.files import replacing
 
@@ -41,25 +41,31 @@ def read_samples(path: str, drop: Sequence[str] = ()) -> Any:
     """
     kind = Path(path).suffix.lower()
     if kind == ".parquet":
-        return read_frame(path, drop)
+        frame, features, _ = read_frame(path, [], drop)
+        return frame.iloc[:, features]
     if kind == ".csv":
         return read_csv(path, [], drop).X
     array = _read_npz(path) if kind == ".npz" else _read_npy(path)
     return array.reshape(len(array), -1) if array.ndim > 2 and array.size else array
 
 
-def read_frame(path: str, drop: Sequence[str] = ()) -> Any:
-    """Return the data frame of a .parquet file without some columns, and without an index among its columns."""
+def read_frame(path: str, target: Sequence[str] | None, drop: Sequence[str] = ()) -> tuple[Any, list[int], list[int]]:
+    """Return the data frame of a .parquet file, and the places of features and targets among its columns.
+
+    Parameters and errors: as of read_csv of nerva.cli.csv_cells; also ImportError without what reads it. A first column
+    that is an index is no feature.
+    """
     need_parquet()
     import pandas
 
     frame = pandas.read_parquet(path, engine="pyarrow")
     frame.columns = frame.columns.map(str)
     names = list(frame.columns)
-    dropped = {place(name, names) for name in drop}
-    if names and names[0] in UNNAMED and 0 not in dropped and leave_out_index(path, frame.iloc[:, 0].tolist()):
-        dropped.add(0)
-    return frame.iloc[:, [j for j in range(len(names)) if j not in dropped]] if dropped else frame
+    features, targets = places(target, drop, names)
+    unnamed = features[0] == 0 and names[0] in UNNAMED and len(features) > 1
+    if unnamed and leave_out_index(path, frame.iloc[:, 0].tolist()):
+        features = features[1:]
+    return frame, features, targets
 
 
 def _read_npy(path: str) -> NDArray[Any]:

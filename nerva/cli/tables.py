@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nerva.cli.csv_cells import as_number, hint, is_number, places, read_csv, shown
+from nerva.cli.csv_cells import as_number, hint, is_number, read_csv, shown
 from nerva.cli.samples import read_frame
 from nerva.datasets import Dataset, Split
 from nerva.datasets.tasks import Task, as_rows, task_of
@@ -62,16 +63,16 @@ def read_table(path: str, target: Sequence[str] | None, drop: Sequence[str] = ()
 
 
 def _read_parquet(path: str, target: Sequence[str] | None, drop: Sequence[str]) -> Table:
-    frame = read_frame(path, drop)
+    frame, *chosen = read_frame(path, target, drop)
     import pandas
 
-    features, targets = ([str(frame.columns[j]) for j in some] for some in places(target, (), list(frame.columns)))
+    features, targets = ([str(frame.columns[j]) for j in some] for some in chosen)
     if not len(frame):
         raise ValueError("holds no samples")
     try:
-        X = as_dense(frame[features], "the feature", np.dtype(np.float64))
+        X = as_dense(frame[features], "column ", np.dtype(np.float64))
     except TypeError as error:
-        raise ValueError(f"{error}; {hint(target)}") from None
+        raise ValueError(f"{error}{hint(target)}") from None
     y, missing = frame[targets], frame[targets].isna().to_numpy()
     if missing.any():
         i, k = np.argwhere(missing)[0]
@@ -155,7 +156,8 @@ def load_table(
             targets = as_rows(y, task)
     except ValueError as error:
         taken = f"; {names[0]} is the last column, --target names another" if target is None else ""
-        raise ValueError(f"{error}{taken}") from None
+        said = re.sub(r"sample (\d+)$", lambda found: table.row(int(found[1])), str(error))
+        raise ValueError(said + taken) from None
     everything = np.arange(len(X))
     train, test = (everything[:0], everything) if test_fraction == 1 else split(targets, test_fraction)
     first, second = (Split(np.ascontiguousarray(X[rows]), targets[rows]) for rows in (train, test))

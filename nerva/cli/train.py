@@ -62,8 +62,8 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         report = Report(options.epochs, quiet=options.quiet)
         data = load_data(options, options.task)
         settle_task(options, data)
-        if (word := gaps(data)) is not None and not is_table(options.data or ""):
-            print(f"nerva: {options.data or 'shapes'}: {word}", file=sys.stderr)
+        if (options.data or "").lower().endswith(".npz") and (word := gaps(data)) is not None:
+            print(f"nerva: {options.data}: {word}", file=sys.stderr)
         if (word := fit_topology(options, data)) is not None and not options.check_gradients:
             print(f"nerva: {word}", file=sys.stderr)
         model, loss = build_network(options, data), build_loss(options, data)

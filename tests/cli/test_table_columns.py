@@ -80,12 +80,12 @@ def test_a_number_is_the_place_of_a_column_without_a_header(command, tmp_path):
 @pytest.mark.parametrize(
     ("content", "options", "complaint"),
     [
-        ("a,b,y\n1,2,0\n1,medium,1\n", [], "x.csv: column b holds 'medium' in row 3; features must be numbers"),
+        ("a,b,y\n1,2,0\n1,medium,1\n", [], "x.csv: column b holds 'medium' in row 3; every feature must be a number (--drop"),
         ("a,b,y\n1,x,0\n", [], "(--drop leaves columns out); the target is the last column unless --target names"),
-        ("a,b,y\n1,x,0\n", ["--target", "y"], "must be numbers (--drop leaves columns out)"),
-        ("a,b,y\n1,2,0\n\n1,,1\n", [], "x.csv: column b is empty in row 4; features must"),
-        ("1,2,0\n1,,1\n", [], "x.csv: column 2 is empty in row 2; features must"),
-        ("1,,0\n1,2,1\n", [], "x.csv: column 2 is empty in row 1; features must"),
+        ("a,b,y\n1,x,0\n", ["--target", "y"], "must be a number (--drop leaves columns out)"),
+        ("a,b,y\n1,2,0\n\n1,,1\n", [], "x.csv: column b is empty in row 4; every feature must be a number"),
+        ("1,2,0\n1,,1\n", [], "x.csv: column 2 is empty in row 2; every feature must be a number"),
+        ("1,,0\n1,2,1\n", [], "x.csv: column 2 is empty in row 1; every feature must be a number"),
         ("a,b,y\n1,2,0\n1,2\n", [], "x.csv: row 3 has 2 cells; the header has 3"),
         ("a,b,y\n1,2,0\n1,2,0,4\n", [], "x.csv: row 3 has 4 cells; the header has 3"),
         ("a,b,y\n1,2,0\n1,nan,1\n", [], "x.csv: column b holds nan in row 3; every feature must be finite"),
@@ -94,6 +94,7 @@ def test_a_number_is_the_place_of_a_column_without_a_header(command, tmp_path):
         ("a,b,y\n1,2,0\n", ["--drop", "a,b"], "x.csv: has 3 columns, none beside the targets"),
         ("a,b,y\n1,2,0\n", ["--drop", "z"], "x.csv: has no column z; there are 3: a, b, y"),
         ("a,b,y\n1,2,0\n", ["--drop", "y", "--target", "y"], "x.csv: column y is a target, and to be dropped"),
+        ("a,p,q\n1,0,1\n2,3,1\n", ["--target", "p,q", "--task", "multi-label"], "must be 0 or 1, found 3.0 in row 3"),
         ("a,b,y\n1,2,x\n1,2,y\n", ["--task", "regression"], "x.csv: the target y must be a number, found 'x' in row 2"),
     ],
 )  # fmt: skip
@@ -178,7 +179,10 @@ def test_columns_are_dropped(command, tmp_path, name):
     assert (model.in_features, errors) == (4, [])
     code, out, _ = command("evaluate", tmp_path / "weights.npz", "--data", path, "--drop", "5,what")
     assert (code, out[0]) == (0, "data      x: 60 of 300 rows (--test-fraction 1 for all)")
-    for options in (["--drop", "id,what", "--target", "y"], ["--drop", "y,id,7"]):
+    code, _, errors = command("predict", tmp_path / "weights.npz", path, "--drop", "id,what")
+    assert (code, len(errors)) == (2, 1)
+    assert errors[0].endswith("X has shape (300, 5); it must be (samples, 4); --target and --drop leave columns out")
+    for options in (["--drop", "id,what", "--target", "y"], ["--drop", "y,id,7"], ["--drop", "5,7", "--target", "6"]):
         _, out, errors = command("predict", tmp_path / "weights.npz", path, *options)
         assert (out[1:], errors) == ([str(label) for label in model.predict(X)], [])
 

@@ -197,7 +197,7 @@ def test_gradients_are_checked_and_networks_pruned_on_tables(command, tmp_path):
         ("a,b,y\n1,2,-1\n1,2,1\n", [], 1, "from -1 to 1 in 2 samples may be labels or not: give --task c"),
         ("a,b,y\n1,2,0.5\n1,2,1\n", ["--task", "classification"], 1, "whole numbers or names, found 0.5 in row 2"),
         ("a,b,y\n1,2,0\n1,2,1\n", ["--target", "b,y", "--task", "classification"], 1, "has 2 targets"),
-        ("a,b,y\n1,2,nan\n1,2,1\n", [], 1, "targets must be finite, found nan in sample 0"),
+        ("a,b,y\n1,2,nan\n1,2,1\n", [], 1, "targets must be finite, found nan in row 2"),
         ("a,b,y\n1,2,0.5\n", [], 1, "x.csv: --test-fraction 0.2: of 1 samples that is 0"),
         ("a,b,y\n1,2,0.5\n1,2,1\n1,2,1\n", ["--loss", "cross-entropy"], 2, "cross-entropy: the targets are numbers"),
         ("a,b,y\n1,2,0.5\n1,2,1\n1,2,1\n", ["--class-weights", "1"], 2, "--class-weights: goes with classes"),
