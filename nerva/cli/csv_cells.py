@@ -120,7 +120,7 @@ def read_csv(path: str, target: Sequence[str] | None, drop: Sequence[str] = ()) 
             layout = layout._replace(features=layout.features[1:])
         X = _numbers(stream, layout, {*first, *second}, target)
     features, targets = ([layout.names[j] for j in some] for some in (layout.features, layout.targets))
-    return Cells(X, features, np.asarray(y, str).reshape(len(lines), -1), targets, lines)
+    return Cells(X, features, np.asarray(y, str).reshape(len(lines), len(targets)), targets, lines)
 
 
 def _layout(first: list[str], second: list[str], target: Sequence[str] | None, drop: Sequence[str]) -> _Layout:
@@ -146,11 +146,11 @@ def _counts(first: list[str], second: list[str]) -> bool:
     return len(cells) > (1 if first[0] == "" else 2) and cells == [str(j) for j in range(len(cells))]
 
 
-def _walk(stream: Any, layout: _Layout) -> tuple[list[list[str]], list[int], list[str]]:
-    """Return the targets of all rows, the lines these end on, and the cells of a first column without a name."""
+def _walk(stream: Any, layout: _Layout) -> tuple[list[str], list[int], list[str]]:
+    """Return the targets, row after row, the lines these end on, and the cells of a first column without a name."""
     reader, width = csv.reader(stream), len(layout.names)
     unnamed = layout.header and layout.names[0] in UNNAMED
-    y: list[list[str]] = []
+    y: list[str] = []
     lines: list[int] = []
     index: list[str] = []
     for i, row in enumerate(reader):
@@ -159,7 +159,7 @@ def _walk(stream: Any, layout: _Layout) -> tuple[list[list[str]], list[int], lis
         if len(row) != width:
             wanted = "the header" if layout.header else "the first line"
             raise ValueError(f"row {reader.line_num} has {len(row)} cells; {wanted} has {width}")
-        y.append([row[j] for j in layout.targets])
+        y.extend([row[j] for j in layout.targets])
         lines.append(reader.line_num)
         if unnamed:
             index.append(row[0])

@@ -80,7 +80,7 @@ def test_a_number_is_the_place_of_a_column_without_a_header(command, tmp_path):
 @pytest.mark.parametrize(
     ("content", "options", "complaint"),
     [
-        ("a,b,y\n1,2,0\n1,medium,1\n", [], "x.csv: column b holds 'medium' in row 3; every feature must be a number (--drop"),
+        ("a,b,y\n1,2,0\n1,medium,1\n", [], "x.csv: column b holds 'medium' in row 3; every feature must be a number"),
         ("a,b,y\n1,x,0\n", [], "(--drop leaves columns out); the target is the last column unless --target names"),
         ("a,b,y\n1,x,0\n", ["--target", "y"], "must be a number (--drop leaves columns out)"),
         ("a,b,y\n1,2,0\n\n1,,1\n", [], "x.csv: column b is empty in row 4; every feature must be a number"),
