@@ -26,9 +26,9 @@ class Cells(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Whether there is a header, the names of all columns, and the places of features and targets."""
+    """The lines of the header, the names of all columns, and the places of features and targets."""
 
-    header: bool
+    header: int
     names: list[str]
     features: list[int]
     targets: list[int]
@@ -108,10 +108,16 @@ def read_csv(path: str, target: Sequence[str] | None, drop: Sequence[str] = ()) 
     Raises OSError, or ValueError, which names column and line, where the file does not hold such columns of numbers.
     """
     with open(path, encoding="utf-8-sig", newline="") as stream:
-        first, second = (next(csv.reader(stream), []) for _ in range(2))
+        reader = csv.reader(stream)
+        first, begins = next(reader, []), reader.line_num
+        second = next(reader, [])
         if not first:
             raise ValueError("holds no samples")
-        layout = _layout(first, second, target, drop)
+        if len(first) == 1 and (other := next((mark for mark in ";\t" if mark in first[0]), None)):
+            raise ValueError(f"has one column; its cells must be separated by commas, not by {other!r}")
+        given = None if target is None else [name.strip() for name in target]
+        layout = _layout([cell.strip() for cell in first], second, given, [name.strip() for name in drop])
+        layout = layout._replace(header=begins if layout.header else 0)
         stream.seek(0)
         y, lines, index = _walk(stream, layout)
         if not lines:
@@ -168,7 +174,7 @@ def _walk(stream: Any, layout: _Layout) -> tuple[list[str], list[int], list[str]
 
 def _numbers(stream: Any, layout: _Layout, seen: set[str], target: Sequence[str] | None) -> NDArray[np.float64]:
     """Return the features of all rows."""
-    options: dict[str, Any] = {"delimiter": ",", "skiprows": int(layout.header), "comments": None, "quotechar": '"'}
+    options: dict[str, Any] = {"delimiter": ",", "skiprows": layout.header, "comments": None, "quotechar": '"'}
 
     def load(cells: Any) -> NDArray[np.float64]:
         stream.seek(0)

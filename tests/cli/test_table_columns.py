@@ -94,6 +94,7 @@ def test_a_number_is_the_place_of_a_column_without_a_header(command, tmp_path):
         ("a,b,y\n1,2,0\n", ["--drop", "a,b"], "x.csv: has 3 columns, none beside the targets"),
         ("a,b,y\n1,2,0\n", ["--drop", "z"], "x.csv: has no column z; there are 3: a, b, y"),
         ("a,b,y\n1,2,0\n", ["--drop", "y", "--target", "y"], "x.csv: column y is a target, and to be dropped"),
+        ("a;b;y\n1;2;0\n", [], "x.csv: has one column; its cells must be separated by commas, not by ';'"),
         ("a,p,q\n1,0,1\n2,3,1\n", ["--target", "p,q", "--task", "multi-label"], "must be 0 or 1, found 3.0 in row 3"),
         ("a,b,y\n1,2,x\n1,2,y\n", ["--task", "regression"], "x.csv: the target y must be a number, found 'x' in row 2"),
     ],
@@ -104,6 +105,12 @@ def test_cells_that_cannot_be_taken_are_named(command, tmp_path, content, option
     assert (code, out, len(errors)) == (1, [], 1), errors
     assert complaint in errors[0]
     assert errors[0].endswith("(--drop leaves columns out)") or not complaint.endswith("(--drop leaves columns out)")
+
+
+def test_names_may_have_spaces_around_them_and_lines_in_them(command, tmp_path):
+    path = write(tmp_path / "x.csv", FRAME.rename(columns={"a": " a", "b": "b\nb "}).assign(**{" y ": Y, " z": "z"}))
+    assert trained(command, path, "--target", "y", "--drop", "z")[0].in_features == 4
+    assert trained(command, path, "--target", " y ", "--drop", " z,a")[0].in_features == 3
 
 
 def test_booleans_may_begin_late(command, tmp_path):
