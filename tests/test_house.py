@@ -52,8 +52,9 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "best_checkpoint early_stopping live_plot",
     ],
     "cli": [
-        "choices explain samples scores",
-        "report tables",
+        "choices csv_cells explain scores",
+        "report samples",
+        "tables",
         "build rules types",
         "export_options options",
         "arguments evaluate export info predict summary train",

@@ -73,7 +73,7 @@ def parse(argv: Sequence[str]) -> Namespace:
         "train",
         help="train a network",
         usage="nerva train [options]",
-        description="Train a sparse network. Values in parentheses are what holds without the option.",
+        description="Train a sparse network. In parentheses: what holds without the option. Tables: .csv and .parquet.",
         epilog=EXAMPLES,
     )
     evaluate = commands.add_parser(
@@ -181,8 +181,13 @@ def _add_data(parser: Parser) -> None:
 def _add_network(parser: Parser) -> None:
     group = parser.add_argument_group("network")
     add, either = group.add_argument, group.add_mutually_exclusive_group().add_argument
-    add("--hidden", metavar="N,N", type=widths, default="1024,512", help="hidden layers, or none (%(default)s)")
-    either("--density", metavar="D", type=density, help="fraction of all weights that exist (0.01)")
+    add("--hidden", metavar="N,N", type=widths, help="hidden layers, or none (1024,512; of tables 128,64)")
+    either(
+        "--density",
+        metavar="D",
+        type=density,
+        help="fraction of all weights that exist (0.01; of tables 0.2)",
+    )
     either("--densities", metavar="D,D,D", type=list_of(fraction), help="the same, layer by layer; 0 is the bias alone")
     add("--distribution", **_one_of(DISTRIBUTIONS), help="how --density is shared out: %(choices)s (erdos-renyi)")
     add("--power-scale", metavar="P", type=not_negative, help="exponent of erdos-renyi, 0 for uniform (1)")
@@ -222,7 +227,7 @@ def _add_training(parser: Parser) -> None:
         help="of softmax-cross-entropy, class by class (1)",
     )
     add("--epochs", metavar="N", type=whole(1), default=20, help="passes over the training data (%(default)s)")
-    add("--batch-size", metavar="N", type=whole(1), default=100, help="samples in a step (%(default)s)")
+    add("--batch-size", metavar="N", type=whole(1), help="samples in a step (100; of tables 32)")
     add("--optimizer", **_one_of(OPTIMIZERS.rows, "nesterov"), help="%(choices)s (%(default)s)")
     add("--momentum", metavar="M", type=below_one, help="of momentum and nesterov (0.9), and of rmsprop (0)")
     add(

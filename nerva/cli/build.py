@@ -51,7 +51,7 @@ def load_data(options: Namespace, task: Task | None) -> Dataset:
     name = options.data or "shapes"
     try:
         if is_table(name):
-            return load_table(name, options.target, task, options.test_fraction)
+            return load_table(name, options.target, task, options.test_fraction, options.drop or ())
         return DATA.build(name, options) if name in DATA.rows else npz(name, task=task)
     except ImportError as error:
         raise Failure(error, 2) from error
@@ -69,6 +69,16 @@ def settle_task(options: Namespace, data: Dataset) -> None:
         if task != "classification" and getattr(options, name) is not None:
             raise Failure(f"--{name.replace('_', '-')}: goes with classes; the targets are {WORDS[task]}", 2)
     options.task, options.loss = task, options.loss or possible[0]
+
+
+def gaps(data: Dataset) -> str | None:
+    """Return a word about labels that no training sample has; None where each class has one."""
+    missing = np.flatnonzero(np.bincount(data.train.y) == 0) if data.task == "classification" else np.empty(0, int)
+    if not len(missing):
+        return None
+    shown = ", ".join(str(k) for k in missing[:5]) + (", ..." if len(missing) > 5 else "")
+    labels = f"the label {shown}" if len(missing) == 1 else f"the labels {shown}"
+    return f"no training sample has {labels}; the network has {len(data.classes):,} classes, from 0 on, all the same"
 
 
 def load_model(path: str) -> Sequential:

@@ -22,8 +22,9 @@ def add_source(parser: Any) -> None:
 
 
 def add_target(parser: Any, help: str) -> None:
-    """Add --target to a parser or a group of one."""
+    """Add --target and --drop to a parser or a group of one."""
     parser.add_argument("--target", metavar="NAME,NAME", type=names, help=f"columns {help}")
+    parser.add_argument("--drop", metavar="NAME,NAME", type=names, help="columns of a .csv or .parquet to leave out")
 
 
 def default_rates() -> str:

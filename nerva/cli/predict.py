@@ -26,7 +26,7 @@ def predict(options: Namespace) -> None:
         if options.threads is not None:
             mkl.set_num_threads(options.threads)
         model = load_model(options.file)
-        X = _read(options.samples, options.target)
+        X = _read(options.samples, options.target, options.drop)
         values = _predict(model, X, options)
         with printing() if options.output is None else contextlib.nullcontext():
             write_predictions(options.output, _names(model, values, options.proba), values)
@@ -34,11 +34,12 @@ def predict(options: Namespace) -> None:
         raise Failure(error, 2) from error
 
 
-def _read(path: str, target: list[str] | None) -> Any:
-    if target is not None and not is_table(path):
-        raise Failure(f"--target: goes with a .csv or .parquet file, not with {path}", 2)
+def _read(path: str, target: list[str] | None, drop: list[str] | None) -> Any:
+    for name, given in (("target", target), ("drop", drop)):
+        if given is not None and not is_table(path):
+            raise Failure(f"--{name}: goes with a .csv or .parquet file, not with {path}", 2)
     try:
-        return read_samples(path) if target is None else read_table(path, target).X
+        return read_samples(path, drop or ()) if target is None else read_table(path, target, drop or ()).X
     except (ValueError, csv.Error) as error:
         raise Failure(f"{path}: {error}") from error
 
@@ -52,7 +53,8 @@ def _predict(model: Sequential, X: Any, options: Namespace) -> NDArray[Any]:
         about = "--proba" if "has no probabilities" in str(error) else options.samples
         raise Failure(f"{about}: {error}", 2) from error
     except ValueError as error:
-        raise Failure(f"{options.samples}: {error}", 2) from error
+        more = is_table(options.samples) and "X has shape" in str(error)
+        raise Failure(f"{options.samples}: {error}" + more * "; --target and --drop leave columns out", 2) from error
     return found
 
 

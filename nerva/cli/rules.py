@@ -20,11 +20,17 @@ from nerva.models.precision import check_precision
 
 Error = Callable[[str], NoReturn]
 TEST_FRACTION = 0.2  # of the rows of a table
+# What tables, which have few rows and columns, take instead of the defaults for images.
+TABLE: dict[str, Any] = {"hidden": [128, 64], "density": 0.2, "batch_size": 32}
+IMAGES: dict[str, Any] = {"hidden": [1024, 512], "density": 0.01, "batch_size": 100}
 
 
 def apply_rules(options: Namespace, error: Error) -> None:
     """Fill in the defaults that depend on other options; call `error`, which exits, if two contradict each other."""
     apply_data_rules(options, error)
+    for name in ("hidden", "batch_size"):
+        if getattr(options, name) is None:
+            setattr(options, name, _defaults(options)[name])
     _densities(options, error)
     _choice(OPTIMIZERS, options, error)
     if options.betas is not None and len(options.betas) != 2:
@@ -44,6 +50,10 @@ def apply_rules(options: Namespace, error: Error) -> None:
         error("--overwrite: does not go with --resume, which adds to what --metrics holds")
     if options.overwrite and options.metrics is None:
         error("--overwrite: goes with --metrics")
+
+
+def _defaults(options: Namespace) -> dict[str, Any]:
+    return TABLE if is_table(options.data or "") else IMAGES
 
 
 def _loss(options: Namespace, error: Error) -> None:
@@ -115,7 +125,7 @@ def apply_data_rules(options: Namespace, error: Error) -> None:
     for name in ("augment", "preprocess"):
         if getattr(options, name, None) and (options.data or "shapes") not in images:
             error(f"{flag(name)}: goes with images only, --data {', '.join(images)}")
-    for name in ("target", "test_fraction"):
+    for name in ("target", "drop", "test_fraction"):
         if getattr(options, name) is not None and not is_table(options.data or ""):
             error(f"{flag(name)}: goes with --data FILE.csv or FILE.parquet only")
     if options.test_fraction is None:
@@ -128,7 +138,8 @@ def _densities(options: Namespace, error: Error) -> None:
     if options.power_scale is not None and (options.densities or options.distribution not in (None, "erdos-renyi")):
         error("--power-scale: goes with erdos-renyi only")
     if options.densities is None:
-        options.density = 0.01 if options.density is None else options.density
+        default = _defaults(options)["density"]
+        options.density = default if options.density is None else options.density
         options.distribution = options.distribution or "erdos-renyi"
     elif options.distribution is not None:
         error("--distribution: goes with --density, not with --densities")

@@ -5,20 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import sys
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nerva.cli.csv_cells import UNNAMED, leave_out_index, places, read_csv
 from nerva.system.archive import NpzArchive
 from nerva.system.files import replacing
 
 READ = (".npy", ".npz", ".csv", ".parquet")
 WRITTEN = (".csv", ".npy", ".parquet")
 PIECE = 4096  # rows of CSV made at a time
-BOOLEANS = {"True": 1.0, "False": 0.0}  # as a data frame writes them
 
 
 def need_parquet() -> None:
@@ -30,24 +30,42 @@ def need_parquet() -> None:
         raise ImportError(".parquet needs pandas and pyarrow: pip install 'nerva-sparse[parquet]'") from None
 
 
-def read_samples(path: str) -> Any:
+def read_samples(path: str, drop: Sequence[str] = ()) -> Any:
     """Return the samples in a file: an array (n, D), or a data frame of a .parquet file.
 
-    An .npz file holds them as Xtest, or as its only array. A first line of a .csv file that is not all numbers or
-    booleans is a header. Samples of more dimensions, as images have, are flattened.
+    An .npz file holds them as Xtest, or as its only array. How the header of a .csv file is told: see read_csv of
+    nerva.cli.csv_cells. Samples of more dimensions, as images have, are flattened. `drop` are columns of a .csv or
+    .parquet file to leave out, by names or numbers from 1.
 
     Raises OSError or ValueError where the file cannot be read, ImportError without what reads it.
     """
     kind = Path(path).suffix.lower()
     if kind == ".parquet":
-        need_parquet()
-        import pandas
-
-        return pandas.read_parquet(path, engine="pyarrow")
+        frame, features, _ = read_frame(path, [], drop)
+        return frame.iloc[:, features]
     if kind == ".csv":
-        return _read_csv(path)
+        return read_csv(path, [], drop).X
     array = _read_npz(path) if kind == ".npz" else _read_npy(path)
     return array.reshape(len(array), -1) if array.ndim > 2 and array.size else array
+
+
+def read_frame(path: str, target: Sequence[str] | None, drop: Sequence[str] = ()) -> tuple[Any, list[int], list[int]]:
+    """Return the data frame of a .parquet file, and the places of features and targets among its columns.
+
+    Parameters and errors: as of read_csv of nerva.cli.csv_cells; also ImportError without what reads it. A first column
+    that is an index is no feature.
+    """
+    need_parquet()
+    import pandas
+
+    frame = pandas.read_parquet(path, engine="pyarrow")
+    frame.columns = frame.columns.map(str)
+    names = list(frame.columns)
+    features, targets = places(target, drop, names)
+    unnamed = features[0] == 0 and names[0] in UNNAMED and len(features) > 1
+    if unnamed and leave_out_index(path, frame.iloc[:, 0].tolist()):
+        features = features[1:]
+    return frame, features, targets
 
 
 def _read_npy(path: str) -> NDArray[Any]:
@@ -64,36 +82,6 @@ def _read_npz(path: str) -> NDArray[Any]:
         if "Xtest" not in names and len(names) != 1:
             raise ValueError(f"holds {', '.join(names) or 'nothing'}; it must hold Xtest, or one array")
         return arrays["Xtest" if "Xtest" in names else names[0]]
-
-
-def _read_csv(path: str) -> NDArray[np.float64]:
-    with open(path, encoding="utf-8-sig", newline="") as stream:
-        first, second = (next(csv.reader(stream), []) for _ in range(2))
-        header = not all(map(is_number, first))
-        # Only where there are booleans: numbers alone are read in half the time.
-        cells = as_number if {*first, *second} & BOOLEANS.keys() else None
-        stream.seek(0)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "loadtxt: input contained no data")  # the error below says so
-            options: dict[str, Any] = {"comments": None, "quotechar": '"', "ndmin": 2, "converters": cells}
-            rows = np.loadtxt(stream, delimiter=",", skiprows=int(header), **options)
-    if rows.size == 0:
-        raise ValueError("holds no samples")
-    return rows
-
-
-def as_number(cell: str) -> float:
-    """Return the number in a cell; 1 or 0 for a boolean, as of a data frame."""
-    found = BOOLEANS.get(cell)
-    return float(cell) if found is None else found
-
-
-def is_number(cell: str) -> bool:
-    try:
-        as_number(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def write_predictions(path: str | None, names: list[str], values: NDArray[Any]) -> None:

@@ -26,6 +26,7 @@ from nerva.cli.build import (
     build_schedule,
     build_topology,
     fit_topology,
+    gaps,
     load_data,
     settle_task,
 )
@@ -61,6 +62,8 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         report = Report(options.epochs, quiet=options.quiet)
         data = load_data(options, options.task)
         settle_task(options, data)
+        if (options.data or "").lower().endswith(".npz") and (word := gaps(data)) is not None:
+            print(f"nerva: {options.data}: {word}", file=sys.stderr)
         if (word := fit_topology(options, data)) is not None and not options.check_gradients:
             print(f"nerva: {word}", file=sys.stderr)
         model, loss = build_network(options, data), build_loss(options, data)

@@ -115,7 +115,7 @@ def test_images_are_flattened_and_batches_change_no_class(command, tmp_path):
         ("x.csv", "", 1, "holds no samples"),
         ("x.csv", "a,b,c,d\n", 1, "holds no samples"),
         ("x.csv", "a,b,c,d\n1,2,3,x\n", 1, "'x'"),
-        ("x.csv", "1,2,3,4\n1,2\n", 1, "columns"),
+        ("x.csv", "1,2,3,4\n1,2\n", 1, "row 2 has 2 cells; the first line has 4"),
         ("x.csv", "1,2,3\n", 2, "X has shape (1, 3)"),
         ("x.csv", "1,2,3,nan\n", 2, "nan"),
         ("x.csv", "True,2,3,4\n1,yes,3,4\n", 1, "'yes'"),

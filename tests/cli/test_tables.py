@@ -55,9 +55,13 @@ def test_classes_by_name(command, tmp_path, name, place):
     assert accuracy > 0.7
     assert said.startswith(f"test accuracy {accuracy:.2%} after 5 epochs")
     _, out, errors = command("evaluate", weights, "--data", path, "--target", "kind")
-    assert (out[0], out[2], errors) == ("data      names: 60 samples to test on", f"accuracy  {accuracy:.2%}", [])
+    assert (out[0], out[2], errors) == (
+        "data      names: 60 of 300 rows (--test-fraction 1 for all)",
+        f"accuracy  {accuracy:.2%}",
+        [],
+    )
     _, out, _ = command("evaluate", weights, "--data", path, "--target", "kind", "--test-fraction", 1)
-    assert out[2] == f"accuracy  {model.evaluate(X, NAMES).accuracy:.2%}"
+    assert (out[0], out[2]) == ("data      names: 300 rows", f"accuracy  {model.evaluate(X, NAMES).accuracy:.2%}")
     code, _, errors = command("predict", weights, path, "--target", "kind", "-o", tmp_path / "out.npy")
     assert (code, errors) == (0, [])
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), model.predict(X))
@@ -181,19 +185,19 @@ def test_gradients_are_checked_and_networks_pruned_on_tables(command, tmp_path):
     [
         ("a,b,y\n", [], 1, "x.csv: holds no samples"),
         ("", [], 1, "x.csv: holds no samples"),
-        ("a,b,y\n1,2,\n", [], 1, "x.csv: has no y in sample 0"),
+        ("a,b,y\n1,2,\n", [], 1, "x.csv: has no y in row 2"),
         ("a,b,y\n1,x,3\n", [], 1, "'x'"),
         ("a,b,y\n1,2,3.5\n1,2\n", [], 1, "x.csv: "),
         ("y\n1\n", [], 1, "has 1 columns, none beside the targets"),
         ("a,b,y\n1,2,3\n", ["--target", "z"], 1, "has no column z; there are 3: a, b, y"),
         ("a,b,y\n1,2,3\n", ["--target", "4"], 1, "has no column 4"),
         ("a,b,y\n1,2,3\n", ["--target", "y,y"], 1, "the targets y, y are not different columns"),
-        ("a,b,y\n1,2,one\n", ["--target", "b,y"], 1, "holds 'one' as a target; where there are several, they"),
-        ("a,b,y\n1,2,0.5\n1,2,NA\n", [], 1, "holds 'NA' as a target; others are numbers"),
+        ("a,b,y\n1,2,one\n", ["--target", "b,y"], 1, "holds 'one' as a target, y of row 2; where there are several"),
+        ("a,b,y\n1,2,0.5\n1,2,NA\n", [], 1, "holds 'NA' as a target, y of row 3; others are numbers"),
         ("a,b,y\n1,2,-1\n1,2,1\n", [], 1, "from -1 to 1 in 2 samples may be labels or not: give --task c"),
-        ("a,b,y\n1,2,0.5\n1,2,1\n", ["--task", "classification"], 1, "must be whole numbers from 0 on, found 0.5"),
+        ("a,b,y\n1,2,0.5\n1,2,1\n", ["--task", "classification"], 1, "whole numbers or names, found 0.5 in row 2"),
         ("a,b,y\n1,2,0\n1,2,1\n", ["--target", "b,y", "--task", "classification"], 1, "has 2 targets"),
-        ("a,b,y\n1,2,nan\n1,2,1\n", [], 1, "targets must be finite, found nan in sample 0"),
+        ("a,b,y\n1,2,nan\n1,2,1\n", [], 1, "targets must be finite, found nan in row 2"),
         ("a,b,y\n1,2,0.5\n", [], 1, "x.csv: --test-fraction 0.2: of 1 samples that is 0"),
         ("a,b,y\n1,2,0.5\n1,2,1\n1,2,1\n", ["--loss", "cross-entropy"], 2, "cross-entropy: the targets are numbers"),
         ("a,b,y\n1,2,0.5\n1,2,1\n1,2,1\n", ["--class-weights", "1"], 2, "--class-weights: goes with classes"),
@@ -225,7 +229,7 @@ def test_a_feature_of_parquet_that_is_no_number_is_named(command, tmp_path, colu
     frame.to_parquet(tmp_path / "x.parquet")
     code, _, errors = command("train", "--data", tmp_path / "x.parquet", *SMALL)
     assert (code, len(errors)) == (1, 1)
-    assert ("['what'] holds 'a'" if column[0] else "x.parquet: holds nan in sample 0, as feature 4") in errors[0]
+    assert ("['what'] holds 'a'" if column[0] else "x.parquet: column what holds nan in sample 0") in errors[0]
 
 
 @pytest.mark.parametrize("package", ["pandas", "pyarrow"])
