@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,9 +108,9 @@ def read_csv(path: str, target: Sequence[str] | None, drop: Sequence[str] = ()) 
     Raises OSError, or ValueError, which names column and line, where the file does not hold such columns of numbers.
     """
     with open(path, encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream)
-        first, begins = next(reader, []), reader.line_num
-        second = next(reader, [])
+        rows = _rows(stream)
+        begins, first = next(rows, (0, []))
+        _, second = next(rows, (0, []))
         if not first:
             raise ValueError("holds no samples")
         if len(first) == 1 and (other := next((mark for mark in ";\t" if mark in first[0]), None)):
@@ -152,21 +152,32 @@ def _counts(first: list[str], second: list[str]) -> bool:
     return len(cells) > (1 if first[0] == "" else 2) and cells == [str(j) for j in range(len(cells))]
 
 
+def _rows(stream: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line that each row ends on, and its cells; raise ValueError, which names the line, over its quotes."""
+    reader, line = csv.reader(stream, strict=True), 0
+    try:
+        for row in reader:
+            line = reader.line_num
+            yield line, row
+    except csv.Error as error:
+        raise ValueError(f"row {line + 1}: {error}; a quoted cell ends on a quote before the next comma") from None
+
+
 def _walk(stream: Any, layout: _Layout) -> tuple[list[str], list[int], list[str]]:
     """Return the targets, row after row, the lines these end on, and the cells of a first column without a name."""
-    reader, width = csv.reader(stream), len(layout.names)
+    width = len(layout.names)
     unnamed = layout.header and layout.names[0] in UNNAMED
     y: list[str] = []
     lines: list[int] = []
     index: list[str] = []
-    for i, row in enumerate(reader):
+    for i, (line, row) in enumerate(_rows(stream)):
         if not row or (layout.header and i == 0):
             continue
         if len(row) != width:
             wanted = "the header" if layout.header else "the first line"
-            raise ValueError(f"row {reader.line_num} has {len(row)} cells; {wanted} has {width}")
+            raise ValueError(f"row {line} has {len(row)} cells; {wanted} has {width}")
         y.extend([row[j] for j in layout.targets])
-        lines.append(reader.line_num)
+        lines.append(line)
         if unnamed:
             index.append(row[0])
     return y, lines, index
@@ -193,17 +204,14 @@ def _numbers(stream: Any, layout: _Layout, seen: set[str], target: Sequence[str]
 def _find(stream: Any, layout: _Layout, target: Sequence[str] | None) -> None:
     """Raise ValueError over the first cell of the features that is no number."""
     stream.seek(0)
-    reader = csv.reader(stream)
-    for i, row in enumerate(reader):
+    for i, (line, row) in enumerate(_rows(stream)):
         if not row or (layout.header and i == 0):
             continue
         for j in layout.features:
             if not is_number(row[j]):
                 name = shown(layout.names[j], j)
                 held = f"holds {row[j]!r}" if row[j].strip() else "is empty"
-                raise ValueError(
-                    f"column {name} {held} in row {reader.line_num}; every feature must be a number{hint(target)}"
-                )
+                raise ValueError(f"column {name} {held} in row {line}; every feature must be a number{hint(target)}")
 
 
 def shown(name: str, j: int) -> str:

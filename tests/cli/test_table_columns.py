@@ -231,3 +231,18 @@ def test_defaults_suit_a_table(command, tmp_path, name):
     assert "20-128-64-3" not in out[0]
     _, out, _ = command("train", "--data", path, "--epochs", 1, "--density", 0.5)
     assert any("batches of 32" in line for line in out)
+
+
+@pytest.mark.parametrize(
+    ("line", "broken"),
+    [(1, 'a,"b,y'), (3, '1,2,"p'), (5, '1,2,"p"q'), (6, '"1,2,p')],
+    ids=["header", "rest of the file", "behind a quote", "last line"],
+)
+def test_a_quote_that_is_left_open_is_refused_by_its_line(command, tmp_path, line, broken):
+    lines = ["a,b,y", "1,2,p", "3,4,q", "5,6,p", "7,8,q", "9,0,p"]
+    lines[line - 1] = broken
+    (tmp_path / "x.csv").write_text("\n".join(lines) + "\n")
+    argv = ["train", "--data", tmp_path / "x.csv"]
+    code, out, errors = command(*argv)
+    assert (code, len(errors), out) == (1, 1, []), errors
+    assert f"x.csv: row {line}: " in errors[0]
