@@ -150,8 +150,8 @@ MAIN = """
 #ifdef @@_MAIN
 #include <stdio.h>
 
-/* Reads samples, numbers apart by white space, a comma or a semicolon, and prints a line of outputs for each. Line breaks
- * are white space: a sample is so many numbers, on however many lines. */
+/* Reads samples, numbers apart by white space, a comma or a semicolon, and prints a line of outputs for each. A line
+ * break is white space: a sample is so many numbers, on however many lines. */
 int main(void)
 {
     static float x[@@_INPUTS], y[@@_OUTPUTS];
