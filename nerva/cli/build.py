@@ -92,6 +92,7 @@ def build_network(options: Namespace, data: Dataset) -> Sequential:
             load_weights(options.load_weights, model)
         except (ValueError, TypeError) as error:
             raise Failure(f"--load-weights: {error}") from error
+        model.classes = None  # the data have their own
     return model
 
 

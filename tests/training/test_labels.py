@@ -92,9 +92,32 @@ def test_names_stay_what_they_are_in_a_later_fit(data):
     model.fit(X[:1], ["dog"], epochs=1)
     assert model.classes == ("ape", "cat", "dog")
     model.train_step(X, NAMES[y], optimizer=nerva.SGD(), rate=0.0)
+    model.classes = None
     model.fit(X, y, epochs=1)
     assert model.classes is None
     assert model.predict(X).dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda y: np.array(["cat", "emu", "dog"])[y], "y holds 'emu', which is none of model.classes, 'ape', 'cat'"),
+        (lambda y: np.array(["cow", "emu", "bee"])[y], "y holds 'bee', which is none of model.classes"),
+        (lambda y: y, r"y holds the label \d, not the names that the network knows, 'ape', 'cat', 'dog'"),
+        (lambda y: np.eye(3)[y], "y holds numbers, not the names"),
+    ],
+)
+def test_a_later_fit_gives_no_output_another_meaning(data, make, message):
+    X, y = data
+    model = fitted(X, NAMES[y])
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match=f"{message}.*; model.classes = None starts anew"):
+        model.fit(X, make(y), epochs=1)
+    assert model.classes == ("ape", "cat", "dog")
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    model.classes = None
+    model.fit(X, make(y), epochs=1)
+    assert model.classes != ("ape", "cat", "dog")
 
 
 def test_two_names_for_one_output(data):
