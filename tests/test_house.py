@@ -108,7 +108,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "system": [
         "files nested program signals",
-        "archive tensors",
+        "tensors",
+        "archive",
     ],
     "torch": [
         "pattern",

@@ -284,7 +284,7 @@ def _add_output(parser: Parser) -> None:
     add("--checkpoint", metavar="DIR", help="keep the last two states of the run in a folder")
     add("--checkpoint-every", metavar="N", type=whole(1), help="steps from one state to the next (after every epoch)")
     add("--resume", action="store_true", help="go on from the last state in --checkpoint; --metrics goes on too")
-    add("--save-weights", metavar="FILE", type=new_file, help="write the trained weights to a FILE.npz")
+    add("--save-weights", metavar="FILE", type=new_file, help="write the network to FILE.npz or FILE.safetensors")
     add("--timer", action="store_true", help="show where the time went, layer by layer")
     add("--check-gradients", action="store_true", help="compare gradients with differences on some samples, and end")
     add("--quiet", action="store_true", help="print nothing but the result")

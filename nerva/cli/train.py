@@ -27,6 +27,7 @@ from nerva.cli.build import (
     build_topology,
     fit_topology,
     load_data,
+    save_model,
     settle_task,
 )
 from nerva.cli.choices import OPTIMIZERS
@@ -37,7 +38,7 @@ from nerva.datasets import Augment, Dataset
 from nerva.inspection.gradients import check_gradients
 from nerva.losses import Loss
 from nerva.models.sequential import Sequential
-from nerva.saving.weights import check_model, save_weights
+from nerva.saving.weights import check_model
 from nerva.system.files import check_writable
 from nerva.system.signals import deferred, handling
 from nerva.training.checkpoints import checkpoint_files
@@ -84,7 +85,7 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         print(f"\n{timer}")
     if options.save_weights is not None:
         try:
-            save_weights(model, options.save_weights)
+            save_model(model, options.save_weights)
         except ValueError as error:
             raise Failure(f"--save-weights: {error}") from error
     if options.data is None:
@@ -136,7 +137,7 @@ def _keep(model: Sequential, path: str) -> None:
     """Save the weights of a training run that something ended, and say so on standard error, or why not."""
     with deferred():
         try:
-            save_weights(model, path)
+            save_model(model, path)
         except (OSError, ValueError, MemoryError) as error:
             print(f"nerva: the weights are not saved: {error}", file=sys.stderr)
         else:
