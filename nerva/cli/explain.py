@@ -31,6 +31,9 @@ WORDS = [
     (r"X\[(\d+), (\d+)\] is (.*)", r"--data {data}: feature \2 of training sample \1 is \3"),
     (r"validation X\[(\d+), (\d+)\] is (.*)", r"--data {data}: feature \2 of test sample \1 is \3"),
     (r"X or y are not those of the (run that is continued)", r"--data {data}: not the samples of the \1"),
+    (r"(.*): the state has .*: batch_size is (another one than in the run .*)", r"--batch-size: \2 (\1)"),
+    (r"(.*): the state is of .*'Metrics'\]; .*\['Report'\]", r"--metrics: the run in \1 has it; name its file"),
+    (r"(.*): the state is of .*\['Report'\]; .*'Metrics'\]", r"--metrics: the run in \1 has none; leave it out"),
     (
         r"(optimizer|schedule|loss|topology|epochs|instruction set) is .*, and was .* in the (run that is continued)",
         r"{\1}: not as in the \2",

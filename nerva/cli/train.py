@@ -73,13 +73,16 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         if options.check_gradients:
             _check_gradients(model, data, loss)
             return
-        if metrics is not None and not _goes_on(options):
+        if metrics is not None and not (options.resume and _goes_on(options.checkpoint)):
             metrics.write({"run": _run_record(options, argv, data, model)})
         try:
             timer = _fit(model, data, loss, options, report, metrics)
-        except (KeyboardInterrupt, OSError, MemoryError):
+        except (KeyboardInterrupt, OSError, MemoryError) as error:
             if options.save_weights is not None:
                 _keep(model, options.save_weights)
+            locked = isinstance(error, BlockingIOError)  # by another run, which goes on
+            if options.checkpoint is not None and not locked and _goes_on(options.checkpoint):
+                print(f"nerva: the state is in {options.checkpoint}; --resume goes on from there", file=sys.stderr)
             raise
     if timer is not None:
         print(f"\n{timer}")
@@ -160,9 +163,9 @@ def _open_metrics(options: Namespace) -> Metrics:
         raise Failure(f"{error}; name another file, or add --overwrite") from error
 
 
-def _goes_on(options: Namespace) -> bool:
+def _goes_on(folder: str) -> bool:
     """Whether there is a checkpoint to go on from."""
-    return options.resume and os.path.isdir(options.checkpoint) and bool(checkpoint_files(Path(options.checkpoint)))
+    return os.path.isdir(folder) and bool(checkpoint_files(Path(folder)))
 
 
 def _describe(options: Namespace, data: Dataset) -> str:
