@@ -41,6 +41,7 @@ EXAMPLES = """examples:
   nerva train --data cifar10 --density 0.05 --epochs 100 --metrics run.jsonl
   nerva train --data mine.npz --hidden 512,256 --densities 0.02,0.05,1 --milestones 10,15
 """
+ALIASES = {"--lr": "--learning-rate", "--wd": "--weight-decay", "--batch": "--batch-size", "--opt": "--optimizer"}
 
 
 class Parser(ArgumentParser):
@@ -58,7 +59,8 @@ class Parser(ArgumentParser):
     def refuse(self, argument: str) -> NoReturn:
         """Exit with code 2 over an unknown argument."""
         name = argument.split("=")[0]
-        alike = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        known = self._option_string_actions
+        alike = [ALIASES[name]] if ALIASES.get(name) in known else difflib.get_close_matches(name, known, n=1)
         if not name.startswith("-"):
             self.error(f"unexpected argument {argument!r}")
         self.error(f"unknown option {name}" + (f"; did you mean {alike[0]}?" if alike else ""))
