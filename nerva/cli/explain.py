@@ -18,7 +18,7 @@ WORDS = [
     (r"count is (\d+); (a layer holds at most .*)", r"--{density}: is \1 weights in a layer; \2"),
     (r"topology is never due .*; (no weight moves)", r"--topology {topology}: never due in so short a run; \1"),
     (r"topology is .*, which (needs an optimizer with \w+); .*", r"--topology {topology}: \1, not {optimizer}"),
-    (r"topology is given, but the network has no sparse layer", r"--topology {topology}: needs a density below 1"),
+    (r"topology is given, but the network has no sparse layer.*", r"--topology {topology}: needs a density below 1"),
     (r"topology is given, but (the sparse layers have no weights).*", r"--topology {topology}: \1 to move"),
     (r"density ends at (.*); (the sparse layers start at .*)", r"--final-density \1: \2"),
     (r"precision is '(\w+)', which needs weights of float32; dtype is (\w+)", r"--precision \1: not with --dtype \2"),

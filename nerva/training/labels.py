@@ -37,6 +37,13 @@ def find_classes(y: npt.ArrayLike, outputs: int, known: Classes = None) -> Class
     return found
 
 
+def refuse_names(y: npt.ArrayLike, loss: str) -> None:
+    """Raise TypeError where y holds names, which a loss of this name, one of numbers, cannot take."""
+    names = _names(y, "y")
+    if names is not None and len(names):
+        raise TypeError(f"y holds names, such as {str(names[0])!r}; {loss} takes numbers")
+
+
 def encode(y: npt.ArrayLike, classes: Classes, name: str = "y") -> Any:
     """Return labels that name classes as their numbers, int64 (n,), and any other targets as they are.
 

@@ -153,6 +153,20 @@ def test_what_is_no_label_is_named_and_nothing_changes(data, make, error, messag
     assert model.classes is None
 
 
+@pytest.mark.parametrize("make", [lambda y: y + 0.5, lambda y: y + 0.0, lambda y: y[:, None] * 1.5])
+def test_numbers_to_predict_need_a_loss_of_them(data, make):
+    X, y = data
+    with pytest.raises((TypeError, ValueError), match=r"need a loss of them, loss=nerva\.MeanSquaredError\(\)"):
+        nerva.MLP([3, 1]).fit(X, make(y), epochs=1)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_loss_of_numbers_refuses_names(data, outputs):
+    X, y = data
+    with pytest.raises(TypeError, match=r"y holds names, such as '...'; the loss MeanSquaredError takes numbers"):
+        nerva.MLP([3, outputs]).fit(X, NAMES[y], loss=nerva.MeanSquaredError())
+
+
 def test_names_that_a_network_does_not_know(data):
     X, y = data
     with pytest.raises(TypeError, match="y holds names of classes, which the network does not know"):
