@@ -4,7 +4,8 @@ Each check returns the value, converted, or raises TypeError for a value of anot
 range. `name` is that of the argument in messages.
 """
 
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Collection, Iterable, Sequence
 from math import inf, isfinite
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array
+
+RATES = ("lr", "learning_rate", "rate")  # as others call it
 
 
 def check_integer(value: Any, name: str, *, least: int | None = None, most: int | None = None) -> int:
@@ -199,3 +202,18 @@ def as_generator(rng: np.random.Generator | int | None, name: str = "rng") -> np
     if isinstance(rng, (int, np.integer)) and rng < 0:
         raise ValueError(f"{name} is {rng}; a seed must not be negative")
     return np.random.default_rng(rng)
+
+
+def refuse_keywords(given: Iterable[str], known: Collection[str], name: str) -> None:
+    """Raise TypeError for the first keyword that a function does not have, and say which one may have been meant.
+
+    >>> refuse_keywords(["lr"], ["X", "y", "schedule"], "fit")
+    Traceback (most recent call last):
+    TypeError: fit() got an unexpected keyword argument 'lr'; the learning rate is schedule=
+    """
+    for unknown in given:
+        if unknown not in known:
+            rate = next((own for own in ("schedule", "rate") if own in known and unknown in RATES), None)
+            alike = difflib.get_close_matches(unknown, known, n=1)
+            hint = f"; the learning rate is {rate}=" if rate else f"; did you mean {alike[0]}=?" if alike else ""
+            raise TypeError(f"{name}() got an unexpected keyword argument {unknown!r}{hint}")

@@ -109,7 +109,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "system": [
         "files nested program signals",
-        "archive tensors",
+        "tensors",
+        "archive",
     ],
     "torch": [
         "pattern",

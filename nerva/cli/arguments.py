@@ -41,6 +41,7 @@ EXAMPLES = """examples:
   nerva train --data cifar10 --density 0.05 --epochs 100 --metrics run.jsonl
   nerva train --data mine.npz --hidden 512,256 --densities 0.02,0.05,1 --milestones 10,15
 """
+ALIASES = {"--lr": "--learning-rate", "--wd": "--weight-decay", "--batch": "--batch-size", "--opt": "--optimizer"}
 
 
 class Parser(ArgumentParser):
@@ -58,7 +59,8 @@ class Parser(ArgumentParser):
     def refuse(self, argument: str) -> NoReturn:
         """Exit with code 2 over an unknown argument."""
         name = argument.split("=")[0]
-        alike = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        known = self._option_string_actions
+        alike = [ALIASES[name]] if ALIASES.get(name) in known else difflib.get_close_matches(name, known, n=1)
         if not name.startswith("-"):
             self.error(f"unexpected argument {argument!r}")
         self.error(f"unknown option {name}" + (f"; did you mean {alike[0]}?" if alike else ""))
@@ -289,7 +291,7 @@ def _add_output(parser: Parser) -> None:
     add("--checkpoint", metavar="DIR", help="keep the last two states of the run in a folder")
     add("--checkpoint-every", metavar="N", type=whole(1), help="steps from one state to the next (after every epoch)")
     add("--resume", action="store_true", help="go on from the last state in --checkpoint; --metrics goes on too")
-    add("--save-weights", metavar="FILE", type=new_file, help="write the trained weights to a FILE.npz")
+    add("--save-weights", metavar="FILE", type=new_file, help="write the network to FILE.npz or FILE.safetensors")
     add("--timer", action="store_true", help="show where the time went, layer by layer")
     add("--check-gradients", action="store_true", help="compare gradients with differences on some samples, and end")
     add("--quiet", action="store_true", help="print nothing but the result")

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from nerva.datasets.tasks import Task
 from nerva.losses import Loss
 from nerva.models.mlp import MLP
 from nerva.models.sequential import Sequential
-from nerva.saving.model_file import load
-from nerva.saving.weights import load_weights
+from nerva.saving.model_file import load, save
+from nerva.saving.weights import load_weights, save_weights, take_weights
 from nerva.schedules import Schedule, WarmUp
+from nerva.system.tensors import is_tensors
 from nerva.topology import Topology
 from nerva.topology.distributions import erdos_renyi
 
@@ -89,6 +91,12 @@ def load_model(path: str) -> Sequential:
         raise Failure(error) from error
 
 
+def save_model(model: Sequential, path: str) -> None:
+    """Write a model as `save` does where the name ends in .safetensors, else as `save_weights`; raise what they do."""
+    write = save if Path(path).suffix.lower() == ".safetensors" else save_weights
+    write(model, path)
+
+
 def build_network(options: Namespace, data: Dataset) -> Sequential:
     """Return the network, with the weights of a file if one is named; raise Failure if it is impossible."""
     sizes = [data.train.X.shape[1], *options.hidden, len(data.classes)]
@@ -99,9 +107,13 @@ def build_network(options: Namespace, data: Dataset) -> Sequential:
         raise Failure(explain(error, options), 2) from error
     if options.load_weights is not None:
         try:
-            load_weights(options.load_weights, model)
+            if is_tensors(Path(options.load_weights)):
+                take_weights(model, load(options.load_weights))
+            else:
+                load_weights(options.load_weights, model)
         except (ValueError, TypeError) as error:
             raise Failure(f"--load-weights: {error}") from error
+        model.classes = None  # the data have their own
     return model
 
 

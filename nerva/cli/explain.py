@@ -18,7 +18,7 @@ WORDS = [
     (r"count is (\d+); (a layer holds at most .*)", r"--{density}: is \1 weights in a layer; \2"),
     (r"topology is never due .*; (no weight moves)", r"--topology {topology}: never due in so short a run; \1"),
     (r"topology is .*, which (needs an optimizer with \w+); .*", r"--topology {topology}: \1, not {optimizer}"),
-    (r"topology is given, but the network has no sparse layer", r"--topology {topology}: needs a density below 1"),
+    (r"topology is given, but the network has no sparse layer.*", r"--topology {topology}: needs a density below 1"),
     (r"topology is given, but (the sparse layers have no weights).*", r"--topology {topology}: \1 to move"),
     (r"density ends at (.*); (the sparse layers start at .*)", r"--final-density \1: \2"),
     (r"precision is '(\w+)', which needs weights of float32; dtype is (\w+)", r"--precision \1: not with --dtype \2"),
@@ -31,6 +31,9 @@ WORDS = [
     (r"X\[(\d+), (\d+)\] is (.*)", r"--data {data}: feature \2 of training sample \1 is \3"),
     (r"validation X\[(\d+), (\d+)\] is (.*)", r"--data {data}: feature \2 of test sample \1 is \3"),
     (r"X or y are not those of the (run that is continued)", r"--data {data}: not the samples of the \1"),
+    (r"(.*): the state has .*: batch_size is (another one than in the run .*)", r"--batch-size: \2 (\1)"),
+    (r"(.*): the state is of .*'Metrics'\]; .*\['Report'\]", r"--metrics: the run in \1 has it; name its file"),
+    (r"(.*): the state is of .*\['Report'\]; .*'Metrics'\]", r"--metrics: the run in \1 has none; leave it out"),
     (
         r"(optimizer|schedule|loss|topology|epochs|instruction set) is .*, and was .* in the (run that is continued)",
         r"{\1}: not as in the \2",

@@ -28,6 +28,7 @@ from nerva.cli.build import (
     fit_topology,
     gaps,
     load_data,
+    save_model,
     settle_task,
 )
 from nerva.cli.choices import OPTIMIZERS
@@ -38,7 +39,7 @@ from nerva.datasets import Augment, Dataset
 from nerva.inspection.gradients import check_gradients
 from nerva.losses import Loss
 from nerva.models.sequential import Sequential
-from nerva.saving.weights import check_model, save_weights
+from nerva.saving.weights import check_model
 from nerva.system.files import check_writable
 from nerva.system.signals import deferred, handling
 from nerva.training.checkpoints import checkpoint_files
@@ -75,19 +76,22 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
         if options.check_gradients:
             _check_gradients(model, data, loss)
             return
-        if metrics is not None and not _goes_on(options):
+        if metrics is not None and not (options.resume and _goes_on(options.checkpoint)):
             metrics.write({"run": _run_record(options, argv, data, model)})
         try:
             timer = _fit(model, data, loss, options, report, metrics)
-        except (KeyboardInterrupt, OSError, MemoryError):
+        except (KeyboardInterrupt, OSError, MemoryError) as error:
             if options.save_weights is not None:
                 _keep(model, options.save_weights)
+            locked = isinstance(error, BlockingIOError)  # by another run, which goes on
+            if options.checkpoint is not None and not locked and _goes_on(options.checkpoint):
+                print(f"nerva: the state is in {options.checkpoint}; --resume goes on from there", file=sys.stderr)
             raise
     if timer is not None:
         print(f"\n{timer}")
     if options.save_weights is not None:
         try:
-            save_weights(model, options.save_weights)
+            save_model(model, options.save_weights)
         except ValueError as error:
             raise Failure(f"--save-weights: {error}") from error
     if options.data is None:
@@ -139,7 +143,7 @@ def _keep(model: Sequential, path: str) -> None:
     """Save the weights of a training run that something ended, and say so on standard error, or why not."""
     with deferred():
         try:
-            save_weights(model, path)
+            save_model(model, path)
         except (OSError, ValueError, MemoryError) as error:
             print(f"nerva: the weights are not saved: {error}", file=sys.stderr)
         else:
@@ -162,9 +166,9 @@ def _open_metrics(options: Namespace) -> Metrics:
         raise Failure(f"{error}; name another file, or add --overwrite") from error
 
 
-def _goes_on(options: Namespace) -> bool:
+def _goes_on(folder: str) -> bool:
     """Whether there is a checkpoint to go on from."""
-    return options.resume and os.path.isdir(options.checkpoint) and bool(checkpoint_files(Path(options.checkpoint)))
+    return os.path.isdir(folder) and bool(checkpoint_files(Path(folder)))
 
 
 def _describe(options: Namespace, data: Dataset) -> str:

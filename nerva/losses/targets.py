@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from nerva._kernels.memory import Array
 
+REGRESSION = "numbers to predict need a loss of them, loss=nerva.MeanSquaredError()"
+
 
 class Weighted:
     """Targets with a weight for each sample; an index selects both."""
@@ -75,7 +77,8 @@ def check_classes(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Ar
     if y.ndim == 2 and y.dtype.kind in "fiub" and (y.shape[1] != 1 or classes == 1):
         rows = check_numbers(y, samples, classes, name)
         if rows.size and (rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-4):
-            raise ValueError(f"{name} has rows that are no probabilities: negative, or another sum than 1")
+            hint = f"; {REGRESSION}" if classes == 1 else ""
+            raise ValueError(f"{name} has rows that are no probabilities: negative, or another sum than 1{hint}")
         return rows
     return check_labels(y, samples, classes, name)
 
@@ -91,13 +94,15 @@ def check_labels(y: npt.ArrayLike, samples: int, classes: int, name: str) -> Arr
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.dtype.kind == "f" and not (whole := labels == np.trunc(labels)).all():
-        raise TypeError(f"{name} has dtype {labels.dtype}, and holds {labels[~whole][0]}; labels must be integers")
+        found = labels[~whole][0]
+        hint = f"; {REGRESSION}" if np.isfinite(found) else ""
+        raise TypeError(f"{name} has dtype {labels.dtype}, and holds {found}; labels must be integers{hint}")
     if labels.shape != (samples,):
         raise ValueError(f"{name} has shape {labels.shape}; there must be one label for each of {samples} samples")
     if samples and (labels.min() < 0 or labels.max() >= classes):
-        raise ValueError(
-            f"{name} holds labels from {labels.min()} to {labels.max()}; the network has classes 0 to {classes - 1}"
-        )
+        hint = f"; {REGRESSION}" if classes == 1 else ""
+        found = f"{name} holds labels from {labels.min()} to {labels.max()}"
+        raise ValueError(f"{found}; the network has classes 0 to {classes - 1}{hint}")
     return np.ascontiguousarray(labels, np.int64)
 
 

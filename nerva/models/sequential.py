@@ -25,7 +25,7 @@ from nerva.training import evaluation, step
 from nerva.training import fit as training
 from nerva.training.profiling import recorder
 from nerva.training.trainable import Trainable
-from nerva.validation import as_generator
+from nerva.validation import as_generator, refuse_keywords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,14 +33,17 @@ R = TypeVar("R")
 
 def _locked(function: Callable[Concatenate[Trainable, P], R]) -> Callable[Concatenate["Sequential", P], R]:
     """Return a function of a network as a method of Sequential that runs in one thread at a time."""
+    signature = inspect.signature(function)
+    known = signature.parameters.keys()
 
     @functools.wraps(function)
     def method(self: "Sequential", /, *args: P.args, **settings: P.kwargs) -> R:
+        if not settings.keys() <= known:
+            refuse_keywords(settings, known, function.__name__)
         with self._lock:
             return function(self, *args, **settings)
 
     method.__module__, method.__qualname__ = __name__, f"Sequential.{function.__name__}"
-    signature = inspect.signature(function)
     first, *others = signature.parameters.values()
     own = first.replace(name="self", annotation=inspect.Parameter.empty)
     method.__signature__ = signature.replace(parameters=[own, *others])  # type: ignore[attr-defined]

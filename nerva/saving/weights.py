@@ -89,11 +89,22 @@ def load_weights(
                 found = read_model(_header(arrays), arrays, arrays.heads, model)
             else:
                 found = from_dense(arrays, order, activation, model)
-        if model is None:
-            return found
-        _check_same(model, found, has_header)
+        return found if model is None else take_weights(model, found, has_header)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def take_weights(model: Sequential, found: Sequential, has_header: bool = True) -> Sequential:
+    """Load the weights of another model into a `model` of the same shape, and return that.
+
+    Parameters
+    ----------
+    found : of `load`, or from a file of weights
+    has_header : whether activations, loss and names of classes of `found` are known
+
+    Raises ValueError, which says why, where the model cannot take them; it is as it was then.
+    """
+    _check_same(model, found, has_header)
     # Everything has been checked: from here on nothing fails, so no model is left half loaded.
     for layer, new in zip(model.layers, found.layers, strict=True):
         layer.assign(new)

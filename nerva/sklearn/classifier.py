@@ -48,7 +48,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
 
     Attributes
     ----------
-    model_ : the network, a nerva.MLP
+    model_ : the network, a nerva.MLP, whose `classes` are the labels where these are text
     classes_ : (n_classes,) the labels, sorted; of several labels their numbers
     n_iter_ : epochs of the last `fit`, or of all calls of `partial_fit`
     loss_, loss_curve_, best_loss_ : mean loss of the last epoch, of each, and the least, without the penalty
@@ -84,7 +84,9 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         """Return the labels (n_samples,) of samples X, or 0 or 1 for each label, int64 (n_samples, n_labels)."""
         X = self._samples(X)
         found: Array = self.model_.predict(X)
-        return found if self._several else self.classes_[found]
+        if self._several:
+            return found
+        return self.classes_[found] if found.dtype.kind == "i" else found.astype(self.classes_.dtype)
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability (n_samples, n_classes) of each class, in the order of `classes_`, or of each label."""
@@ -97,6 +99,19 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         return np.log(probabilities, out=probabilities)
 
     # ---- what training asks for
+
+    def _train(self, epochs: int, X: Any, targets: Array, weights: Array | None, callbacks: list[Any]) -> int:
+        self.model_.classes = None  # the targets are numbers
+        try:
+            return super()._train(epochs, X, targets, weights, callbacks)
+        finally:
+            self.model_.classes = self._names()
+
+    def _names(self) -> tuple[str, ...] | None:
+        """Return the labels as a network knows them, which saves them; None where they are no text."""
+        if self._several or not all(isinstance(label, str) for label in self.classes_):
+            return None
+        return tuple(map(str, self.classes_))
 
     def _targets(self, y: Any, known: bool, classes: Any, all_of_them: bool) -> Targets:
         check_classification_targets(y)

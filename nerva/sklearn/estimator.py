@@ -47,6 +47,10 @@ class SparseMLP(CallbackSupport, BaseEstimator, ABC):
 
     _y_numeric: ClassVar[bool]
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        settings.name_after_class(cls)
+
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable
 from math import inf
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +57,15 @@ def training_of(estimator: Any) -> Training:
         fraction if stops else None,
         check_flag(estimator.warm_start, "warm_start"),
     )
+
+
+def name_after_class(kind: Any) -> None:
+    """Give a class a copy of the `__init__` that it inherits, which is called by its name in Python's errors."""
+    own = kind.__init__
+    if "__init__" not in vars(kind):
+        kind.__init__ = FunctionType(own.__code__, own.__globals__, own.__name__, own.__defaults__, own.__closure__)
+        kind.__init__.__kwdefaults__, kind.__init__.__annotations__ = own.__kwdefaults__, own.__annotations__
+        kind.__init__.__qualname__ = f"{kind.__qualname__}.__init__"
 
 
 def hidden_sizes(given: Any) -> list[int]:

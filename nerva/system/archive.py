@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerva.system.files import BAD_ZIP, as_path
+from nerva.system.tensors import is_tensors
 
 LONGEST_HEADER = 10_000  # characters, as numpy's own limit
 FREE = 1 << 28  # bytes that a file may always expand to
@@ -52,6 +53,8 @@ class NpzArchive(Mapping[str, NDArray[Any]]):
         try:
             self._file = zipfile.ZipFile(path)
         except (*BAD_ZIP, ValueError, NotImplementedError):
+            if is_tensors(path):
+                raise ValueError("not an .npz file, but of the safetensors layout: nerva.load reads a model") from None
             raise ValueError("not an .npz file, or a truncated one (no end of a zip archive found)") from None
         try:
             self.heads = {entry.filename.removesuffix(".npy"): self._head(entry) for entry in self._file.infolist()}

@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ DTYPES = {
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 LONGEST_HEADER = 100_000_000  # bytes, as the safetensors package has it
 MOST_DIMENSIONS = 32
+ZIP = b"PK\x03\x04"  # with which an .npz file begins
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -105,6 +107,13 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
         raise ValueError(f"{path}: {error}") from None
 
 
+def is_tensors(path: Path) -> bool:
+    """Return whether a file begins as one of the safetensors layout, nerva's or not."""
+    with open(path, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        return length <= LONGEST_HEADER and stream.read(1) == b"{"
+
+
 def _read(stream: IO[bytes]) -> tuple[dict[str, NDArray[Any]], Any]:
     found = os.fstat(stream.fileno())
     if not stat.S_ISREG(found.st_mode):
@@ -113,6 +122,8 @@ def _read(stream: IO[bytes]) -> tuple[dict[str, NDArray[Any]], Any]:
     length = int.from_bytes(first, "little")
     rest = found.st_size - 8 - length
     if len(first) < 8 or rest < 0 or length > LONGEST_HEADER:
+        if first.startswith(ZIP):
+            raise ValueError("not of the safetensors layout, but a zip: nerva.load_weights reads one of save_weights")
         raise ValueError("cut short, or not of the safetensors layout")
     header = _json(stream.read(length))
     about = header.pop("__metadata__", None) if isinstance(header, dict) else None

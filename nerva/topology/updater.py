@@ -64,7 +64,8 @@ class TopologyUpdater:
             raise TypeError(f"topology is {method!r}; it must be a nerva.Topology, for example nerva.RigL()")
         sparse = [(i, layer) for i, layer in enumerate(layers) if isinstance(getattr(layer, "weight", None), CSR)]
         if not sparse:
-            raise ValueError("topology is given, but the network has no sparse layer")
+            hint = "give it a density below 1, or sparse=True"
+            raise ValueError(f"topology is given, but the network has no sparse layer: {hint}")
         if start and not any(layer.weight.nnz for _, layer in sparse):
             raise ValueError("topology is given, but the sparse layers have no weights, which it could move")
         self.method, self.steps, self.steps_per_epoch = method, steps, steps_per_epoch

@@ -40,7 +40,7 @@ class EpochRecord:
     seconds: float
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """The records of a training run, in order.
 
@@ -71,6 +71,13 @@ class History:
 
     def __iter__(self) -> Iterator[EpochRecord]:
         return iter(self.epochs)
+
+    def __repr__(self) -> str:
+        last = asdict(self.epochs[-1]) if self.epochs else {}
+        names = ("loss", "train_accuracy", "test_loss", "test_accuracy")
+        figures = [f"{name}={last[name]:.4g}" for name in names if last.get(name) is not None]
+        updates = [f"{len(self.topology)} records of the topology"] if self.topology else []
+        return f"History({', '.join([f'{len(self)} epochs', *figures, *updates])})"
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return a dict for each epoch, ready for json or a data frame."""

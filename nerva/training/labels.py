@@ -9,26 +9,39 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 
 Classes = tuple[str, ...] | None
+ANEW = "model.classes = None starts anew, with other labels"
 
 
 def find_classes(y: npt.ArrayLike, outputs: int, known: Classes = None) -> Classes:
     """Return the classes that labels name: those already known, if all are, or else all names in y, sorted.
 
     Labels that are no names have None. A network has an output for each class, or one for both of two. Raises TypeError
-    for names mixed with anything else, ValueError for another number of classes than there are outputs.
+    for names mixed with anything else, ValueError for another number of classes than there are outputs, and for a label
+    that is none of the classes known: outputs that stand for something keep their meaning.
 
     >>> find_classes(["cat", "dog", "cat"], outputs=2)
     ('cat', 'dog')
     """
     names = _names(y, "y")
     if names is None:
+        if known is not None:
+            raise ValueError(f"y holds {_first(y)}, not the names that the network knows, {listed(known)}; {ANEW}")
         return None
     found = tuple(np.unique(names).tolist())
-    if known is not None and set(found) <= set(known):
+    if known is not None:
+        if unknown := [name for name in found if name not in known]:
+            raise ValueError(f"y holds {unknown[0]!r}, which is none of model.classes, {listed(known)}; {ANEW}")
         return known
     if len(found) != outputs and (outputs, len(found)) != (1, 2):
         raise ValueError(f"y names {len(found)} classes, {listed(found)}; the network has {outputs} outputs")
     return found
+
+
+def refuse_names(y: npt.ArrayLike, loss: str) -> None:
+    """Raise TypeError where y holds names, which a loss of this name, one of numbers, cannot take."""
+    names = _names(y, "y")
+    if names is not None and len(names):
+        raise TypeError(f"y holds names, such as {str(names[0])!r}; {loss} takes numbers")
 
 
 def encode(y: npt.ArrayLike, classes: Classes, name: str = "y") -> Any:
@@ -80,6 +93,12 @@ def _names(y: npt.ArrayLike, name: str) -> Array | None:
         if strange is not None:
             raise TypeError(f"{name}[{strange}] is {array[strange]!r}; labels must be numbers, or all of them names")
     return array.astype(np.str_)
+
+
+def _first(y: npt.ArrayLike) -> str:
+    """Return the first target for a message."""
+    array = np.asarray(y)
+    return f"the label {array.flat[0]}" if array.size and array.size == len(array) else "numbers"
 
 
 def listed(classes: Sequence[str]) -> str:

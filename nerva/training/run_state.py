@@ -219,7 +219,8 @@ def _check_progress(state: Mapping[str, Any], batches: int) -> None:
         if not isinstance(number, (int, float)) and (number is not None or name != "correct"):
             raise TypeError(f"{name} is {number!r:.40}; it must be a number")
     if state["step"] != epoch * batches + done:
-        raise ValueError(f"the state has {state['step']} steps in {epoch} epochs; here an epoch has {batches}")
+        found = f"the state has {state['step']} steps in {epoch} epochs; here an epoch has {batches}"
+        raise ValueError(f"{found}: batch_size is another one than in the run that is continued")
 
 
 def _check_order(state: Mapping[str, Any], order: np.ndarray[Any, Any]) -> None:

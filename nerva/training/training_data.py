@@ -13,7 +13,7 @@ from nerva.losses import Loss
 from nerva.losses.targets import Weighted, weighted
 from nerva.training.batches import Batches
 from nerva.training.evaluation import Evaluator
-from nerva.training.labels import Classes, encode, find_classes, listed
+from nerva.training.labels import Classes, encode, find_classes, listed, refuse_names
 from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import as_generator, check_flag, check_not_negative, check_proper_fraction
@@ -46,6 +46,8 @@ class TrainingData:
         validation_split: float | None = None,
     ) -> None:
         self._model, self.loss = model, loss
+        if not loss.has_accuracy:
+            refuse_names(y, f"the loss {type(loss).__name__}")
         self.classes: Classes = find_classes(y, model.out_features, getattr(model, "classes", None))
         numbers: Any = encode(y, self.classes)
         self._samples, targets = labelled_samples(model, X, numbers, loss, sample_weight)

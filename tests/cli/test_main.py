@@ -75,7 +75,7 @@ def test_weights_that_cannot_be_kept_are_told(command, blobs, tmp_path, monkeypa
 
     module = sys.modules["nerva.cli.train"]  # the name is that of its function too
     monkeypatch.setattr(module, "_fit", lambda *_: signal.raise_signal(signal.SIGTERM))
-    monkeypatch.setattr(module, "save_weights", fail)
+    monkeypatch.setattr(module, "save_model", fail)
     code, _, errors = command("train", "--data", blobs, "--quiet", "--save-weights", tmp_path / "w.npz")
     assert (code, errors) == (143, ["nerva: the weights are not saved: the disk is full", "nerva: interrupted"])
 

@@ -86,6 +86,7 @@ def test_the_last_column_is_the_target_and_columns_have_numbers(command, tmp_pat
     said, weights = trained(command, write(tmp_path / "x.csv", header, kind=NAMES), *target)
     assert nerva.load_weights(weights).classes == ("cat", "dog, wet", "eel")
     assert "test accuracy" in said
+    trained(command, tmp_path / "x.csv", *target, "--load-weights", weights)  # goes on from weights with names
 
 
 def test_a_header_of_numbers_is_one_where_it_names_the_target(command, tmp_path):

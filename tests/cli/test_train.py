@@ -60,6 +60,21 @@ def test_a_model_of_any_layers_is_saved(command, blobs, tmp_path):
     assert f"{100 * accuracy:.2f}" in "\n".join(out)
 
 
+def test_a_name_that_ends_in_safetensors_has_that_layout(command, blobs, tmp_path):
+    path, options = tmp_path / "m.safetensors", ["train", "--data", blobs, *SMALL, "--epochs", 1]
+    assert command(*options, "--save-weights", path)[0] == 0
+    model = nerva.load(path)
+    assert command("summary", path)[0] == 0
+    nerva.save_weights(model, tmp_path / "w.npz")
+    results = [command(*options, "--load-weights", file) for file in (path, tmp_path / "w.npz")]
+    assert results[0][0] == 0
+    figures = [[line.split()[:-1] for line in out if line[:6].strip() == "1"] for _, out, _ in results]
+    assert len(figures[0]) == 1
+    assert figures[0] == figures[1]
+    code, _, errors = command(*options, "--hidden", "17", "--load-weights", path)
+    assert (code, "layers" in errors[0]) == (1, True)
+
+
 def test_weights_that_cannot_be_written_are_refused_before_the_training(command, blobs):
     code, out, errors = command("train", "--data", blobs, *SMALL, "--epochs", 1, "--save-weights", "/dev/null")
     assert (len(errors), out) == (1, [])

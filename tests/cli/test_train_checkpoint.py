@@ -8,6 +8,8 @@ import pytest
 
 from .running import ENDLESS, SMALL, finish, read, start, wait_for
 
+INTERRUPTED = "nerva: interrupted"
+
 
 def saved(path):
     with np.load(path) as file:
@@ -55,7 +57,10 @@ def test_a_signal_keeps_what_was_done(blobs, tmp_path):
     wait_for(lambda: (tmp_path / "m").exists() and len((tmp_path / "m").read_text().splitlines()) > 3)
     process.send_signal(signal.SIGTERM)
     code, _, errors = finish(process)
-    assert (code, errors) == (143, ["nerva: interrupted"])
+    assert (code, errors) == (
+        143,
+        [f"nerva: the state is in {tmp_path / 'run'}; --resume goes on from there", INTERRUPTED],
+    )
     assert len(os.listdir(tmp_path / "run")) == 1
 
 
@@ -65,6 +70,22 @@ def test_a_run_without_a_checkpoint_starts_anew(command, blobs, tmp_path):
     code, _, errors = command(*options, "--metrics", tmp_path / "m")
     assert (code, errors) == (0, [])
     assert len(read(tmp_path / "m")[1]) == 2
+
+
+def test_a_run_that_cannot_go_on_is_told_by_its_options(command, blobs, tmp_path):
+    options = ["train", "--data", blobs, *SMALL, "--epochs", 1]
+    plain, measured = ["--checkpoint", tmp_path / "a"], ["--checkpoint", tmp_path / "b"]
+    metrics = ["--metrics", tmp_path / "m"]
+    assert command(*options, *plain)[0] == command(*options, *measured, *metrics)[0] == 0
+    last = "step-8.safetensors"
+    for more, complaint in (
+        ([*measured], f"--metrics: the run in {tmp_path / 'b' / last} has it; name its file"),
+        ([*plain, *metrics], f"--metrics: the run in {tmp_path / 'a' / last} has none; leave it out"),
+        ([*plain, "--batch-size", 20], "--batch-size: another one than in the run that is continued"),
+    ):
+        code, _, errors = command(*options, *more, "--resume")
+        assert (code, len(errors)) == (2, 1)
+        assert errors[0].startswith(f"nerva: {complaint}")
 
 
 def test_what_is_wrong_is_one_line(command, blobs, tmp_path):

@@ -105,3 +105,27 @@ def test_numbers_too_large_for_the_network_are_named(data):
         with pytest.raises(ValueError, match=r"X\[7, 3\] is 1e\+39; every number must be finite in float32"):
             use(X)
     assert network(dtype="float64").predict(X).shape == (300,)
+
+
+@pytest.mark.parametrize(
+    ("method", "keyword", "message"),
+    [
+        (
+            "fit",
+            "learning_rate",
+            "fit.. got an unexpected keyword argument 'learning_rate'; the learning rate is schedule=",
+        ),
+        ("fit", "lr", "fit.. got an unexpected keyword argument 'lr'; the learning rate is schedule="),
+        ("train_step", "lr", "train_step.. got an unexpected keyword argument 'lr'; the learning rate is rate="),
+        ("fit", "optimiser", "fit.. got an unexpected keyword argument 'optimiser'; did you mean optimizer="),
+        (
+            "evaluate",
+            "batchsize",
+            "evaluate.. got an unexpected keyword argument 'batchsize'; did you mean batch_size=",
+        ),
+        ("fit", "zzz", "fit.. got an unexpected keyword argument 'zzz'$"),
+    ],
+)
+def test_a_keyword_that_a_method_lacks(method, keyword, message):
+    with pytest.raises(TypeError, match=message):
+        getattr(nerva.MLP([4, 3]), method)(np.ones((4, 4)), [0, 1, 2, 0], **{keyword: 0.1})

@@ -146,3 +146,16 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
     model.fit(X, y, epochs=1, checkpoint=tmp_path / "run")
     with pytest.raises(ValueError, match=r"step-1\.safetensors: no model of nerva\.save"):
         nerva.load(tmp_path / "run" / "step-1.safetensors")
+
+
+def test_either_function_names_the_one_that_reads_a_file(tmp_path):
+    model = nerva.MLP([3, 2])
+    nerva.save(model, tmp_path / "a.npz")
+    with pytest.raises(ValueError, match=r"a\.npz: .* of the safetensors layout: nerva\.load reads"):
+        nerva.load_weights(tmp_path / "a.npz")
+    nerva.save_weights(model, tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match=r"b\.safetensors: .* a zip: nerva\.load_weights reads"):
+        nerva.load(tmp_path / "b.safetensors")
+    (tmp_path / "c.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"c\.npz: not an \.npz file, or a truncated one"):
+        nerva.load_weights(tmp_path / "c.npz")

@@ -6,6 +6,7 @@ from scipy import sparse
 from sklearn.datasets import make_classification, make_multilabel_classification
 from sklearn.preprocessing import scale
 
+import nerva
 from nerva.sklearn import SparseMLPClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -41,6 +42,24 @@ def test_two_classes(labels):
     assert network.score(X, y) > 0.9
     assert network.predict_proba(X).shape == (200, 2)
     assert set(network.predict(X)) == set(y)
+
+
+@pytest.mark.parametrize("dtype", [str, object])
+def test_the_network_knows_names_and_takes_them_to_a_file(dtype, tmp_path):
+    X, y = samples()
+    names = np.array(["setosa", "virginica", "lily"], dtype)[y]
+    network = make(warm_start=True, early_stopping=True, max_iter=20).fit(X, names)
+    nerva.save(network.model_, tmp_path / "m.safetensors")
+    found = nerva.load(tmp_path / "m.safetensors")
+    assert found.classes == ("lily", "setosa", "virginica")
+    np.testing.assert_array_equal(found.predict(X), network.predict(X))
+    assert network.predict(X).dtype == network.classes_.dtype
+    assert network.fit(X, names).model_.classes == found.classes  # further
+    network.set_params(warm_start=False).fit(X, np.array(["a", "b", "c"], dtype)[y])  # from scratch
+    assert network.model_.classes == ("a", "b", "c")
+    step_by_step = make().partial_fit(X, names, classes=list(found.classes))
+    assert step_by_step.partial_fit(X[:5], names[:5]).model_.classes == found.classes
+    assert make(max_iter=1).fit(X, y).model_.classes is None
 
 
 def test_probabilities():

@@ -286,3 +286,10 @@ def test_without_scikit_learn(monkeypatch):
         _ = nerva.sklearn.SparseMLPClassifier
     with pytest.raises(AttributeError, match="no attribute 'MLP'"):
         _ = nerva.sklearn.MLP
+
+
+@pytest.mark.parametrize("kind", [SparseMLPClassifier, SparseMLPRegressor])
+def test_a_parameter_that_there_is_not_names_the_class(kind):
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) got an unexpected .*'densty'"):
+        kind(densty=0.1)
+    assert kind().get_params()["density"] == kind(density=0.2).density

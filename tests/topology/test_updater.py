@@ -66,7 +66,12 @@ def test_a_diverged_training_is_left_alone(data):
         (make, nerva.RigL, TypeError, "topology"),
         (lambda: nerva.Sequential([nerva.SparseLinear(12, 5, density=0)]), nerva.RigL(), ValueError, "no weights"),
         (make, nerva.GMP(0.9, every=10), ValueError, "density"),
-        (lambda: nerva.MLP(SIZES, dtype=np.float64), nerva.RigL(), ValueError, "no sparse layer"),
+        (
+            lambda: nerva.MLP(SIZES, dtype=np.float64),
+            nerva.RigL(),
+            ValueError,
+            "no sparse layer: give it a density below 1",
+        ),
     ],
 )
 def test_a_wrong_fit_is_refused(data, model, topology, error, message):

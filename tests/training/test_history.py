@@ -118,3 +118,14 @@ def test_extras_are_named(monkeypatch, package, method):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"pip install 'nerva-sparse\[(pandas|plot)\]'"):
         getattr(nerva.History(), method)()
+
+
+def test_the_text_of_a_history_is_short():
+    model, X = nerva.MLP([4, 8, 3], density=0.5), np.zeros((20, 4), np.float32)
+    settings = {"topology": nerva.RigL(every=1)}
+    history = model.fit(X, [0] * 20, epochs=30, batch_size=10, validation=(X, [0] * 20), **settings)
+    text = repr(history)
+    assert text.startswith(f"History(30 epochs, loss={history['loss'][-1]:.4g}, train_accuracy=1, test_loss=")
+    assert text.endswith(f", {len(history.topology)} records of the topology)")
+    assert len(text) < 200
+    assert repr(type(history)()) == "History(0 epochs)"

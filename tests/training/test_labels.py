@@ -92,9 +92,32 @@ def test_names_stay_what_they_are_in_a_later_fit(data):
     model.fit(X[:1], ["dog"], epochs=1)
     assert model.classes == ("ape", "cat", "dog")
     model.train_step(X, NAMES[y], optimizer=nerva.SGD(), rate=0.0)
+    model.classes = None
     model.fit(X, y, epochs=1)
     assert model.classes is None
     assert model.predict(X).dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda y: np.array(["cat", "emu", "dog"])[y], "y holds 'emu', which is none of model.classes, 'ape', 'cat'"),
+        (lambda y: np.array(["cow", "emu", "bee"])[y], "y holds 'bee', which is none of model.classes"),
+        (lambda y: y, r"y holds the label \d, not the names that the network knows, 'ape', 'cat', 'dog'"),
+        (lambda y: np.eye(3)[y], "y holds numbers, not the names"),
+    ],
+)
+def test_a_later_fit_gives_no_output_another_meaning(data, make, message):
+    X, y = data
+    model = fitted(X, NAMES[y])
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match=f"{message}.*; model.classes = None starts anew"):
+        model.fit(X, make(y), epochs=1)
+    assert model.classes == ("ape", "cat", "dog")
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    model.classes = None
+    model.fit(X, make(y), epochs=1)
+    assert model.classes != ("ape", "cat", "dog")
 
 
 def test_two_names_for_one_output(data):
@@ -128,6 +151,20 @@ def test_what_is_no_label_is_named_and_nothing_changes(data, make, error, messag
         model.fit(X, make(y), epochs=1)
     np.testing.assert_array_equal(model.predict_proba(X), before)
     assert model.classes is None
+
+
+@pytest.mark.parametrize("make", [lambda y: y + 0.5, lambda y: y + 0.0, lambda y: y[:, None] * 1.5])
+def test_numbers_to_predict_need_a_loss_of_them(data, make):
+    X, y = data
+    with pytest.raises((TypeError, ValueError), match=r"need a loss of them, loss=nerva\.MeanSquaredError\(\)"):
+        nerva.MLP([3, 1]).fit(X, make(y), epochs=1)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_loss_of_numbers_refuses_names(data, outputs):
+    X, y = data
+    with pytest.raises(TypeError, match=r"y holds names, such as '...'; the loss MeanSquaredError takes numbers"):
+        nerva.MLP([3, outputs]).fit(X, NAMES[y], loss=nerva.MeanSquaredError())
 
 
 def test_names_that_a_network_does_not_know(data):
