@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from nerva.activations import NAMES
 from nerva.cli.choices import CRITERIA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES
 from nerva.cli.export_options import add_export_options, check_export
-from nerva.cli.options import add_source, add_target, default_rates
+from nerva.cli.options import add_source, add_target, add_threads, default_rates
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
 from nerva.cli.types import (
@@ -160,13 +160,7 @@ def _add_test_samples(parser: Parser) -> None:
 def _add_evaluation(parser: Parser) -> None:
     add = parser.add_argument
     add("--batch-size", metavar="N", type=whole(1), default=128, help="samples computed at a time (%(default)s)")
-    _add_threads(parser)
-
-
-def _add_threads(parser: Any) -> None:
-    """Add --threads to a parser or a group of one."""
-    help = "how many ($OMP_NUM_THREADS, or all processors)"
-    parser.add_argument("--threads", metavar="N", type=whole(1, 1024), help=help)
+    add_threads(parser)
 
 
 def _add_data(parser: Parser) -> None:
@@ -277,7 +271,7 @@ def _add_topology(parser: Parser) -> None:
 def _add_computation(parser: Parser) -> None:
     group = parser.add_argument_group("computation")
     add = group.add_argument
-    _add_threads(group)
+    add_threads(group)
     add("--dtype", **_one_of(("float32", "float64"), "float32"), help="%(choices)s (%(default)s)")
     add("--precision", **_one_of(("float32", "bfloat16")), help="of activations: %(choices)s (that of --dtype)")
     add("--backend", **_one_of(BACKENDS, "auto"), help="of the sparse products: %(choices)s (%(default)s)")

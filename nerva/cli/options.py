@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nerva.cli.choices import DATA, OPTIMIZERS
-from nerva.cli.types import data, existing_path, names
+from nerva.cli.types import data, existing_path, names, whole
 from nerva.datasets.preprocess import PREPROCESS
 
 
@@ -25,6 +25,12 @@ def add_target(parser: Any, help: str) -> None:
     """Add --target and --drop to a parser or a group of one."""
     parser.add_argument("--target", metavar="NAME,NAME", type=names, help=f"columns {help}")
     parser.add_argument("--drop", metavar="NAME,NAME", type=names, help="columns of a .csv or .parquet to leave out")
+
+
+def add_threads(parser: Any) -> None:
+    """Add --threads to a parser or a group of one."""
+    help = "how many ($OMP_NUM_THREADS, or all processors)"
+    parser.add_argument("--threads", metavar="N", type=whole(1, 1024), help=help)
 
 
 def default_rates() -> str:
