@@ -1,4 +1,4 @@
-"""Time steps of nerva.torch layers by an autograd function and by the operators of torch.library, in turns.
+"""Time steps of nerva.torch layers by an autograd function and by registered operators, in turns.
 
     python bench/studies/eager.py [--threads 1]
 

@@ -1,6 +1,6 @@
 """The pass of a sparse layer where only autograd looks on: without the dispatcher, which costs as much as a product.
 
-Compilers, exporters, modes, transforms and subclasses of tensors see the operators of torch.library. Where there is
+Compilers, exporters, modes, transforms and subclasses of tensors see registered operators. Where there is
 none of them, the functions behind these are called as they are, by an autograd function.
 """
 
