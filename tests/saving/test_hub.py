@@ -38,7 +38,8 @@ def test_config_and_card_say_what_it_is(tmp_path):
     assert (config["in_features"], config["out_features"], config["nnz"]) == (20, 4, model.nnz)
     assert (config["library_name"], config["dtype"], config["classes"]) == ("nerva", "float32", [*model.classes])
     card = huggingface_hub.ModelCard.load(tmp_path / "mine" / "README.md")
-    assert (card.data.library_name, card.data.tags[:2]) == ("nerva", ["nerva", "sparse"])
+    about = card.data.to_dict()
+    assert (about["library_name"], about["tags"][:2]) == ("nerva", ["nerva", "sparse"])
     assert 'nerva.from_pretrained("mine")' in card.text
     assert model.summary() in card.text
     assert "a, b, c, ü: d" in card.text
