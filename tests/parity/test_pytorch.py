@@ -1,9 +1,5 @@
 """nerva beside masked PyTorch: from the same weights, masks and batches, the same losses and the same weights."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -11,6 +7,7 @@ import nerva
 
 torch = pytest.importorskip("torch")
 
+from ..beside_pytorch import run  # noqa: E402
 from .masked import ACTIVATIONS, MaskedMLP, dense_and_mask, twin_of  # noqa: E402
 
 SIZES = [3072, 1024, 512, 10]
@@ -194,15 +191,4 @@ for _ in range(2):
 
 @pytest.mark.parametrize("imports", ORDERS.values(), ids=ORDERS)
 def test_products_are_right_beside_pytorch(imports, tmp_path):
-    steering = ("OMP_", "MKL_", "KMP_", "LD_PRELOAD")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, imports],
-        cwd=tmp_path,
-        env=environment | {"OMP_NUM_THREADS": "2"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run(PROGRAM, tmp_path, imports)
