@@ -163,6 +163,13 @@ def _rows(stream: Any) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"row {line + 1}: {error}; a quoted cell ends on a quote before the next comma") from None
 
 
+def _samples(stream: Any, layout: _Layout) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and cells of each row that is not empty, behind the header."""
+    for i, (line, row) in enumerate(_rows(stream)):
+        if row and not (layout.header and i == 0):
+            yield line, row
+
+
 def _walk(stream: Any, layout: _Layout) -> tuple[list[str], list[int], list[str]]:
     """Return the targets, row after row, the lines these end on, and the cells of a first column without a name."""
     width = len(layout.names)
@@ -170,9 +177,7 @@ def _walk(stream: Any, layout: _Layout) -> tuple[list[str], list[int], list[str]
     y: list[str] = []
     lines: list[int] = []
     index: list[str] = []
-    for i, (line, row) in enumerate(_rows(stream)):
-        if not row or (layout.header and i == 0):
-            continue
+    for line, row in _samples(stream, layout):
         if len(row) != width:
             wanted = "the header" if layout.header else "the first line"
             raise ValueError(f"row {line} has {len(row)} cells; {wanted} has {width}")
@@ -204,9 +209,7 @@ def _numbers(stream: Any, layout: _Layout, seen: set[str], target: Sequence[str]
 def _find(stream: Any, layout: _Layout, target: Sequence[str] | None) -> None:
     """Raise ValueError over the first cell of the features that is no number."""
     stream.seek(0)
-    for i, (line, row) in enumerate(_rows(stream)):
-        if not row or (layout.header and i == 0):
-            continue
+    for line, row in _samples(stream, layout):
         for j in layout.features:
             if not is_number(row[j]):
                 name = shown(layout.names[j], j)

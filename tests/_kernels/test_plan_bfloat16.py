@@ -168,23 +168,26 @@ def test_the_same_bits_on_any_number_of_threads(N, source, by_rows):
         assert_same(gradients, found[0][2])
 
 
+def networks_of_every_way(source):
+    """Networks in which weights take their steps in every way: with one group of slices and with several."""
+    for N, by_rows, threads in ((1, True, 2), (50, True, 3), (128, True, 1), (200, True, 2), (200, False, 2)):
+        mkl.set_num_threads(threads)
+        case = plain_case((70, 60, 33, 10), N, source=source, scaled=True, by_rows=by_rows)
+        yield case.network(np.float32, bfloat16=True)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("source", ["uint8", "float32"])
 def test_every_rule(rule, source):
     """Also where weights take their step as their gradient is computed: with one group of slices."""
-    for N, by_rows, threads in ((1, True, 2), (50, True, 3), (128, True, 1), (200, True, 2), (200, False, 2)):
-        mkl.set_num_threads(threads)
-        case = plain_case((70, 60, 33, 10), N, source=source, scaled=True, by_rows=by_rows)
-        assert_steps(case.network(np.float32, bfloat16=True), rule)
+    for network in networks_of_every_way(source):
+        assert_steps(network, rule)
 
 
 @pytest.mark.parametrize("rule", AGEING, ids=str)
 @pytest.mark.parametrize("source", ["uint8", "float32"])
 def test_weights_of_different_ages(rule, source):
-    for N, by_rows, threads in ((1, True, 2), (50, True, 3), (128, True, 1), (200, True, 2), (200, False, 2)):
-        mkl.set_num_threads(threads)
-        case = plain_case((70, 60, 33, 10), N, source=source, scaled=True, by_rows=by_rows)
-        network = case.network(np.float32, bfloat16=True)
+    for network in networks_of_every_way(source):
         assert_steps(network, rule, 40, births(network.vectors(), 40))
 
 
