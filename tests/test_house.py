@@ -27,6 +27,7 @@ FLOORS = [
     ["models"],
     ["inspection", "interop", "saving"],
     ["callbacks"],
+    ["experiments"],
     ["cli", "sklearn", "torch"],
     ["__init__", "__main__"],
 ]
