@@ -23,6 +23,7 @@ from nerva.cli.types import (
     existing_file,
     fraction,
     list_of,
+    model_file,
     new_file,
     not_negative,
     positive,
@@ -126,7 +127,7 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 
 def _add_file(parser: Parser) -> None:
-    parser.add_argument("file", metavar="FILE", type=existing_file, help="of nerva.save or nerva.save_weights")
+    parser.add_argument("file", metavar="FILE", type=model_file, help="a model, or a folder of nerva.save_pretrained")
 
 
 def _add_prediction(parser: Parser) -> None:
@@ -199,7 +200,7 @@ def _add_network(parser: Parser) -> None:
     add(
         "--load-weights",
         metavar="FILE",
-        type=existing_file,
+        type=model_file,
         help="start from these, of the same shape, or of the original Nerva",
     )
     add(
