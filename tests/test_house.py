@@ -59,6 +59,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "build rules types",
         "export_options options sweep_options",
         "arguments evaluate export info predict summary train",
+        "measuring",
         "sweep",
     ],
     "datasets": [
@@ -68,7 +69,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "cifar10 cifar100",
     ],
     "experiments": [
-        "grid stop",
+        "grid prediction stop",
         "engines",
         "runs",
         "display tables",

@@ -15,8 +15,7 @@ from nerva.cli.export_options import add_export_options, check_export
 from nerva.cli.options import add_source, add_target, add_threads, default_rates
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
-from nerva.cli.sweep_options import EXAMPLES as SWEEPS
-from nerva.cli.sweep_options import add_sweep_options, settle
+from nerva.cli.sweep_options import add_sweep, settle
 from nerva.cli.types import (
     ascending,
     below_one,
@@ -111,24 +110,9 @@ def parse(argv: Sequence[str]) -> Namespace:
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
-    about = "train many networks, with every combination of values"
-    sweep = commands.add_parser(
-        "sweep",
-        help=about,
-        usage="nerva sweep [FILE.toml] [options]",
-        description=f"{about.capitalize()}.",
-        epilog=SWEEPS,
-    )
-    add_sweep_options(sweep, train)
-    parsers = {
-        "train": train,
-        "sweep": sweep,
-        "evaluate": evaluate,
-        "predict": predict,
-        "export": export,
-        "summary": summary,
-    }
-    parsers["info"] = info
+    sweep = add_sweep(commands, train)
+    parsers = {"train": train, "sweep": sweep, "evaluate": evaluate, "predict": predict, "export": export}
+    parsers |= {"summary": summary, "info": info}
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parsers.get(options.command, parser).refuse(unknown[0])

@@ -25,8 +25,13 @@ IN_FILE = ("out", "engine", "jobs", "scheduler", "save_weights")
 SWITCHES: Mapping[str, Value] = {"on": True, "off": False}
 
 
-def add_sweep_options(parser: Any, train: Any) -> None:
-    """Add the options to the parser of `nerva sweep`; those that vary are those of the parser of `nerva train`."""
+def add_sweep(commands: Any, train: Any) -> Any:
+    """Add `nerva sweep` to the commands, and return its parser; it takes the options of that of `nerva train`, too."""
+    about = "train networks with every combination of values"
+    usage = "nerva sweep [FILE.toml] [options]"
+    parser = commands.add_parser(
+        "sweep", help=about, usage=usage, description=f"{about.capitalize()}.", epilog=EXAMPLES
+    )
     add = parser.add_argument
     add("file", metavar="FILE.toml", nargs="?", type=existing_file, help="options by name, with a value or a list each")
     add("--out", metavar="DIR", help="the folder of the runs, a folder each (runs)")
@@ -36,6 +41,7 @@ def add_sweep_options(parser: Any, train: Any) -> None:
     add("--save-weights", action="store_true", help="write each network to model.safetensors in its folder")
     add("--retry-failed", action="store_true", help="try runs that failed again, from their last checkpoint")
     add("--dry-run", action="store_true", help="show the runs, and train nothing")
+    add("--no-prediction", action="store_true", help="begin without measuring how long the runs will take")
     add("--quiet", action="store_true", help="print nothing but the result")
     group = parser.add_argument_group(
         "of nerva train, with several values by commas",
@@ -47,6 +53,7 @@ def add_sweep_options(parser: Any, train: Any) -> None:
             group.add_argument(action.option_strings[0], metavar="on,off", nargs="?", const="on", action="append")
         else:
             group.add_argument(action.option_strings[0], metavar=action.metavar, action="append")
+    return parser
 
 
 def actions(train: Any) -> dict[str, Action]:
