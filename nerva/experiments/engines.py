@@ -126,7 +126,25 @@ def _by_dask(tasks: Sequence[Callable[[], Any]], scheduler: str, stop: Stop | No
         for worker in client.scheduler_info(n_workers=-1)["workers"].values():
             hosts[worker["host"]] += worker["nthreads"]
         share = max(hosts.values(), default=1)
-        yield from _parallel(dict(enumerate(tasks)), share, stop, backend="dask", client=client, pre_dispatch="all")
+        yield from _parallel(dict(enumerate(tasks)), share, stop, backend=_dask_backend(client), pre_dispatch="all")
+
+
+def _dask_backend(client: Any) -> Any:
+    """Return joblib's backend for Dask, which also tells of a task that no worker survived; joblib's waits for ever."""
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            index = func.items[0][1][0]  # the first argument of `_call`
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda ended: _tell(ended, index, callback))
+            return future
+
+    def _tell(ended: Any, index: int, callback: Any) -> None:
+        if (error := ended.exception()) is not None:
+            callback([Finished(index, error=error)])
+
+    return Backend(client=client)
 
 
 def _parallel(
