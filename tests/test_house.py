@@ -70,10 +70,11 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "experiments": [
         "grid prediction stop",
+        "backends",
         "engines",
         "runs",
         "display tables",
-        "sweeps",
+        "calling sweeps",
     ],
     "inspection": [
         "gradients plots",

@@ -40,7 +40,7 @@ def _named(table: Mapping[str, Any], path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name != "submitit":
             raise ValueError(f"{path}: [{key}] is a table; options stand at the top, or under [[grid]]")
         if name in found:
             raise ValueError(f"{path}: {key} is there twice")
