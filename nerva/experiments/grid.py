@@ -57,7 +57,9 @@ def combinations(grids: Sequence[Mapping[str, Sequence[Value]]]) -> list[dict[st
     found: dict[tuple[tuple[str, Value], ...], dict[str, Value]] = {}
     for grid in grids:
         for values in product(*grid.values()):
-            given = {name: value for name, value in zip(grid, values, strict=True) if value not in (None, False)}
+            given: dict[str, Value] = {
+                name: value for name, value in zip(grid, values, strict=True) if value not in (None, False)
+            }
             found.setdefault(tuple(sorted(given.items())), given)
     return list(found.values())
 
