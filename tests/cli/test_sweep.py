@@ -38,7 +38,9 @@ def test_every_combination_is_a_run_of_nerva_train(command, sweep, blobs, tmp_pa
     code, out, errors = sweep("--density", "0.5,0.3", "--seed", "1,2", "--topology", "none,rigl")
     assert (code, errors) == (0, [])
     assert out[-1].startswith("8 of 8 runs done")
-    assert len(out) == 10
+    assert [line.split(" of ")[0] for line in out[2:-2]] == [str(i) for i in range(1, 9)]
+    assert out[1].startswith("predicted ")
+    assert out[-2].startswith("took ")
     found = rows(tmp_path / "runs")
     names = [f"density={d},seed={s},topology={t}" for d in (0.3, 0.5) for s in (1, 2) for t in ("none", "rigl")]
     assert list(found) == names
