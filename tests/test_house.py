@@ -57,14 +57,23 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "report samples",
         "tables",
         "build rules types",
-        "export_options options",
+        "export_options options search_processes search_space",
+        "search_options",
         "arguments evaluate export info predict summary train",
+        "search_trials",
+        "search",
     ],
     "datasets": [
         "augment download idx preprocess tasks",
         "dataset",
         "cifar generated mnist npz shapes",
         "cifar10 cifar100",
+    ],
+    "experiments": [
+        "owners space",
+        "study",
+        "search",
+        "paper.__init__ paper.protocol paper.sections paper.units",
     ],
     "inspection": [
         "gradients plots",
@@ -342,6 +351,7 @@ def test_an_import_brings_no_optional_package(module, tmp_path):
         "rich",
         "tensorboard",
         "onnx",
+        "optuna",
         "huggingface_hub",
         "email",  # which importlib.metadata brings along
     }

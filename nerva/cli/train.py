@@ -21,21 +21,18 @@ from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.callbacks.json_lines import Metrics
 from nerva.cli.build import (
     Failure,
-    build_loss,
     build_network,
-    build_schedule,
-    build_topology,
+    fit_settings,
     fit_topology,
     gaps,
     load_data,
     save_model,
     settle_task,
 )
-from nerva.cli.choices import OPTIMIZERS
 from nerva.cli.explain import explain, told
 from nerva.cli.scores import scores
 from nerva.cli.tables import is_table, names_of
-from nerva.datasets import Augment, Dataset
+from nerva.datasets import Dataset
 from nerva.inspection.gradients import check_gradients
 from nerva.losses import Loss
 from nerva.models.sequential import Sequential
@@ -67,19 +64,19 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             print(f"nerva: {options.data}: {word}", file=sys.stderr)
         if (word := fit_topology(options, data)) is not None and not options.check_gradients:
             print(f"nerva: {word}", file=sys.stderr)
-        model, loss = build_network(options, data), build_loss(options, data)
+        model, settings = build_network(options, data), fit_settings(options, data)
         if options.save_weights is not None:
             check_model(model)
             check_writable(options.save_weights)
         report.say(_describe(options, data))
         report.say(f"\n{model.summary(options.batch_size)}\n")
         if options.check_gradients:
-            _check_gradients(model, data, loss)
+            _check_gradients(model, data, settings["loss"])
             return
         if metrics is not None and not (options.resume and _goes_on(options.checkpoint)):
             metrics.write({"run": _run_record(options, argv, data, model)})
         try:
-            timer = _fit(model, data, loss, options, report, metrics)
+            timer = _fit(model, data, settings, options, report, metrics)
         except (KeyboardInterrupt, OSError, MemoryError) as error:
             if options.save_weights is not None:
                 _keep(model, options.save_weights)
@@ -99,7 +96,12 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
 
 
 def _fit(
-    model: Sequential, data: Dataset, loss: Loss, options: Namespace, report: Report, metrics: Metrics | None
+    model: Sequential,
+    data: Dataset,
+    settings: dict[str, Any],
+    options: Namespace,
+    report: Report,
+    metrics: Metrics | None,
 ) -> Profile | None:
     """Train the network and show the result, also of an interrupted training run; return the profile, if any."""
     patience, timing = DeferredInterrupt(), profile() if options.timer else contextlib.nullcontext()
@@ -108,14 +110,7 @@ def _fit(
             model.fit(
                 *data.train,
                 validation=data.test,
-                epochs=options.epochs,
-                batch_size=options.batch_size,
-                optimizer=OPTIMIZERS.build(options.optimizer, options),
-                schedule=build_schedule(options),
-                topology=build_topology(options),
-                loss=loss,
-                shuffle=not options.no_shuffle,
-                augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
+                **settings,
                 checkpoint=options.checkpoint,
                 checkpoint_every=options.checkpoint_every,
                 resume=options.resume,
