@@ -111,9 +111,10 @@ class Study:
             try:
                 _mend(journal)
                 storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
-                self._study = optuna.create_study(
-                    study_name=NAME, storage=storage, direction=settings["direction"], load_if_exists=True
-                )
+                if NAME in optuna.get_all_study_names(storage):
+                    self._study = optuna.load_study(study_name=NAME, storage=storage)
+                else:
+                    self._study = optuna.create_study(study_name=NAME, storage=storage, direction=settings["direction"])
                 there = self._study.user_attrs.get("settings")
                 if there is None:
                     self._study.set_user_attr("settings", settings)
