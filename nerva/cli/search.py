@@ -196,7 +196,7 @@ def _test(options: Namespace, trials: Trials, study: Study) -> None:
     ]
     chosen = parse([*argv, "--quiet"] if options.quiet else argv)
     if (found := _tested(metrics, shlex.join(["nerva", *argv]), chosen.epochs)) is not None:
-        print(f"\ntested before: test {trials.metric} {found:.6g}; see {metrics}", file=sys.stderr)
+        print(f"nerva: tested before: test {trials.metric} {found:.6g}; see {metrics}", file=sys.stderr)
         return
     if not options.quiet:
         print("\nThe best trial, trained on all training samples, and tested:\n")
