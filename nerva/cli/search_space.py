@@ -138,7 +138,7 @@ def find_settings(over: Sequence[str], file: str | None, fixed: Fixed, train: An
         name, equals, words = text.partition("=")
         if not equals or not words:
             error(f"--over {text}: write NAME=VALUES, as learning-rate=0.01..0.3:log or topology=none,rigl")
-        given[dashed(name.removeprefix("--").replace("-", "_"))] = words
+        given[dashed(name.replace("-", "_"))] = words
     if not over and file is None:
         given = {**default_space(fixed, defaults)}
     values = {name: _values(name, chosen, fixed, actions, error) for name, chosen in given.items()}

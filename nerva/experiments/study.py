@@ -20,6 +20,7 @@ from nerva.system.signals import deferred
 
 JOURNAL, NAME = "journal.log", "search"
 PATIENCE = 60.0  # seconds to wait for another process that chooses what to try
+SIGN = 5.0  # seconds from one sign of a trial to the next, at least
 LOSSES = 3  # processes that may die of a trial before nobody tries it again
 AGAIN = ("interrupted", "killed")  # ends of trials that are tried again
 FINISHED = ("complete", "pruned", "diverged", "failed")
@@ -66,13 +67,15 @@ class Trial:
 
     def __init__(self, trial: Any, params: dict[str, Value]) -> None:
         self.number: int = trial.number
-        self.params, self._trial = params, trial
+        self.params, self._trial, self._seen = params, trial, time.time()
 
     def report(self, step: int, value: float, *, last: bool = False) -> None:
         """Tell the value after a step, from 1 on; raise Pruned where the trial is not worth another step."""
         with deferred():
             self._trial.report(value, step)
-            self._trial.set_user_attr("seen", time.time())
+            if time.time() - self._seen > SIGN:
+                self._seen = time.time()
+                self._trial.set_user_attr("seen", self._seen)
             prune = not last and self._trial.should_prune()
         if prune:
             raise Pruned
