@@ -36,9 +36,9 @@ def search(options: Namespace) -> None:
             need_parquet()
     except ImportError as error:
         raise Failure(error, 2) from error
-    threads = options.threads
-    if options.jobs > 1:
-        options.threads = threads or max(1, mkl.get_num_threads() // options.jobs)
+    threads = options.threads or mkl.get_num_threads()
+    if options.jobs > 1 and options.threads is None:
+        options.threads = max(1, threads // options.jobs)
     trials = _trials(options)
     study = open_study(options, trials)
     shown = Shown(study, options, trials.metric)
@@ -59,6 +59,7 @@ def search(options: Namespace) -> None:
         raise
     shown.result(trials)
     if options.test:
+        mkl.set_num_threads(threads)  # the processes have ended
         _test(options, trials, study)
 
 
