@@ -33,8 +33,8 @@ def add_search(commands: Any) -> Any:
         "search",
         help="search for the best options of train",
         usage="nerva search [options] [options of nerva train]",
-        description="Try options of nerva train, and print the command of the best trial: by its accuracy (or loss, of "
-        "numbers) on training samples held out. The same command goes on, and several may at the same time.",
+        description="Try options of nerva train, and print the command of the best trial: by its accuracy (or loss,\n"
+        "of numbers) on training samples held out. The same command goes on, and several may at the same time.",
         epilog=EXAMPLES,
     )
     add = parser.add_argument

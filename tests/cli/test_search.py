@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import signal
+import sys
 
 import numpy as np
 import pandas
@@ -178,6 +179,12 @@ def test_the_test_samples_are_asked_once_and_only_on_request(search, tmp_path):
     assert code == 0
     assert errors[0].startswith("nerva: tested before: test accuracy ")
     assert (tmp_path / "search" / "best.jsonl").read_bytes() == written
+
+
+def test_without_optuna_the_extra_is_named(search, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert search("--trials", 1) == (2, [], ["nerva: a search needs Optuna: pip install 'nerva-sparse[search]'"])
+    assert not (tmp_path / "search").exists()
 
 
 def test_quiet_is_the_command_alone(search):
