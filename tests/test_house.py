@@ -70,7 +70,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "cifar10 cifar100",
     ],
     "experiments": [
-        "energy flops owners space",
+        "energy flops journal owners space",
         "study",
         "search",
         "paper.__init__ paper.protocol paper.sections paper.units",

@@ -20,9 +20,10 @@ from nerva.cli.samples import need_parquet
 from nerva.cli.search_processes import Processes
 from nerva.cli.search_trials import Trials
 from nerva.cli.train import train
+from nerva.experiments.journal import need_optuna
 from nerva.experiments.search import Impossible, Mismatch, Study, run, table
 from nerva.experiments.space import Value
-from nerva.experiments.study import FINISHED, TrialRecord, need_optuna
+from nerva.experiments.study import FINISHED, TrialRecord
 from nerva.system.files import replacing
 
 POLL = 0.5  # seconds between two looks at what other processes have done
@@ -163,6 +164,8 @@ class Shown:
         records, best = self._study.records(), self._study.best()
         counts = Counter(record.state for record in records)
         count = ", ".join(f"{counts[state]} {state}" for state in (*FINISHED, "running") if counts[state])
+        if (done := sum(counts[state] for state in FINISHED)) < self._options.trials:
+            print(f"nerva: {done} of {self._options.trials} trials are done; the same command goes on", file=sys.stderr)
         if best is None:
             reasons = [record.reason for record in records if record.reason]
             raise Failure(f"no trial was completed: {reasons[0] if reasons else count}")

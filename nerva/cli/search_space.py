@@ -142,6 +142,9 @@ def find_settings(over: Sequence[str], file: str | None, fixed: Fixed, train: An
     if not over and file is None:
         given = {**default_space(fixed, defaults)}
     values = {name: _values(name, chosen, fixed, actions, error) for name, chosen in given.items()}
+    for option, default in defaults.items():  # of which options that go along depend
+        if default is not None and isinstance(one := values.get(dashed(option)), OneOf) and "none" in one.values:
+            error(f"--over {dashed(option)}: 'none' would be {default}; name it")
     if not values:
         error(
             "--space: the file names no option" if file else "--over: every option that is varied by default is given"

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from nerva.experiments.journal import need_optuna
 from nerva.experiments.space import OneOf, Range, Space, When
-from nerva.experiments.study import Mismatch, Pruned, Study, Trial, TrialRecord, need_optuna
+from nerva.experiments.study import Mismatch, Pruned, Study, Taken, Trial, TrialRecord
 from nerva.training.history import Diverged
 from nerva.validation import check_choice, check_integer
 
@@ -92,6 +93,8 @@ def run(
             study.prune(trial, "diverged")
         except Impossible as problem:
             study.fail(trial, str(problem))
+        except Taken:
+            pass
         except BaseException:
             study.give_back(trial)
             raise

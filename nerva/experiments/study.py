@@ -14,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from nerva.experiments.journal import mend, need_optuna
 from nerva.experiments.owners import is_lost, owner
 from nerva.experiments.space import Space, Value
 from nerva.system.signals import deferred
@@ -36,6 +37,10 @@ class Mismatch(ValueError):
 
 class Pruned(Exception):
     """A trial is worse than others were at the same step, and shall end."""
+
+
+class Taken(Exception):
+    """Another process has taken the process of this trial for dead, and runs the trial itself."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,20 @@ class Trial:
         self.params, self._trial, self._seen = params, trial, time.time()
 
     def report(self, step: int, value: float, *, last: bool = False) -> None:
-        """Tell the value after a step, from 1 on; raise Pruned where the trial is not worth another step."""
-        with deferred():
-            self._trial.report(value, step)
-            if time.time() - self._seen > SIGN:
-                self._seen = time.time()
-                self._trial.set_user_attr("seen", self._seen)
-            prune = not last and self._trial.should_prune()
+        """Tell the value after a step, from 1 on.
+
+        Raises Pruned where the trial is not worth another step, and Taken where another process runs it by now.
+        """
+        gone = need_optuna().exceptions.UpdateFinishedTrialError
+        try:
+            with deferred():
+                self._trial.report(value, step)
+                if time.time() - self._seen > SIGN:
+                    self._seen = time.time()
+                    self._trial.set_user_attr("seen", self._seen)
+                prune = not last and self._trial.should_prune()
+        except gone as error:
+            raise Taken from error
         if prune:
             raise Pruned
 
@@ -106,13 +118,13 @@ class Study:
         optuna = need_optuna()
         self.folder = Path(os.path.abspath(folder))  # Optuna's lock is a link, which must not depend on where we are
         self.maximize, self.lost_after = maximize, lost_after
-        self._states = optuna.trial.TrialState
+        self._states, self._gone = optuna.trial.TrialState, optuna.exceptions.UpdateFinishedTrialError
         self.folder.mkdir(parents=True, exist_ok=True)
         journal = self.folder / JOURNAL
         settings = {"direction": "maximize" if maximize else "minimize", **(settings or {})}
         with self._turn():
             try:
-                _mend(journal)
+                mend(journal)
                 storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
                 if NAME in optuna.get_all_study_names(storage):
                     self._study = optuna.load_study(study_name=NAME, storage=storage)
@@ -154,27 +166,29 @@ class Study:
 
     def finish(self, trial: Trial, value: float) -> None:
         """Keep the value of a trial that is completed; one that is not finite has diverged."""
-        if not isfinite(value):
+        if isfinite(value):
+            self._end(trial, value=value)
+        else:
             self.prune(trial, "diverged")
-            return
-        with deferred():
-            self._study.tell(trial._trial, value)
 
     def prune(self, trial: Trial, end: str = "pruned") -> None:
         """End a trial as pruned, or as diverged, which the sampler takes for as bad."""
-        with deferred():
-            trial._trial.set_user_attr("end", end)
-            self._study.tell(trial._trial, state=self._states.PRUNED)
+        self._end(trial, {"end": end}, state=self._states.PRUNED)
 
     def fail(self, trial: Trial, reason: str) -> None:
         """End a trial whose settings are impossible, for a reason."""
-        with deferred():
-            trial._trial.set_user_attr("reason", reason)
-            self._study.tell(trial._trial, state=self._states.FAIL)
+        self._end(trial, {"reason": reason}, state=self._states.FAIL)
+
+    def _end(self, trial: Trial, attrs: Mapping[str, str] | None = None, **how: Any) -> None:
+        """End a trial, unless another process, which took this one for dead, has ended it."""
+        with deferred(), contextlib.suppress(self._gone):
+            for name, value in (attrs or {}).items():
+                trial._trial.set_user_attr(name, value)
+            self._study.tell(trial._trial, how.get("value"), state=how.get("state"), skip_if_finished=True)
 
     def give_back(self, trial: Trial) -> None:
         """End a trial that is interrupted, so that the next one to begin tries it again."""
-        with deferred():
+        with deferred(), contextlib.suppress(self._gone):
             self._again(trial._trial._trial_id, "interrupted", trial.params, trial._trial.user_attrs)
 
     def records(self) -> list[TrialRecord]:
@@ -249,38 +263,3 @@ class Study:
                 yield
         finally:
             os.close(lock)  # which releases it, as the system does however the process ends
-
-
-def need_optuna() -> Any:
-    """Return the package optuna, which says no more than warnings; raise ImportError, which names the extra."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import optuna
-    except ImportError:
-        raise ImportError("a search needs Optuna: pip install 'nerva-sparse[search]'") from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna
-
-
-def _mend(journal: Path) -> None:
-    """Cut off a line that a process was writing when it died: the next one to write would break the journal."""
-    if not journal.exists() or _is_whole(journal):
-        return
-    lock = need_optuna().storages.journal.JournalFileSymlinkLock(str(journal))  # as of those that write
-    lock.acquire()
-    try:
-        if not _is_whole(journal):
-            text = journal.read_bytes()
-            os.truncate(journal, text.rfind(b"\n") + 1)
-    finally:
-        with contextlib.suppress(RuntimeError):
-            lock.release()
-
-
-def _is_whole(journal: Path) -> bool:
-    """Whether the file is empty, or ends with a line."""
-    with open(journal, "rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - 1))
-        return stream.read() in (b"", b"\n")

@@ -111,6 +111,7 @@ def test_every_option_of_a_table_is_known_to_belong_to_it():
         (over("learning-rate=0.1,0.1"), "--over learning-rate: 0.1 is there twice"),
         (over("batch-size=0.5..4"), "--over batch-size: '0.5' is not a whole number"),
         (over("topology=rigl,magic"), "--over topology: 'magic' is none of set, magnitude"),
+        (over("optimizer=none,sgd"), "--over optimizer: 'none' would be nesterov; name it"),
         (over("topology=0..1"), "--over topology: takes no range"),
         (over("hidden=1..5"), "--over hidden: takes no range"),
         (over("hidden=512,256"), "--over hidden: 512,256 is no choice"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import nerva
+from nerva.experiments.owners import owner
 from nerva.experiments.search import Impossible, Mismatch, OneOf, Range, Space, Study, When, run, search
 
 SPACE = Space({"x": Range(0.0, 1.0)})
@@ -203,6 +204,44 @@ def test_a_trial_whose_process_was_killed_is_tried_again_and_at_last_fails(tmp_p
     study = Study(tmp_path, settings=settings)
     assert states(study) == ["complete", "killed", "killed", "failed", "complete", "complete"]
     assert "3 processes died of it" in study.records()[3].reason
+
+
+def test_a_trial_of_another_machine_is_lost_after_a_time_and_may_come_back(tmp_path, monkeypatch):
+    here = owner()
+    monkeypatch.setattr("nerva.experiments.study.owner", lambda: {**here, "machine": "elsewhere"})
+    seen = []
+
+    def objective(trial):
+        seen.append(trial.params["x"])
+        if len(seen) == 1:
+            others = [Study(tmp_path, lost_after=after) for after in (60, -1)]
+            run(objective, others[0], SPACE, trials=1)
+            assert len(seen) == 1
+            run(objective, others[1], SPACE, trials=1)
+            trial.report(1, 0.0)
+            raise AssertionError("the trial is another one's")
+        return 1.0
+
+    study = Study(tmp_path)
+    run(objective, study, SPACE, trials=2)
+    assert states(study) == ["killed", "complete", "complete"]
+    assert seen[0] == seen[1] != seen[2]
+
+
+@pytest.mark.parametrize("end", [lambda: 1.0, lambda: float("nan"), lambda: (_ for _ in ()).throw(Impossible("no"))])
+def test_the_end_of_a_trial_that_another_process_has_taken_is_none(tmp_path, monkeypatch, end):
+    monkeypatch.setattr("nerva.experiments.study.is_lost", lambda *_: len(seen) == 1)
+    seen = []
+
+    def objective(trial):
+        seen.append(trial.params["x"])
+        if len(seen) == 1:
+            run(objective, Study(tmp_path), SPACE, trials=1)
+            return end()
+        return 1.0
+
+    run(objective, Study(tmp_path), SPACE, trials=1)
+    assert states(Study(tmp_path)) == ["killed", "complete"]
 
 
 def test_a_running_trial_counts(tmp_path):
