@@ -164,7 +164,8 @@ class Shown:
         records, best = self._study.records(), self._study.best()
         counts = Counter(record.state for record in records)
         count = ", ".join(f"{counts[state]} {state}" for state in (*FINISHED, "running") if counts[state])
-        if (done := sum(counts[state] for state in FINISHED)) < self._options.trials:
+        done = sum(counts[state] for state in FINISHED)
+        if done + counts["running"] < self._options.trials:
             print(f"nerva: {done} of {self._options.trials} trials are done; the same command goes on", file=sys.stderr)
         if best is None:
             reasons = [record.reason for record in records if record.reason]

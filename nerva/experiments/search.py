@@ -48,8 +48,8 @@ def search(
     trials : how many shall be done in the end
     maximize : whether a higher value is better
     sampler : "tpe", which learns from the trials so far, or "random"
-    pruner : "median" ends a trial that is worse than half of the others at its step, once there are five;
-        "halving" lets the best third go on after 1, 3, 9, ... steps; "none" ends none
+    pruner : "median" ends a trial that is worse than half of the others, at its second step or later, once there are
+        five; "halving" lets the best third go on after 1, 3, 9, ... steps; "none" ends none
     seed : of the sampler: one process tries the same settings again
     settings : what else must be the same in all calls, by name
 
@@ -123,7 +123,7 @@ def make_pruner(name: str) -> Any:
     check_choice(name, "pruner", PRUNERS)
     pruners = need_optuna().pruners
     if name == "median":
-        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
     if name == "halving":
         return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
     return pruners.NopPruner()

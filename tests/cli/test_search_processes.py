@@ -12,6 +12,7 @@ from nerva.experiments.owners import started
 
 from .running import ENDLESS, SMALL, finish, start, wait_for
 
+PATIENCE = 300  # seconds: each process imports all there is, and machines may have much else to do
 OVER = ["--over", "learning-rate=0.01..0.1"]
 
 
@@ -38,7 +39,7 @@ def gone(processes):
 
 def test_two_processes_do_all_trials_between_them(arguments, tmp_path):
     process = start(*arguments, "--epochs", 3, "--trials", 12, "--jobs", 2, "--threads", 1, cwd=tmp_path)
-    code, out, errors = finish(process)
+    code, out, errors = finish(process, PATIENCE)
     assert (code, errors) == (0, [])
     assert sum(line.strip()[:1].isdigit() for line in out) == 12
     found = rows(tmp_path)
@@ -51,7 +52,7 @@ def test_two_processes_do_all_trials_between_them(arguments, tmp_path):
 def test_two_commands_share_a_folder(arguments, tmp_path):
     commands = [start(*arguments, "--epochs", 3, "--trials", 10, "--threads", 1, cwd=tmp_path) for _ in range(2)]
     for command in commands:
-        code, _, errors = finish(command)
+        code, _, errors = finish(command, PATIENCE)
         assert (code, errors) == (0, [])
     assert len(rows(tmp_path)) == 10
     assert len({row["learning-rate"] for row in rows(tmp_path)}) == 10
@@ -60,9 +61,9 @@ def test_two_commands_share_a_folder(arguments, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_processes_and_their_trials_are_kept(arguments, tmp_path, number):
     process = start(*arguments, *ENDLESS, "--jobs", 2, "--threads", 1, cwd=tmp_path)
-    wait_for(lambda: len(running(tmp_path)) == 2)
+    wait_for(lambda: len(running(tmp_path)) == 2, PATIENCE)
     process.send_signal(number)
-    code, _, errors = finish(process)
+    code, _, errors = finish(process, PATIENCE)
     assert code == 128 + number
     assert errors == [f"nerva: 0 trials are in {tmp_path / 'search'}; the same command goes on", "nerva: interrupted"]
     assert gone(running(tmp_path))
@@ -71,10 +72,10 @@ def test_a_signal_ends_all_processes_and_their_trials_are_kept(arguments, tmp_pa
 
 def test_processes_end_where_the_command_is_killed(arguments, tmp_path):
     process = start(*arguments, *ENDLESS, "--jobs", 2, "--threads", 1, cwd=tmp_path)
-    wait_for(lambda: len(running(tmp_path)) == 2)
+    wait_for(lambda: len(running(tmp_path)) == 2, PATIENCE)
     process.kill()
-    finish(process)
-    wait_for(lambda: gone(running(tmp_path)))
+    finish(process, PATIENCE)
+    wait_for(lambda: gone(running(tmp_path)), PATIENCE)
     time.sleep(0.1)
     text = (tmp_path / "search" / "journal.log").read_text()
     assert text.count('"end":"interrupted"') == 2
@@ -89,10 +90,10 @@ def test_a_killed_process_is_told_and_the_others_do_its_trial(tmp_path):
     process = start("search", *options, "--over", "learning-rate=0.0001..0.001", cwd=tmp_path)
     journal = tmp_path / "search" / "journal.log"
     # Within an epoch, and not while its figure is written: the others would wait for half a minute then.
-    wait_for(lambda: journal.exists() and "intermediate_value" in journal.read_text())
-    wait_for(lambda: not os.path.lexists(f"{journal}.lock"))
+    wait_for(lambda: journal.exists() and "intermediate_value" in journal.read_text(), PATIENCE)
+    wait_for(lambda: not os.path.lexists(f"{journal}.lock"), PATIENCE)
     os.kill(running(tmp_path)[0], signal.SIGKILL)
-    code, _, errors = finish(process)
+    code, _, errors = finish(process, PATIENCE)
     assert (code, errors) == (0, ["nerva: a process of the search ended by signal 9, as by a lack of memory"])
     found = rows(tmp_path)
     assert sorted(row["state"] for row in found) == ["complete"] * 2 + ["killed"]
@@ -102,6 +103,6 @@ def test_a_killed_process_is_told_and_the_others_do_its_trial(tmp_path):
 
 def test_what_stops_every_process_is_an_error(arguments, tmp_path, blobs):
     process = start(*arguments, "--epochs", 1, "--trials", 2, "--validation-split", 0.001, "--jobs", 2, cwd=tmp_path)
-    code, out, errors = finish(process)
+    code, out, errors = finish(process, PATIENCE)
     assert (code, out) == (2, [])
     assert errors == ["nerva: --validation-split 0.001: of 250 samples it holds out 0"]

@@ -87,6 +87,7 @@ def test_bad_trials_end_early(tmp_path, pruner):
     else:
         assert steps[0] == 10
         assert max(steps[6:]) < 10
+        assert min(steps[6:]) == (2 if pruner == "median" else 1)
         assert states(study)[6:] == ["pruned"] * 2
         assert study.records()[7].steps == steps[7]
         assert study.records()[7].value == pytest.approx(0.1 * steps[7])
