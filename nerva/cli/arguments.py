@@ -15,6 +15,7 @@ from nerva.cli.export_options import add_export_options, check_export
 from nerva.cli.options import add_source, add_target, add_threads, default_rates
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
+from nerva.cli.search_options import add_search, check_search
 from nerva.cli.sweep_options import add_sweep, settle
 from nerva.cli.types import (
     ascending,
@@ -106,19 +107,21 @@ def parse(argv: Sequence[str]) -> Namespace:
     )
     _add_file(summary)
     summary.add_argument("--batch-size", metavar="N", type=whole(1), default=100, help="of steps (%(default)s)")
+    search = add_search(commands)
     about = "print versions, libraries, instruction set and threads"
     info = commands.add_parser("info", help=about, description=f"{about.capitalize()}, and the speed of the backends.")
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
     sweep = add_sweep(commands, train)
-    parsers = {"train": train, "sweep": sweep, "evaluate": evaluate, "predict": predict, "export": export}
-    parsers |= {"summary": summary, "info": info}
     options, unknown = parser.parse_known_args(argv)
-    if unknown:
-        parsers.get(options.command, parser).refuse(unknown[0])
+    if options.command == "search":
+        check_search(options, unknown, search, train)
+    elif unknown:
+        commands.choices.get(options.command, parser).refuse(unknown[0])
     if options.command is None and not options.version:
-        parser.error(f"name a command, {', '.join([*parsers][:-1])} or {[*parsers][-1]} (nerva --help tells more)")
+        *names, last = commands.choices
+        parser.error(f"name a command, {', '.join(names)} or {last} (nerva --help tells more)")
     if options.command == "train":
         apply_rules(options, train.error)
     elif options.command == "sweep":
