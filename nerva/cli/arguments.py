@@ -71,6 +71,25 @@ class Parser(ArgumentParser):
 
 def parse(argv: Sequence[str]) -> Namespace:
     """Return the options of a command line; exit with code 2 if one is wrong, or two contradict each other."""
+    parser, commands = _parsers()
+    options, unknown = parser.parse_known_args(argv)
+    own = commands.get(options.command, parser)
+    if options.command == "search":
+        check_search(options, unknown, own, commands["train"])
+    elif unknown:
+        own.refuse(unknown[0])
+    if options.command is None and not options.version:
+        *names, last = commands
+        parser.error(f"name a command, {', '.join(names)} or {last} (nerva --help tells more)")
+    if options.command == "sweep":
+        settle(options, commands["train"], own.error)
+    elif options.command in (checks := {"train": apply_rules, "evaluate": apply_data_rules, "export": check_export}):
+        checks[options.command](options, own.error)
+    return options
+
+
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser of the command line, and those of the commands by name."""
     parser = Parser(prog="nerva", description="Truly sparse neural networks for the CPU.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
@@ -107,30 +126,14 @@ def parse(argv: Sequence[str]) -> Namespace:
     )
     _add_file(summary)
     summary.add_argument("--batch-size", metavar="N", type=whole(1), default=100, help="of steps (%(default)s)")
-    search = add_search(commands)
+    add_search(commands)
     about = "print versions, libraries, instruction set and threads"
     info = commands.add_parser("info", help=about, description=f"{about.capitalize()}, and the speed of the backends.")
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
-    sweep = add_sweep(commands, train)
-    options, unknown = parser.parse_known_args(argv)
-    if options.command == "search":
-        check_search(options, unknown, search, train)
-    elif unknown:
-        commands.choices.get(options.command, parser).refuse(unknown[0])
-    if options.command is None and not options.version:
-        *names, last = commands.choices
-        parser.error(f"name a command, {', '.join(names)} or {last} (nerva --help tells more)")
-    if options.command == "train":
-        apply_rules(options, train.error)
-    elif options.command == "sweep":
-        settle(options, train, sweep.error)
-    elif options.command == "evaluate":
-        apply_data_rules(options, evaluate.error)
-    elif options.command == "export":
-        check_export(options, export.error)
-    return options
+    add_sweep(commands, train)
+    return parser, commands.choices
 
 
 def _add_file(parser: Parser) -> None:

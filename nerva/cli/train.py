@@ -114,8 +114,8 @@ def _fit(
                 checkpoint=options.checkpoint,
                 checkpoint_every=options.checkpoint_every,
                 resume=options.resume,
+                verbose=False,
                 callbacks=[report, *filter(None, [metrics]), patience],
-                **fit_settings(options, data),
             )
     except FileExistsError as error:
         if options.checkpoint is None:
