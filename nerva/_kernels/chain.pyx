@@ -8,12 +8,34 @@ from libc.stdint cimport int64_t, uintptr_t
 
 from .arrays cimport check_activation
 from .csr cimport CSR
-from .isa cimport NERVA_IDENTITY, kernels, nerva_chain, nerva_link, nerva_matrix, nerva_samples, nerva_table
+from .isa cimport NERVA_IDENTITY, kernels, nerva_csr, nerva_matrix, nerva_table
 from .mkl cimport threads
 
 cnp.import_array()
 
-cdef extern from "slices.h" nogil:
+cdef extern from "chain.h" nogil:
+    ctypedef struct nerva_link:
+        nerva_csr W, transposed
+        const void *bias
+        int activation
+        double alpha
+        void *dW
+        void *db
+
+    ctypedef struct nerva_samples:
+        void *data
+        int64_t ld
+        bint by_sample
+
+    ctypedef struct nerva_chain:
+        const nerva_link *links
+        int64_t count, N
+        bint in_slices
+        nerva_samples X, DY
+        nerva_matrix Y, DX
+        void *tape
+        void *deltas
+
     int64_t nerva_slice_count(int64_t N)
     int64_t nerva_slice_first(int64_t N, int64_t s, int64_t count)
     int64_t nerva_row_stride(int64_t n, int64_t size)

@@ -113,28 +113,6 @@ cdef extern from "table.h" nogil:
         int *broken
         int64_t *nanoseconds
 
-    ctypedef struct nerva_link:
-        nerva_csr W, transposed
-        const void *bias
-        int activation
-        double alpha
-        void *dW
-        void *db
-
-    ctypedef struct nerva_samples:
-        void *data
-        int64_t ld
-        bint by_sample
-
-    ctypedef struct nerva_chain:
-        const nerva_link *links
-        int64_t count, N
-        bint in_slices
-        nerva_samples X, DY
-        nerva_matrix Y, DX
-        void *tape
-        void *deltas
-
     ctypedef struct nerva_table:
         const char *isa
         int64_t widest_batch
@@ -185,8 +163,8 @@ cdef extern from "table.h" nogil:
                               int64_t *positions) noexcept nogil
         void (*plan_step)(const nerva_plan *plan, int threads) noexcept nogil
         void (*plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) noexcept nogil
-        void (*chain_forward)(const nerva_chain *chain, int threads) noexcept nogil
-        void (*chain_backward)(const nerva_chain *chain, int threads) noexcept nogil
+        void (*chain_forward)(const void *chain, int threads) noexcept nogil
+        void (*chain_backward)(const void *chain, int threads) noexcept nogil
 
     const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64
     const nerva_table nerva_table_avx512_bf16

@@ -1,8 +1,8 @@
 """nerva inside PyTorch (the extra 'torch'): a sparse linear layer for any model, and what moves its weights.
 
 `SparseLinear` is a torch.nn.Module on nerva's kernels, and `SparseSequential` runs several as one operation; `RigL`,
-`SET` and `GMP` step an optimizer of PyTorch and rewire the layers of a model; `SReLU` is an activation that PyTorch does
-not have. PyTorch is loaded with the first name that is asked for. See docs/pytorch.md.
+`SET` and `GMP` step an optimizer of PyTorch and rewire the layers of a model; `SReLU` is an activation that PyTorch
+does not have. PyTorch is loaded with the first name that is asked for. See docs/pytorch.md.
 
 >>> import nerva.torch
 >>> nerva.torch.__all__

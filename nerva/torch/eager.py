@@ -87,7 +87,7 @@ class Pass(torch.autograd.Function):
 
 
 def _by_operators(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    """Return the gradients of a pass by operators; those of several layers, whose tape they cannot read, by new passes."""
+    """Return the gradients of a pass by operators; of several layers, whose tape these cannot read, by new passes."""
     rows, tape, _, *values = ctx.saved_tensors
     layers, needs, create = ctx.layers, ctx.needs_input_grad, torch.is_grad_enabled()
     if rows is None:

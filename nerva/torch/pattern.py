@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +58,16 @@ class Pattern:
 
     def is_of(self, indptr: torch.Tensor, indices: torch.Tensor, columns: int) -> bool:
         """Whether these tensors, unchanged since, are those of the pattern."""
-        return self.shape[1] == columns and self._stamp == _stamp(indptr, indices)
+        own = self._stamp
+        return (
+            self.shape[1] == columns
+            and own[0] == indptr.data_ptr()
+            and own[2] == indices.data_ptr()
+            and own[4] == indptr.numel()
+            and own[5] == indices.numel()
+            and own[1] == _version(indptr)
+            and own[3] == _version(indices)
+        )
 
     def matrix(self, values: Array) -> CSR:
         """Return the CSR matrix of these values (nnz,), float32 or float64, which it copies; the lock is held."""
@@ -103,11 +113,13 @@ class Pattern:
 
 def _stamp(indptr: torch.Tensor, indices: torch.Tensor) -> tuple[int, ...]:
     """Return what changes where an index tensor is written to, or gets other memory."""
-    return (*_version(indptr), *_version(indices), indptr.numel(), indices.numel())
+    tensors = indptr, indices
+    where = (each for tensor in tensors for each in (tensor.data_ptr(), _version(tensor)))
+    return (*where, *(tensor.numel() for tensor in tensors))
 
 
-def _version(tensor: torch.Tensor) -> tuple[int, int]:
-    return tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version
+def _version(tensor: torch.Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
 
 
 _patterns: Any = WeakTensorKeyDictionary()  # by the tensor of the indices: gone where that is
@@ -123,8 +135,18 @@ def pattern_of(indptr: torch.Tensor, indices: torch.Tensor, columns: int) -> Pat
     if pattern is None or not pattern.is_of(indptr, indices, columns):
         pattern = _patterns[indices] = Pattern(indptr, indices, columns)
     key = id(indices)
-    _recent[key] = weakref.ref(indices, lambda _, forget=_recent.pop: forget(key, None)), pattern
+    _recent[key] = weakref.ref(indices, _forgets(key)), pattern
     return pattern
+
+
+def _forgets(key: int) -> Callable[[object], None]:
+    """Return what is called when the tensor is gone: it looks nothing up, as when Python ends."""
+    pop = _recent.pop
+
+    def forget(_: object) -> None:
+        pop(key, None)
+
+    return forget
 
 
 def fingerprint(shape: tuple[int, int], indptr: npt.ArrayLike, indices: npt.ArrayLike) -> torch.Tensor:

@@ -12,10 +12,12 @@ from nerva._kernels.chain import MOST, Chain
 from nerva._kernels.operations import IDENTITY, Code
 from nerva.torch import eager
 from nerva.torch.linear import SparseLinear
-from nerva.torch.pattern import Pattern
+from nerva.torch.pattern import Pattern, pattern_of
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_for_all = [getattr(_of_all, f"_global{name}", {}) for name in HOOKS]
+_for_all = [
+    getattr(_of_all, f"_global{name}", {})
+    for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+]
 
 
 def _code(module: nn.Module) -> Code | None:
@@ -29,7 +31,14 @@ def _code(module: nn.Module) -> Code | None:
 
 def _is_watched(module: nn.Module) -> bool:
     """Whether a hook, or a forward of its own, would see a call of the module."""
-    return any(getattr(module, name) for name in HOOKS) or "forward" in module.__dict__
+    own = module.__dict__
+    return bool(
+        own["_forward_hooks"]
+        or own["_forward_pre_hooks"]
+        or own["_backward_hooks"]
+        or own["_backward_pre_hooks"]
+        or "forward" in own
+    )
 
 
 class Row:
@@ -66,18 +75,19 @@ class Row:
         """Return the outputs by one operation; None where the modules must be called."""
         if x.dim() < 2 or x.shape[-1] != self.layers[0].in_features or any(map(_is_watched, self.modules)):
             return None
-        values, biases = [layer.values for layer in self.layers], [layer.bias for layer in self.layers]
+        values, biases, *indexed = zip(*(layer.parts() for layer in self.layers), strict=True)
         codes, rows = self._codes(), x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
         if codes is None or any(_for_all) or not eager.is_plain(rows, *values, *biases):
             return None
         if not all(eager.fits(rows, v, b) for v, b in zip(values, biases, strict=True)):
             return None
-        patterns = tuple(layer.pattern for layer in self.layers)
+        columns = (layer.in_features for layer in self.layers)
+        patterns = tuple(map(pattern_of, *indexed, columns))
         if any(of.factors is not None or of.chain(len(rows), rows.dtype) is None for of in patterns):
             return None
         chain = self._chain_of(patterns, rows.dtype, codes)
         if torch.is_grad_enabled():
-            parts = tuple((layer.indptr, layer.indices) for layer in self.layers)
+            parts = tuple(zip(*indexed, strict=True))
             y: Tensor = eager.Pass.apply(rows, eager.Layers(chain, patterns, parts, codes), *values, *biases)
         else:
             y = chain.forward(rows, values, biases)[0]
@@ -97,23 +107,22 @@ def _rows(modules: Iterable[nn.Module]) -> list[Row | nn.Module]:
     found: list[Row | nn.Module] = []
     joined: list[nn.Module] = []
     for module in modules:
-        if type(module) is SparseLinear:
-            fits = not joined or _last(joined).out_features == module.in_features
-            if not fits or len(joined) >= 2 * MOST - 1:
-                found.append(Row(joined))
-                joined = []
-            joined.append(module)
-        elif joined and isinstance(joined[-1], SparseLinear) and _code(module) is not None:
+        if not _joins(joined, module):
+            found += [Row(joined)] if joined else []
+            joined = []
+        if joined or type(module) is SparseLinear:
             joined.append(module)
         else:
-            found += [Row(joined)] if joined else []
             found.append(module)
-            joined = []
     return [*found, Row(joined)] if joined else found
 
 
-def _last(modules: list[nn.Module]) -> SparseLinear:
-    return next(module for module in reversed(modules) if isinstance(module, SparseLinear))
+def _joins(joined: list[nn.Module], module: nn.Module) -> bool:
+    """Whether a module can run as one with those before it."""
+    layers = [each for each in joined if isinstance(each, SparseLinear)]
+    if type(module) is SparseLinear:
+        return 0 < len(layers) < MOST and layers[-1].out_features == module.in_features
+    return bool(joined) and type(joined[-1]) is SparseLinear and _code(module) is not None
 
 
 class SparseSequential(nn.Sequential):
@@ -141,7 +150,7 @@ class SparseSequential(nn.Sequential):
         modules = tuple(self._modules.values())
         made: tuple[tuple[nn.Module, ...], list[Row | nn.Module]] | None = self.__dict__.get("_made")
         if made is None or made[0] != modules:
-            made = self.__dict__["_made"] = modules, _rows(modules)  # type: ignore[arg-type]
+            made = self.__dict__["_made"] = modules, _rows(modules)
         for each in made[1]:
             x = each(x)
         return x

@@ -73,7 +73,9 @@ def test_between_two_layers_nothing_is_copied(monkeypatch):
         y = model(x)
     hidden = model[:2](x)
     assert not any(tensor.data_ptr() == x.data_ptr() for tensor in kept)  # the rows of the first layer are copied
-    assert [tensor.stride() for tensor in kept if tensor.shape == hidden.shape] == [(1, 10)] * 2  # of the ReLU, and ours
+    assert [tensor.stride() for tensor in kept if tensor.shape == hidden.shape] == [
+        (1, 10)
+    ] * 2  # of the ReLU, and ours
     copies = []
     monkeypatch.setattr(operators, "_transpose", lambda x, out: copies.append(tuple(x.shape)))
     y.backward(features_first_copy(torch.ones(10, 12)))

@@ -4,9 +4,9 @@
  * Slices of the batch pass through all products, so that what one writes is still near when the next reads it. Each
  * thread takes slices of its own where they are enough, else all share the rows of each. Gradients of parameters come
  * last, and are added up slice by slice. */
+#include "chain.h"
 #include "parallel.h"
 #include "shares.h"
-#include "slices.h"
 
 enum { ROWS_AT_ONCE = 128 }; /* samples gathered in a call */
 

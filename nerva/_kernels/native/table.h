@@ -184,37 +184,7 @@ typedef struct {
     int64_t *nanoseconds;
 } nerva_plan;
 
-/* A product of a chain, Y = f(W X + b), and where the gradients of W's values and of b go. `bias`, `dW` and `db` may be
- * NULL. `transposed`, with the same values, is read where a gradient passes on to X. */
-typedef struct {
-    nerva_csr W, transposed;
-    const void *bias;
-    int activation;
-    double alpha;
-    void *dW, *db;
-} nerva_link;
-
-/* A batch (features, N) as all matrices here, or with `by_sample` one of (N, features): `ld` elements from one sample to
- * the next. */
-typedef struct {
-    void *data;
-    int64_t ld;
-    int by_sample;
-} nerva_samples;
-
-/* Products one after another, and what passes between them, in slices of the batch: a matrix of `rows` begins in slice s
- * at rows x start_s, where start_s is the sum of the strides of the slices before, and all matrices of a slice lie one
- * behind the other. `tape` holds X, where it is by sample, and the outputs of all products but the last; `deltas` the
- * gradients by the outputs of the same products, and by those of the last where DY is not read in place. */
-typedef struct {
-    const nerva_link *links;
-    int64_t count, N;
-    int in_slices; /* else the whole batch is one slice */
-    nerva_samples X, DY;
-    nerva_matrix Y, DX; /* DX.data may be NULL */
-    void *tape, *deltas;
-} nerva_chain;
-
+typedef struct nerva_chain nerva_chain; /* see chain.h */
 typedef struct {
     const char *isa;
 
@@ -316,9 +286,7 @@ typedef struct {
 
     /* The outputs (K, N) of a whole network. */
     void (*plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y);
-
-    /* Y, and the tape; then all gradients that are wanted, from DY, Y and the tape. Where all activations are the identity
-     * Y is not read. Results do not depend on the number of threads. */
+    /* Y and the tape of a chain of products; then all gradients that are wanted. */
     void (*chain_forward)(const nerva_chain *chain, int threads);
     void (*chain_backward)(const nerva_chain *chain, int threads);
 } nerva_table;
