@@ -39,7 +39,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "ages arrays conversion mkl_handles pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",
         "dense operations program rewiring sparse_inputs",
-        "dense_gradient products workspace",
+        "chain dense_gradient products workspace",
         "plan",
     ],
     "backends": [
@@ -130,7 +130,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "operators",
         "eager",
         "linear",
-        "rewiring",
+        "rewiring sequential",
     ],
     "topology": [
         "distributions edges records schedules supports",

@@ -21,7 +21,7 @@ The ladder of imports, lowest rung first; a module imports from lower rungs only
 3. ages, arrays, conversion, mkl_handles, pattern, supports
 4. activations, batches, csr, dropout, losses, normalization, selection, softmax, sparse_batch, updates
 5. dense, operations, program, rewiring, sparse_inputs
-6. dense_gradient, products, workspace
+6. chain, dense_gradient, products, workspace
 7. plan
 
 `arrays` is a header (.pxd) alone. The C sources are in native/: table.h lists their functions, and isa.pyx chooses the
