@@ -34,7 +34,7 @@ FLOORS = [
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LADDERS = {  # of each room, its modules, the lowest rung first
     "_kernels": [
-        "arena isa mkl pages slices",
+        "arena cores isa mkl pages slices",
         "memory",
         "ages arrays conversion mkl_handles pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",

@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from statistics import median, quantiles
 from typing import Literal, NamedTuple, get_args
 
-from harness.cores import Distance, distance
 from harness.peer import Peer, supported
-from harness.workers import Worker
+from nerva.experiments.cores import Distance, distance
+from nerva.experiments.workers import Worker
 
 Apart = Distance | Literal["mixed"]  # in a round or turn; mixed: it changed meanwhile
 APART: tuple[Apart, ...] = (*get_args(Distance), "mixed")

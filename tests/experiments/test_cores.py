@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture
 def cores(monkeypatch):
     """The module, on a machine of four cores of which this process may use the second and the fourth."""
-    from harness import cores
+    from nerva.experiments import cores
 
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: {3, 1}, raising=False)
     return cores
@@ -29,7 +29,7 @@ def test_one_core_has_no_distance(cores, monkeypatch):
 
 @pytest.mark.skipif(not (shutil.which("cc") or shutil.which("gcc")), reason="no C compiler")
 def test_a_round_trip_takes_time():
-    from harness.cores import allowed, round_trip
+    from nerva.experiments.cores import allowed, round_trip
 
     if len(allowed()) < 2:
         pytest.skip("one core")
