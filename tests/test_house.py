@@ -57,14 +57,21 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "report samples",
         "tables",
         "build rules types",
-        "export_options options",
-        "arguments evaluate export info predict summary train",
+        "export_options options reproduce_options",
+        "arguments evaluate export info predict reproduce summary train",
     ],
     "datasets": [
         "augment download idx preprocess tasks",
         "dataset",
         "cifar generated mnist npz shapes",
         "cifar10 cifar100",
+    ],
+    "experiments": [
+        "paper.__init__ paper.figures paper.protocol paper.sections paper.units paper.versions",
+        "paper.document paper.folder paper.parts paper.worker",
+        "paper.pool",
+        "paper.run",
+        "paper.display paper.report",
     ],
     "inspection": [
         "gradients plots",
