@@ -13,8 +13,7 @@ from nerva.activations import NAMES
 from nerva.cli.choices import CRITERIA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES
 from nerva.cli.export_options import add_export_options, check_export
 from nerva.cli.options import add_source, add_target, add_threads, default_rates
-from nerva.cli.reproduce_options import EXAMPLES as REPRODUCTIONS
-from nerva.cli.reproduce_options import add_reproduction
+from nerva.cli.reproduce_options import add_reproduce
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
 from nerva.cli.types import (
@@ -112,16 +111,7 @@ def parse(argv: Sequence[str]) -> Namespace:
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
     parsers = {"train": train, "evaluate": evaluate, "predict": predict, "export": export, "summary": summary}
-    about = "repeat the experiments of a paper, and write a report"
-    reproduce = commands.add_parser(
-        "reproduce",
-        help=about,
-        usage="nerva reproduce paper [options]",
-        description=f"{about.capitalize()}: nerva beside PyTorch. Needs the extra 'compare'.",
-        epilog=REPRODUCTIONS,
-    )
-    add_reproduction(reproduce)
-    parsers |= {"reproduce": reproduce, "info": info}
+    parsers |= {"reproduce": add_reproduce(commands), "info": info}
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parsers.get(options.command, parser).refuse(unknown[0])

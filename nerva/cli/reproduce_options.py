@@ -16,8 +16,16 @@ EXAMPLES = """examples:
 """
 
 
-def add_reproduction(parser: Any) -> None:
-    """Add the options to a parser."""
+def add_reproduce(commands: Any) -> Any:
+    """Add the command to the others, and return its parser."""
+    about = "repeat the experiments of a paper, and write a report"
+    parser = commands.add_parser(
+        "reproduce",
+        help=about,
+        usage="nerva reproduce paper [options]",
+        description=f"{about.capitalize()}: nerva beside PyTorch. Needs the extra 'compare'.",
+        epilog=EXAMPLES,
+    )
     add = parser.add_argument
     add("what", choices=("paper",), metavar="paper", help="arXiv 2407.17437")
     add("--quick", action="store_true", help="all parts, with less data and fewer epochs: a quarter of an hour")
@@ -38,6 +46,7 @@ def add_reproduction(parser: Any) -> None:
     add("--report-only", action="store_true", help="write the report again, from the records in --out")
     add("--dry-run", action="store_true", help="print what is to do, and how long it will take")
     add("--quiet", action="store_true", help="print nothing but the result")
+    return parser
 
 
 def _add_data(group: Any) -> None:
