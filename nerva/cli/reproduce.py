@@ -77,10 +77,9 @@ def _run(plan: Plan, options: Namespace, argv: Sequence[str]) -> int:
         todo = plan.todo()
         with Display(todo, plan.seconds(), quiet=options.quiet) as display:
             display.say("\n".join(plan.lines()))
-            if not todo:
-                return 0
-            display.say(f"Data: {plan.protocol.label}")
-            plan.protocol.load()  # what is wrong with them shows before anything starts
+            if todo:
+                display.say(f"Data: {plan.protocol.label}")
+                plan.protocol.load()  # what is wrong with them shows before anything starts
             shown = run(plan, command=_command(argv), machine=versions(), started=display.started)
             try:
                 with contextlib.closing(shown):  # type: ignore[type-var]

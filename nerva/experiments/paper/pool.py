@@ -83,6 +83,7 @@ def _do(
                     if worker.process.poll() is not None:  # killed: another takes its place
                         selector.unregister(key.fileobj)
                         workers.remove(worker)
+                        _end([worker], at_once=False)
                     yield done
         finally:
             _end(workers, at_once=bool(doing))
