@@ -16,6 +16,7 @@ from nerva.cli.options import add_source, add_target, add_threads, default_rates
 from nerva.cli.reproduce_options import add_reproduce
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
+from nerva.cli.sweep_options import add_sweep, settle
 from nerva.cli.types import (
     ascending,
     below_one,
@@ -110,8 +111,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
-    parsers = {"train": train, "evaluate": evaluate, "predict": predict, "export": export, "summary": summary}
-    parsers |= {"reproduce": add_reproduce(commands), "info": info}
+    parsers = {"train": train, "sweep": add_sweep(commands, train), "evaluate": evaluate, "predict": predict}
+    parsers |= {"export": export, "summary": summary, "reproduce": add_reproduce(commands), "info": info}
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parsers.get(options.command, parser).refuse(unknown[0])
@@ -119,6 +120,8 @@ def parse(argv: Sequence[str]) -> Namespace:
         parser.error(f"name a command, {', '.join([*parsers][:-1])} or {[*parsers][-1]} (nerva --help tells more)")
     if options.command == "train":
         apply_rules(options, train.error)
+    elif options.command == "sweep":
+        settle(options, train, parsers["sweep"].error)
     elif options.command == "evaluate":
         apply_data_rules(options, evaluate.error)
     elif options.command == "export":
