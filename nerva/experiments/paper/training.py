@@ -1,6 +1,6 @@
 """Units of work that train one network on one core, truly sparse or masked, and go on where they were stopped.
 
-Parts that need the same run share it: its record is in the folder `training` beside theirs.
+Parts that need the same run share it: a run of the same settings has the same name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from nerva.schedules import MultiStep
 from nerva.system.tensors import read_tensors, write_tensors
 from nerva.topology.distributions import weight_count
 
-FOLDER = "training"
 SIDES = ("nerva", "masked")
 TRAINING_SAMPLES, TEST_SAMPLES = 50_000, 10_000
 
@@ -69,12 +68,12 @@ def run(
     epochs: int,
     way: str = "erdos-renyi",
 ) -> Unit:
-    """Return the unit of work that trains one network; two of one name are the same run."""
+    """Return the unit of work that trains one network; two of one name are the same."""
     settings = settings_of(protocol, side, sparsity, seeds, epochs, way)
     of_seeds = f"{seeds}" if isinstance(seeds, int) else ".".join(map(str, seeds))
     kind = side if way == "erdos-renyi" else f"{side}-{way}"
     name = f"{kind}-{sparsity:g}-{of_seeds}-{epochs}"
-    return Unit(name, train, settings, cost=seconds(settings), part=FOLDER)
+    return Unit(name, train, settings, cost=seconds(settings))
 
 
 def seconds(settings: Record) -> float:

@@ -23,15 +23,14 @@ class Unit:
 
     Parameters
     ----------
-    name : of the record and of the folder, such as "masked-0.99-1"
+    name : of the record and of the folder, such as "masked-0.99-1"; units of one name are the same, and parts that name
+        it share its record
     work : a function of a module, so that it can be sent to another process; it may keep its own state in `folder`,
         from which it goes on if it is killed
     settings : what it is given; a record made with other settings is made again,
         but for `data`, the place of the data, for which the label stands
     alone : whether nothing else may run meanwhile, as for timings
     cost : estimated seconds on one core
-    part : the part in whose folder the record is, where parts share it; None for that of the part itself. A runner
-        does a unit once that several parts name: those of one `place` and one name are the same
     """
 
     name: str
@@ -39,17 +38,11 @@ class Unit:
     settings: Record = field(default_factory=dict)
     alone: bool = False
     cost: float = 1.0
-    part: str | None = None
-
-
-def place(folder: Path, unit: Unit) -> Path:
-    """Return the folder of a unit's record, where that of the part that names it is `folder`."""
-    return folder if unit.part is None else folder.parent / unit.part
 
 
 def record(folder: Path, unit: Unit) -> Record | None:
     """Return the record of a unit, or None where it is not done with these settings."""
-    path = place(folder, unit) / f"{unit.name}.json"
+    path = folder / f"{unit.name}.json"
     if not path.exists():
         return None
     found: Record = json.loads(path.read_text())
@@ -76,7 +69,7 @@ def do(unit: Unit, folder: Path) -> Record:
     """
     if (found := record(folder, unit)) is not None:
         return found
-    own, path = place(folder, unit) / unit.name, place(folder, unit) / f"{unit.name}.json"
+    own, path = folder / unit.name, folder / f"{unit.name}.json"
     _same_settings(own, lasting(unit))
     started = time.perf_counter()
     result = unit.work(unit.settings, own)
