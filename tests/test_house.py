@@ -57,14 +57,27 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "report samples",
         "tables",
         "build rules types",
-        "export_options options",
-        "arguments evaluate export info predict summary train",
+        "export_options options reproduce_options sweep_options",
+        "arguments evaluate export info predict reproduce summary train",
+        "sweep",
     ],
     "datasets": [
         "augment download idx preprocess tasks",
         "dataset",
         "cifar generated mnist npz shapes",
         "cifar10 cifar100",
+    ],
+    "experiments": [
+        "paper.__init__ paper.figures paper.protocol paper.sections paper.units paper.versions",
+        "paper.document paper.folder paper.parts paper.worker",
+        "paper.pool",
+        "paper.run",
+        "paper.display paper.report",
+        "grid stop",
+        "engines",
+        "runs",
+        "display tables",
+        "sweeps",
     ],
     "inspection": [
         "gradients plots",
@@ -324,7 +337,7 @@ def test_the_compiled_floor_knows_nothing_above_it(path):
     assert not re.search(r"^\s*from\s+\.\.", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("module", ["nerva", "nerva.datasets", "nerva._kernels.products"])
+@pytest.mark.parametrize("module", ["nerva", "nerva.datasets", "nerva._kernels.products", "nerva.experiments"])
 def test_an_import_brings_no_optional_package(module, tmp_path):
     program = f"import sys, json, {module}; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
     done = subprocess.run(
@@ -343,6 +356,7 @@ def test_an_import_brings_no_optional_package(module, tmp_path):
         "tensorboard",
         "onnx",
         "huggingface_hub",
+        "joblib",
         "email",  # which importlib.metadata brings along
     }
     assert "nerva" in loaded

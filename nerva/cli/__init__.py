@@ -1,5 +1,6 @@
-"""The command `nerva`: train a network from the shell (`train`), ask one in a file (`evaluate`, `predict`, `summary`),
-write it in other formats (`export`), and show the configuration (`info`).
+"""The command `nerva`: train a network from the shell (`train`), or many (`sweep`), ask one in a file (`evaluate`,
+`predict`, `summary`), write it in other formats (`export`), show the configuration (`info`), and repeat the paper's
+experiments (`reproduce`).
 
 Exit codes: 0 for success; 1 if something failed while it ran (data, disk, memory, a loss that is not finite); 2 if the
 command line is wrong; 128 + n if signal n ended it, 130 for Ctrl-C.
@@ -19,7 +20,9 @@ from nerva.cli.evaluate import evaluate
 from nerva.cli.export import export
 from nerva.cli.info import info
 from nerva.cli.predict import predict
+from nerva.cli.reproduce import reproduce
 from nerva.cli.summary import summary
+from nerva.cli.sweep import sweep
 from nerva.cli.train import train
 from nerva.system.signals import handling, interrupt
 
@@ -32,8 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             options = parse(argv)
             if options.command == "train":
                 train(options, argv)
+            elif options.command == "reproduce":
+                reproduce(options, argv)
             else:
-                others = {"evaluate": evaluate, "export": export, "predict": predict, "summary": summary}
+                others = {
+                    "evaluate": evaluate,
+                    "export": export,
+                    "predict": predict,
+                    "summary": summary,
+                    "sweep": sweep,
+                }
                 others.get(options.command, info)(options)
         code = 0
     except SystemExit as ended:  # by the parser, after --help or an error

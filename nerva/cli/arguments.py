@@ -13,8 +13,10 @@ from nerva.activations import NAMES
 from nerva.cli.choices import CRITERIA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES
 from nerva.cli.export_options import add_export_options, check_export
 from nerva.cli.options import add_source, add_target, add_threads, default_rates
+from nerva.cli.reproduce_options import add_reproduce
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
+from nerva.cli.sweep_options import add_sweep, settle
 from nerva.cli.types import (
     ascending,
     below_one,
@@ -109,8 +111,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
-    parsers = {"train": train, "evaluate": evaluate, "predict": predict, "export": export, "summary": summary}
-    parsers["info"] = info
+    parsers = {"train": train, "sweep": add_sweep(commands, train), "evaluate": evaluate, "predict": predict}
+    parsers |= {"export": export, "summary": summary, "reproduce": add_reproduce(commands), "info": info}
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parsers.get(options.command, parser).refuse(unknown[0])
@@ -118,6 +120,8 @@ def parse(argv: Sequence[str]) -> Namespace:
         parser.error(f"name a command, {', '.join([*parsers][:-1])} or {[*parsers][-1]} (nerva --help tells more)")
     if options.command == "train":
         apply_rules(options, train.error)
+    elif options.command == "sweep":
+        settle(options, train, parsers["sweep"].error)
     elif options.command == "evaluate":
         apply_data_rules(options, evaluate.error)
     elif options.command == "export":
@@ -178,12 +182,7 @@ def _add_network(parser: Parser) -> None:
     group = parser.add_argument_group("network")
     add, either = group.add_argument, group.add_mutually_exclusive_group().add_argument
     add("--hidden", metavar="N,N", type=widths, help="hidden layers, or none (1024,512; of tables 128,64)")
-    either(
-        "--density",
-        metavar="D",
-        type=density,
-        help="fraction of all weights that exist (0.01; of tables 0.2)",
-    )
+    either("--density", metavar="D", type=density, help="fraction of all weights that exist (0.01; of tables 0.2)")
     either("--densities", metavar="D,D,D", type=list_of(fraction), help="the same, layer by layer; 0 is the bias alone")
     add("--distribution", **_one_of(DISTRIBUTIONS), help="how --density is shared out: %(choices)s (erdos-renyi)")
     add("--power-scale", metavar="P", type=not_negative, help="exponent of erdos-renyi, 0 for uniform (1)")
@@ -226,23 +225,14 @@ def _add_training(parser: Parser) -> None:
     add("--batch-size", metavar="N", type=whole(1), help="samples in a step (100; of tables 32)")
     add("--optimizer", **_one_of(OPTIMIZERS.rows, "nesterov"), help="%(choices)s (%(default)s)")
     add("--momentum", metavar="M", type=below_one, help="of momentum and nesterov (0.9), and of rmsprop (0)")
-    add(
-        "--betas",
-        metavar="B,B",
-        type=list_of(below_one),
-        help="decay rates of adam, adamw and lion (as they have them)",
-    )
+    rates = "decay rates of adam, adamw and lion (as they have them)"
+    add("--betas", metavar="B,B", type=list_of(below_one), help=rates)
     add("--weight-decay", metavar="W", type=not_negative, default="0", help="pull of the weights to zero (%(default)s)")
     add("--learning-rate", metavar="R", type=positive, help=f"size of the steps ({default_rates()})")
     add("--milestones", metavar="N,N", type=ascending, help="epochs (50,75), or none, after which")
     add("--gamma", metavar="G", type=positive, help="multiplies the learning rate, with step too (0.1)")
     add("--schedule", **_one_of(SCHEDULES.rows, "milestones"), help="of the learning rate: %(choices)s (%(default)s)")
-    add(
-        "--period",
-        metavar="E",
-        type=positive,
-        help="epochs of step (10), and of cosine between restarts",
-    )
+    add("--period", metavar="E", type=positive, help="epochs of step (10), and of cosine between restarts")
     add("--decay", metavar="D", type=not_negative, help="of time-based and exponential, an epoch (0.01)")
     add("--warm-up", metavar="E", type=positive, help="epochs in which the learning rate rises from 0")
     add("--clip-norm", metavar="C", type=positive, help="scale gradients down to this norm, all together")

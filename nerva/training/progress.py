@@ -48,7 +48,7 @@ class Progress:
         from rich.progress import BarColumn, TextColumn  # late: rich takes longer to import than nerva
         from rich.progress import Progress as Bar
 
-        self._quiet, self._console = quiet, _console()
+        self._quiet, self._console = quiet, console()
         live = self._console.file.isatty() and not self._console.is_dumb_terminal and not quiet
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -124,7 +124,7 @@ def _figure(loss: float) -> str:
     return f"{loss:.4f}" if not abs(loss) >= 1e5 else f"{loss:.5g}"
 
 
-def _console() -> Any:
+def console() -> Any:
     """Return a console that does not exit when the pipe is closed."""
     from rich.console import Console
 

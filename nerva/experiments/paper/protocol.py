@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nerva.datasets import Dataset, cifar10
+from nerva.datasets import Dataset, cifar10, shapes
 from nerva.datasets.dataset import Split
 from nerva.schedules import MultiStep
 
@@ -21,7 +21,8 @@ class Protocol:
 
     Parameters
     ----------
-    data : folder or archive of CIFAR-10, in which it is looked for; None for that of `nerva.datasets.cifar10`
+    data : folder or archive of CIFAR-10, in which it is looked for; None for that of `nerva.datasets.cifar10`;
+        "shapes" for the generated images of `nerva.datasets.shapes`, to try what runs
     label : what the data are called in every table
     samples : of the training set that are used, the first ones; None for all
     sizes : of the layers
@@ -61,6 +62,8 @@ class Protocol:
 
     def load(self) -> Dataset:
         """Read the data; raise FileNotFoundError or OSError as `nerva.datasets.cifar10` does."""
+        if self.data == "shapes":
+            return shapes(20_000 if self.samples is None else self.samples)
         data = cifar10(self.data, download=self.data is None)
         if self.samples is None:
             return data

@@ -1,0 +1,110 @@
+"""The command `nerva sweep`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nerva.cli.arguments import parse
+from nerva.cli.build import Failure, printing
+from nerva.experiments.display import Display
+from nerva.experiments.engines import cores
+from nerva.experiments.grid import Value, as_argv, combinations, dashed, folder_names, varied
+from nerva.experiments.runs import RESULT, SETTINGS, Run, read_json
+from nerva.experiments.sweeps import place, run_sweep, unfinished
+from nerva.tables import table
+
+# What is not part of what a run computes, or is the sweep's.
+IDLE = {"command", "version", "quiet", "metrics", "overwrite", "checkpoint", "checkpoint_every", "resume"} | {
+    "save_weights",
+    "timer",
+    "check_gradients",
+}
+
+
+def sweep(options: Namespace) -> None:
+    """Train every combination of values, and write a table; raise Failure or OSError if that fails."""
+    try:
+        runs, epochs = plan(options)
+        count = options.jobs or cores()
+    except (ValueError, ImportError) as error:
+        raise Failure(error, 2) from error
+    left = unfinished(runs, retry_failed=options.retry_failed)
+    if options.dry_run:
+        with printing():
+            print(_listed(runs, left))
+        return
+    Path(options.out).mkdir(parents=True, exist_ok=True)
+    chosen = {run.folder for run in left}
+    shown = Display(left, [epochs[i] for i, run in enumerate(runs) if run.folder in chosen], quiet=options.quiet)
+    shown.say(f"{len(runs)} runs in {options.out}, {len(left)} to do, {min(count, max(1, len(left)))} at a time")
+    settings = {"engine": options.engine, "jobs": options.jobs, "scheduler": options.scheduler}
+    try:
+        with shown:
+            run_sweep(left, options.out, shown, retry_failed=options.retry_failed, **settings)
+    except (ValueError, ImportError) as error:
+        raise Failure(error, 2) from error
+    except RuntimeError as error:
+        raise Failure(error) from error
+    states = [(read_json(run.folder / RESULT) or {"status": "unfinished"})["status"] for run in runs]
+    done, path = states.count("done"), Path(options.out) / "table.csv"
+    shown.result(f"{done} of {len(runs)} runs done; {path} has a row for each")
+    if done < len(runs):
+        raise Failure(f"{len(runs) - done} of {len(runs)} runs failed: {path} tells why")
+
+
+def plan(options: Namespace) -> tuple[list[Run], list[int]]:
+    """Return the runs of a sweep, each of which `nerva train` would take, and the epochs of each.
+
+    Raises Failure, which names the combination, for one that it would not, and ValueError where there is another run in
+    the folder of one.
+    """
+    given = combinations(options.grids)
+    vary = varied(given, options.order)
+    every = [settings_of(each, vary) for each in given]
+    first = {repr(settings): i for i, settings in reversed([*enumerate(every)])}  # of those that come to the same
+    kept = sorted(first.values())
+    names = folder_names(given, options.order)
+    folders = place(options.out, [names[i] for i in kept], [every[i] for i in kept])
+    runs = [
+        Run(
+            folder,
+            tuple(as_argv({name: value for name, value in given[i].items() if name != "threads"})),
+            every[i],
+            threads=int(str(given[i]["threads"])) if "threads" in given[i] else None,
+            save_weights=options.save_weights,
+        )
+        for folder, i in zip(folders, kept, strict=True)
+    ]
+    return runs, [every[i]["epochs"] for i in kept]
+
+
+def settings_of(given: Mapping[str, Value], vary: list[str]) -> dict[str, Any]:
+    """Return all settings of a run; raise Failure, which names what varies of it, where `nerva train` refuses it."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            parsed = parse(["train", *as_argv(given)])
+    except SystemExit:
+        problem = errors.getvalue().strip().removeprefix("nerva train: ")
+        told = ", ".join(f"{dashed(name)}={given.get(name) or 'none'}" for name in vary)
+        raise Failure(f"sweep: {problem}" + (f" (with {told})" if told else ""), 2) from None
+    # The results have the same bits for any number of threads: they are no setting unless they are compared.
+    idle = IDLE if "threads" in vary else IDLE | {"threads"}
+    return {name: value for name, value in vars(parsed).items() if name not in idle}
+
+
+def _listed(runs: list[Run], left: list[Run]) -> str:
+    """Return the runs as a table."""
+    todo = {run.folder for run in left}
+    lines = [("run", "state")]
+    for run in runs:
+        found = read_json(run.folder / RESULT)
+        begun = (run.folder / SETTINGS).exists()
+        state = "begun" if begun and found is None else "new" if found is None else found["status"]
+        lines.append((run.name, f"{state}, to do" if run.folder in todo and state == "failed" else state))
+    return table(lines, left=(0, 1), rules=(0,))

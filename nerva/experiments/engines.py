@@ -1,0 +1,158 @@
+"""Call many functions by an engine of joblib: processes of this machine (loky), or the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from nerva.experiments.stop import Stop
+from nerva.validation import check_choice, check_integer
+
+ENGINES = ("loky", "dask")
+BROKEN = 3  # times in a row that the processes may break before a single task has ended
+_here = threading.local()
+
+
+class Finished(NamedTuple):
+    """What came of a task: the index of it, and what it returned or raised; `stopped` if it was not begun."""
+
+    index: int
+    value: Any = None
+    error: BaseException | None = None
+    stopped: bool = False
+
+
+def cores() -> int:
+    """Return how many processors this process may use: by its affinity, and by the quota of its control group."""
+    joblib = _joblib()
+    return int(joblib.cpu_count())
+
+
+def threads_here() -> int:
+    """Return the threads for a task that runs now: the processors here, divided by the tasks at a time.
+
+    >>> threads_here() <= cores()
+    True
+    """
+    return max(1, cores() // getattr(_here, "share", 1))
+
+
+def run_all(
+    tasks: Sequence[Callable[[], Any]],
+    *,
+    engine: str = "loky",
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    stop: Stop | None = None,
+) -> Iterator[Finished]:
+    """Call every task once, several at a time, and yield what came of each as they end.
+
+    Parameters
+    ----------
+    tasks : functions without arguments that can be pickled, such as functools.partial(function, folder)
+    engine : "loky", processes of this machine, or "dask", the workers of a cluster
+    jobs : tasks at a time with loky (as many as there are processors); with dask, those that the workers' threads take
+    scheduler : the address of Dask's scheduler, such as "tcp://host:8786"
+    stop : once it is set, no further task begins; those that run have to look for themselves
+
+    What a task raises is its result, and the others go on. Where a worker dies, its task is called again by another, so
+    a task must bear being called twice. Ctrl-C does not end the processes of loky: they end with this one.
+
+    Raises TypeError or ValueError for a wrong argument, ImportError, which names the extra, without joblib or Dask,
+    OSError where there is no scheduler, and RuntimeError where the processes break again and again.
+    """
+    check_choice(engine, "engine", ENGINES)
+    if jobs is not None:
+        jobs = check_integer(jobs, "jobs", least=1)
+    if (scheduler is None) == (engine == "dask"):
+        raise ValueError("scheduler: engine 'dask' needs the address of one, and no other engine takes it")
+    _joblib()
+    if engine == "dask":
+        assert scheduler is not None
+        return _by_dask(tasks, scheduler, stop)
+    return _by_loky(tasks, jobs, stop)
+
+
+def _by_loky(tasks: Sequence[Callable[[], Any]], jobs: int | None, stop: Stop | None) -> Iterator[Finished]:
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    count = min(jobs or cores(), max(1, len(tasks)))
+    left, broken = dict(enumerate(tasks)), 0
+    while left:
+        before = len(left)
+        try:
+            for done in _parallel(left, count, stop, backend="loky", n_jobs=count, initializer=_ignore_interrupts):
+                del left[done.index]
+                yield done
+        except BrokenProcessPool as error:  # a worker was killed: what it did is done by another
+            broken = broken + 1 if len(left) == before else 0
+            if stop is not None and stop.is_set():
+                yield from (Finished(index, stopped=True) for index in left)
+                return
+            if broken == BROKEN:
+                raise RuntimeError(f"the processes of the engine ended {BROKEN} times in a row ({error})") from error
+
+
+def _by_dask(tasks: Sequence[Callable[[], Any]], scheduler: str, stop: Stop | None) -> Iterator[Finished]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ImportError("engine 'dask' needs Dask: pip install 'nerva-sparse[dask]'") from None
+    try:
+        client = Client(scheduler, set_as_default=False, timeout=20)
+    except (OSError, ValueError) as error:
+        raise OSError(f"there is no Dask scheduler at {scheduler} ({error})") from error
+    with client:
+        hosts: Counter[str] = Counter()
+        for worker in client.scheduler_info(n_workers=-1)["workers"].values():
+            hosts[worker["host"]] += worker["nthreads"]
+        share = max(hosts.values(), default=1)
+        yield from _parallel(dict(enumerate(tasks)), share, stop, backend="dask", client=client, pre_dispatch="all")
+
+
+def _parallel(
+    tasks: dict[int, Callable[[], Any]],
+    share: int,
+    stop: Stop | None,
+    *,
+    pre_dispatch: str = "2*n_jobs",
+    **backend: Any,
+) -> Iterator[Finished]:
+    """Yield what came of tasks by joblib, whose generator is closed with this one."""
+    joblib = _joblib()
+    with joblib.parallel_config(**backend):
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=pre_dispatch)
+        results = parallel(joblib.delayed(_call)(index, task, share, stop) for index, task in list(tasks.items()))
+    with contextlib.closing(results):
+        yield from results
+
+
+def _call(index: int, task: Callable[[], Any], share: int, stop: Stop | None) -> Finished:
+    """Call a task where an engine has brought it."""
+    if stop is not None and stop.is_set():
+        return Finished(index, stopped=True)
+    _here.share = share
+    try:
+        return Finished(index, task())
+    except Exception as error:
+        return Finished(index, error=error)
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which reaches every process of a terminal, to the first one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.pop("FORCE_COLOR", None)
+
+
+def _joblib() -> Any:
+    """Return the package joblib; raise ImportError, which names the extra."""
+    try:
+        import joblib
+    except ImportError:
+        raise ImportError("many runs need joblib: pip install 'nerva-sparse[sweep]'") from None
+    return joblib
