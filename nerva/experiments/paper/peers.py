@@ -16,11 +16,10 @@ import numpy as np
 from nerva._kernels.mkl import set_num_threads
 from nerva.datasets import Dataset
 from nerva.datasets.dataset import Split, Standardized
+from nerva.experiments.paper.masked import Masked, require_torch
 from nerva.experiments.paper.protocol import Protocol
 from nerva.experiments.paper.units import Record
 from nerva.experiments.workers import Times, Worker
-from nerva.interop.torch import require_torch
-from nerva.layers import SparseLinear
 from nerva.models.mlp import MLP
 from nerva.optimizers import Nesterov
 
@@ -30,7 +29,7 @@ WARM_UP = 2  # mini-batches before each turn, in which threads start
 FEWEST, MOST = 3, 5000  # calls in a turn that is repeated
 
 # Seconds for each weight and sample of a training step, and of each step, on one core; of a process until it is ready.
-PER_WEIGHT, PER_DENSE_WEIGHT, STEP, START = 1.1e-10, 6.3e-11, 1e-4, 4.0
+PER_WEIGHT, PER_DENSE_WEIGHT, STEP, START = 1.1e-10, 6.3e-11, 1e-4, 3.0
 
 
 def setting(
@@ -85,22 +84,14 @@ class Nerva:
 
 
 class Torch:
-    """The same network in PyTorch, masked and dense.
-
-    One call multiplies the gradients by the masks. The initial weights are zero off the support, so velocity and
-    weights stay zero there.
-    """
+    """The same network in PyTorch, masked and dense, on rows of a tensor."""
 
     def __init__(self, settings: Record) -> None:
-        torch = self._torch = require_torch("a timing of PyTorch")
+        torch = self._torch = require_torch()
         self._batch, (X, y) = settings["batch_size"], samples(settings)
         self._X, self._y = torch.from_numpy(np.asarray(X)), torch.from_numpy(y)
-        self._linears, self._masks = _linears(torch, network(settings))
-        modules = [module for linear in self._linears for module in (linear, torch.nn.ReLU())]
-        self._model = torch.nn.Sequential(*modules[:-1])
-        self._optimizer = torch.optim.SGD(
-            self._model.parameters(), lr=RATE, momentum=MOMENTUM, nesterov=True, fused=True
-        )
+        self._network = Masked(network(settings), MOMENTUM, self._batch)
+        self._network.optimizer.param_groups[0]["lr"] = RATE
 
     def prepare(self, work: str, threads: int, amount: int) -> None:
         """Warm up for `amount` steps, "masked" or "dense", or for predictions of `amount` samples, "predict"."""
@@ -119,30 +110,19 @@ class Torch:
     def _train(self, steps: int, masked: bool) -> None:
         order = self._torch.randperm(len(self._y))[: steps * self._batch]
         for rows in order.split(self._batch):
-            self.step(self._X.index_select(0, rows), self._y.index_select(0, rows), masked)
-
-    def step(self, X: Any, y: Any, masked: bool) -> float:
-        """Take one step on rows X, and return the mean loss before it."""
-        self._optimizer.zero_grad(set_to_none=True)
-        loss = self._torch.nn.functional.cross_entropy(self._model(X), y)
-        loss.backward()
-        pairs = [(linear.weight.grad, mask) for linear, mask in zip(self._linears, self._masks, strict=True)]
-        if masked and (sparse := [(grad, mask) for grad, mask in pairs if mask is not None]):
-            self._torch._foreach_mul_(*map(list, zip(*sparse, strict=True)))
-        self._optimizer.step()
-        return float(loss.detach())
+            self._network.update(self._X.index_select(0, rows), self._y.index_select(0, rows), masked=masked)
 
     def _predict(self, X: Any) -> Any:
         with self._torch.inference_mode():
-            return self._model(X).argmax(1)
+            return self._network.model(X).argmax(1)
 
 
 @contextmanager
-def started(settings: Record, *kinds: type) -> Iterator[list[Worker]]:
-    """Start a process for each kind and make it there, with these settings."""
+def started(*made: tuple[type, Record]) -> Iterator[list[Worker]]:
+    """Start a process for each kind and make it there, with its settings; they end with the context."""
     workers: list[Worker] = []
     try:
-        for kind in kinds:
+        for kind, settings in made:
             workers.append(Worker())
             workers[-1].make(kind, settings)
         yield workers
@@ -151,7 +131,7 @@ def started(settings: Record, *kinds: type) -> Iterator[list[Worker]]:
             worker.close()
 
 
-def run(worker: Worker, work: str, threads: int, amount: int, *, part: float = 1.0) -> Callable[[], Times]:
+def once(worker: Worker, work: str, threads: int, amount: int, *, part: float = 1.0) -> Callable[[], Times]:
     """Return a turn of one call, which does this part of what its time is told of."""
 
     def turn() -> Times:
@@ -165,8 +145,8 @@ def run(worker: Worker, work: str, threads: int, amount: int, *, part: float = 1
 def repeated(worker: Worker, work: str, threads: int, amount: int, *, turn: float = 0.15) -> Callable[[], Times]:
     """Return a turn of as many calls as take `turn` seconds; the median of their times counts."""
     worker.call("prepare", work, threads, amount)
-    once = min(worker.times("run", FEWEST, threads).seconds)
-    count = max(FEWEST, min(MOST, round(turn / once)))
+    fastest = min(worker.times("run", FEWEST, threads).seconds)
+    count = max(FEWEST, min(MOST, round(turn / fastest)))
 
     def repeat() -> Times:
         worker.call("prepare", work, threads, amount)
@@ -195,19 +175,3 @@ def _blocks(rows: Any, size: int) -> Iterator[Any]:
     while True:
         for start in range(0, len(rows) - size + 1, size):
             yield rows[start : start + size]
-
-
-def _linears(torch: Any, model: MLP) -> tuple[list[Any], list[Any]]:
-    """Return nn.Linear with the numbers of each layer of nerva's, and its mask; None for a dense one."""
-    linears: list[Any] = []
-    masks: list[Any] = []
-    for layer in model.layers:
-        assert layer.in_features is not None
-        linear = torch.nn.utils.skip_init(torch.nn.Linear, layer.in_features, layer.out_features)
-        weight = layer.dense_weight()  # type: ignore[attr-defined]
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(weight))
-            linear.bias.zero_()
-        linears.append(linear)
-        masks.append((linear.weight.detach() != 0).float() if isinstance(layer, SparseLinear) else None)
-    return linears, masks
