@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nerva.experiments.paper.peers import START, Nerva, Torch, nerva_seconds, once, started, torch_seconds
+from nerva.experiments.paper.protocol import Protocol
 from nerva.experiments.paper.units import Record, Unit
 from nerva.experiments.rounds import Round, Spread, counted, in_turns, ratio, seconds
 
@@ -36,6 +37,11 @@ def unit(name: str, network: Record, *, sides: Sequence[str], steps: int, thread
 def steps_of(network: Record) -> int:
     """Return the steps of an epoch."""
     return math.ceil(network["samples"] / network["batch_size"])
+
+
+def threads_of(protocol: Protocol) -> list[int]:
+    """Return the numbers of threads that are timed: one, and all of the protocol's."""
+    return sorted({1, protocol.threads})
 
 
 def measure(settings: Record, folder: Path) -> Record:

@@ -96,6 +96,14 @@ class Masked:
         """Return the weights (K, D) of each layer, in the memory in use."""
         return [linear.weight.detach().numpy() for linear in self.linears]
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of weights, biases, their gradients and velocities, and masks, as far as they are there."""
+        parameters = list(self.model.parameters())
+        tensors = [*parameters, *(p.grad for p in parameters if p.grad is not None), *(m for _, m in self._masked)]
+        tensors += [s["momentum_buffer"] for s in self.optimizer.state.values() if "momentum_buffer" in s]
+        return sum(tensor.nbytes for tensor in tensors)
+
     def state(self) -> dict[str, Array]:
         """Return weights, biases and their velocities, in the memory in use; no velocities before the first step."""
         found: dict[str, Array] = {}

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from nerva.experiments.paper import figures
-from nerva.experiments.paper.epochs import NAMES, Epochs, epochs, steps_of, unit
+from nerva.experiments.paper.epochs import NAMES, Epochs, epochs, steps_of, threads_of, unit
 from nerva.experiments.paper.peers import setting
 from nerva.experiments.paper.protocol import Protocol
 from nerva.experiments.paper.reference import EPOCH, LOGS
@@ -30,11 +30,6 @@ def units(protocol: Protocol) -> list[Unit]:
         threads = threads_of(protocol)
         made.append(unit(_name(sparsity), network, sides=SIDES, steps=steps, threads=threads, rounds=protocol.rounds))
     return made
-
-
-def threads_of(protocol: Protocol) -> list[int]:
-    """Return the numbers of threads that are timed: one, and all of the protocol's."""
-    return sorted({1, protocol.threads})
 
 
 def section(protocol: Protocol, folder: Path) -> Section:
