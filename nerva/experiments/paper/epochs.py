@@ -7,11 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nerva.experiments.paper.peers import START, Nerva, Torch, nerva_seconds, once, started, torch_seconds
+from nerva.experiments import ram
+from nerva.experiments.paper.peers import (
+    START,
+    WARM_UP,
+    Nerva,
+    Torch,
+    dense_weights,
+    nerva_seconds,
+    once,
+    started,
+    torch_seconds,
+)
 from nerva.experiments.paper.protocol import Protocol
 from nerva.experiments.paper.units import Record, Unit
 from nerva.experiments.rounds import Round, Spread, counted, in_turns, ratio, seconds
 
+MAKING = 3e-8  # estimated seconds of a dense weight until PyTorch's network is made
 NAMES = {"nerva": "nerva", "masked": "masked PyTorch", "dense": "dense PyTorch"}  # of the sides
 
 
@@ -30,8 +42,8 @@ def unit(name: str, network: Record, *, sides: Sequence[str], steps: int, thread
     sizes, batch, each = network["sizes"], network["batch_size"], 0.0
     for count in threads:
         each += nerva_seconds(sizes, network["sparsity"], batch, every, count)
-        each += (len(sides) - 1) * torch_seconds(sizes, batch, some, count)
-    return Unit(name, measure, settings, alone=True, cost=2 * START + rounds * each)
+        each += (len(sides) - 1) * torch_seconds(sizes, batch, some + WARM_UP, count)
+    return Unit(name, measure, settings, alone=True, cost=2 * START + MAKING * dense_weights(sizes) + rounds * each)
 
 
 def steps_of(network: Record) -> int:
@@ -45,16 +57,21 @@ def threads_of(protocol: Protocol) -> list[int]:
 
 
 def measure(settings: Record, folder: Path) -> Record:
-    """Return the rounds of turns, which are called such as "nerva/2": by side and number of threads."""
+    """Return the rounds of turns, which are called such as "nerva/2": by side and number of threads.
+
+    PyTorch is left out, and the reason is in the record, where "masked bytes" of the settings are not free.
+    """
     every, some = steps_of(settings), settings["steps"]
-    others = settings["sides"][1:]
+    others, result = settings["sides"][1:], {}
+    if (needed := settings.get("masked bytes", 0)) > (free := ram.free()):
+        others, result = [], {"left out": f"needs {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB were free"}
     with started((Nerva, settings), *[(Torch, settings)] * bool(others)) as workers:
         runs = {}
         for threads in settings["threads"]:
             runs[f"nerva/{threads}"] = once(workers[0], "epoch", threads, every)
             for side in others:
                 runs[f"{side}/{threads}"] = once(workers[1], side, threads, some, part=some / every)
-        return {"rounds": in_turns(runs, settings["rounds"])}
+        return {**result, "rounds": in_turns(runs, settings["rounds"])}
 
 
 class Epochs(NamedTuple):

@@ -139,7 +139,7 @@ def _claims(done: dict[float, Record], threads: int) -> list[Claim]:
 
 
 def _answer(done: dict[float, Record], threads: int) -> str:
-    if not done:
+    if not any(done):
         return ""
     told = []
     for batch in BATCHES:

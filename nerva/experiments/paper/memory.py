@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from nerva._kernels.mkl import set_num_threads
 from nerva.experiments import ram
 from nerva.experiments.paper import figures
 from nerva.experiments.paper.masked import Masked, require_torch
-from nerva.experiments.paper.peers import MOMENTUM, RATE, START, network, setting, started
+from nerva.experiments.paper.peers import MOMENTUM, RATE, START, dense_weights, network, setting, started
 from nerva.experiments.paper.protocol import Protocol
 from nerva.experiments.paper.results import number, results, threads_told
 from nerva.experiments.paper.sections import Claim, Picture, Section, Table, Verdict
@@ -38,11 +37,6 @@ def units(protocol: Protocol) -> list[Unit]:
 def _unit(name: str, sizes: tuple[int, ...], sparsity: float, protocol: Protocol) -> Unit:
     settings = setting(sizes, sparsity, protocol.batch_size, protocol.batch_size) | {"threads": protocol.threads}
     return Unit(name, measure, settings, cost=2 * START + 8e-8 * dense_weights(sizes))
-
-
-def dense_weights(sizes: tuple[int, ...]) -> int:
-    """Return the weights of the dense network, biases not counted."""
-    return sum(D * K for D, K in pairwise(sizes))
 
 
 def measure(settings: Record, folder: Path) -> Record:

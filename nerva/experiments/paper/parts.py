@@ -26,6 +26,7 @@ PARTS = {
         "inference",
         "memory",
         "layers",
+        "scaling",
         "small",
     )
 }

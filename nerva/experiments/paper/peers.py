@@ -157,16 +157,17 @@ def repeated(worker: Worker, work: str, threads: int, amount: int, *, turn: floa
 
 def nerva_seconds(sizes: tuple[int, ...], sparsity: float, batch_size: int, steps: float, threads: int = 1) -> float:
     """Return the estimated seconds of training steps of nerva."""
-    weights = max((1.0 - sparsity) * _dense(sizes), 1.0)
+    weights = max((1.0 - sparsity) * dense_weights(sizes), 1.0)
     return steps * (STEP + PER_WEIGHT * weights * batch_size / threads)
 
 
 def torch_seconds(sizes: tuple[int, ...], batch_size: int, steps: float, threads: int = 1) -> float:
     """Return the estimated seconds of training steps of masked PyTorch."""
-    return steps * (STEP + PER_DENSE_WEIGHT * _dense(sizes) * batch_size / threads)
+    return steps * (STEP + PER_DENSE_WEIGHT * dense_weights(sizes) * batch_size / threads)
 
 
-def _dense(sizes: tuple[int, ...]) -> int:
+def dense_weights(sizes: tuple[int, ...]) -> int:
+    """Return the weights of the dense network, biases not counted."""
     return sum(D * K for D, K in pairwise(sizes))
 
 

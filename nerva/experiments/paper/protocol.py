@@ -31,6 +31,8 @@ class Protocol:
     epochs, batch_size, momentum : of Nesterov's method
     masked_epochs : of all runs that are compared with masked PyTorch step by step, on both sides
     augment : whether images are shifted and flipped
+    depths, width, widths, depth : of the hidden layers of other networks that are timed: deeper ones of one width, and
+        wider ones of one depth
     rounds : of every timing, in turns with the peer; medians count
     threads : of what is timed
     """
@@ -48,6 +50,10 @@ class Protocol:
     batch_size: int = 100
     momentum: float = 0.9
     augment: bool = True
+    depths: tuple[int, ...] = (1, 2, 3, 5, 10)
+    width: int = 1024
+    widths: tuple[int, ...] = (1024, 2048, 4096, 8192, 16384)
+    depth: int = 3
     rounds: int = 5
     threads: int = 2
 
@@ -88,6 +94,8 @@ def quick(**changes: Any) -> Protocol:
         seeds=(1, 2),
         epochs=5,
         masked_epochs=3,
+        depths=(1, 3, 10),
+        widths=(1024, 4096),
         rounds=3,
         threads=_cores(),
     )
