@@ -61,7 +61,7 @@ def measure_small(settings: Record, folder: Path) -> Record:
 
 
 def section(protocol: Protocol, folder: Path) -> Section:
-    """Return the section: the other network, the highest sparsities, and at which density small networks stop paying."""
+    """Return the section: the other network, the highest sparsities, and up to which density small networks pay."""
     found = results(folder, units(protocol))
     tables, pictures, claims = [], [], []
     for name, sizes, sparsities in _networks(protocol):
@@ -80,11 +80,11 @@ def section(protocol: Protocol, folder: Path) -> Section:
         TITLE,
         "nerva reproduce paper --part small",
         text=[
-            f"An epoch of {SAMPLES:,} samples of noise of {'-'.join(map(str, OTHER))} and of the paper's network at the "
-            f"highest sparsities, as in the part `timing`; PyTorch's times are those of {STEPS} steps, scaled.",
-            f"And networks n-n-n-{CLASSES}: nerva at several densities (at density 1 its layers are dense) beside dense "
-            f"PyTorch, training on {SMALL_SAMPLES:,} samples of noise with {threads_told(protocol.threads)}. Truly "
-            "sparse stops paying at the density at which nerva takes as long as dense PyTorch.",
+            f"An epoch of {SAMPLES:,} samples of noise of {'-'.join(map(str, OTHER))} and of the paper's network at "
+            f"the highest sparsities, as in the part `timing`; PyTorch's times are those of {STEPS} steps, scaled.",
+            f"And networks n-n-n-{CLASSES}: nerva at several densities (at density 1 its layers are dense) beside "
+            f"dense PyTorch, training on {SMALL_SAMPLES:,} samples of noise with {threads_told(protocol.threads)}. "
+            "Truly sparse stops paying at the density at which nerva takes as long as dense PyTorch.",
             rounds_told(protocol.rounds),
         ],
         pictures=pictures,
@@ -148,7 +148,7 @@ def _claim(sizes: tuple[int, ...], done: dict[float, Epochs], threads: int) -> C
 
 
 def _equal(result: Record, threads: int) -> float | None:
-    """Return the density at which nerva takes as long as dense PyTorch, None where it is faster at all that are sparse."""
+    """Return the density at which nerva takes as long as dense PyTorch, None where it is always faster below 1."""
     names = [f"{density:g}" for density in DENSITIES]
     kept, _ = counted(result["rounds"], [*names, "PyTorch"], threads)
     sparse = [name for name, density in zip(names, DENSITIES, strict=True) if density < 1]
