@@ -69,6 +69,10 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     ],
     "experiments": [
         "paper.__init__ paper.figures paper.protocol paper.sections paper.units paper.versions",
+        "paper.batches paper.masked paper.networks",
+        "paper.training",
+        "paper.trajectories",
+        "paper.accuracy paper.cause",
         "paper.document paper.folder paper.parts paper.worker",
         "paper.pool",
         "paper.run",
