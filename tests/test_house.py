@@ -59,6 +59,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "build rules types",
         "export_options options reproduce_options sweep_options",
         "arguments evaluate export info predict reproduce summary train",
+        "measuring",
         "sweep",
     ],
     "datasets": [
@@ -77,7 +78,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "paper.pool",
         "paper.run",
         "paper.display paper.report",
-        "grid stop",
+        "grid prediction stop",
         "engines",
         "runs",
         "display tables",
