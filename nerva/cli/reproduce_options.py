@@ -50,8 +50,8 @@ def add_reproduce(commands: Any) -> Any:
 
 
 def _add_data(group: Any) -> None:
-    where = "a folder or archive of CIFAR-10 ($NERVA_DATA, or downloaded)"
-    group.add_argument("--data", metavar="DIR", type=existing_path, help=where)
+    where = "a folder or archive of CIFAR-10 ($NERVA_DATA, or downloaded), or shapes, which nerva draws, to try it"
+    group.add_argument("--data", metavar="DIR", type=_place, help=where)
     group.add_argument("--data-name", metavar="TEXT", type=_name, help="what the report calls them")
 
 
@@ -62,6 +62,10 @@ def _add_settings(group: Any) -> None:
     add("--seeds", metavar="N,N", type=_several(list_of(whole(0))), help="of accuracies (1,2,3)")
     sparsity = number("from 0 to below 1", lambda x: 0 <= x < 1)
     add("--sparsities", metavar="S,S", type=_several(list_of(sparsity)), help="(0.5,0.8,0.9,0.95,0.99,0.995,0.999)")
+
+
+def _place(text: str) -> str:
+    return text if text == "shapes" else existing_path(text)
 
 
 def _part(text: str) -> str:

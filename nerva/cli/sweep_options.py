@@ -26,14 +26,11 @@ SWITCHES: Mapping[str, Value] = {"on": True, "off": False}
 
 
 def add_sweep(commands: Any, train: Any) -> Any:
-    """Add the command to the others, and return its parser; the options that vary are those of `nerva train`."""
-    about = "train many networks, with every combination of values"
+    """Add `nerva sweep` to the commands, and return its parser; it takes the options of that of `nerva train`, too."""
+    about = "train networks with every combination of values"
+    usage = "nerva sweep [FILE.toml] [options]"
     parser = commands.add_parser(
-        "sweep",
-        help=about,
-        usage="nerva sweep [FILE.toml] [options]",
-        description=f"{about.capitalize()}.",
-        epilog=EXAMPLES,
+        "sweep", help=about, usage=usage, description=f"{about.capitalize()}.", epilog=EXAMPLES
     )
     add = parser.add_argument
     add("file", metavar="FILE.toml", nargs="?", type=existing_file, help="options by name, with a value or a list each")
@@ -44,6 +41,7 @@ def add_sweep(commands: Any, train: Any) -> Any:
     add("--save-weights", action="store_true", help="write each network to model.safetensors in its folder")
     add("--retry-failed", action="store_true", help="try runs that failed again, from their last checkpoint")
     add("--dry-run", action="store_true", help="show the runs, and train nothing")
+    add("--no-prediction", action="store_true", help="begin without measuring how long the runs will take")
     add("--quiet", action="store_true", help="print nothing but the result")
     group = parser.add_argument_group(
         "of nerva train, with several values by commas",

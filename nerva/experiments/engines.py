@@ -78,6 +78,16 @@ def run_all(
     return _by_loky(tasks, jobs, stop)
 
 
+def places(engine: str, jobs: int | None, scheduler: str | None, tasks: int) -> int:
+    """Return how many of so many tasks an engine calls at a time; parameters and errors are those of `run_all`."""
+    if engine == "dask":
+        with _client(scheduler) as client:
+            count = sum(client.ncores().values())
+    else:
+        count = jobs or cores()
+    return max(1, min(count, tasks))
+
+
 def _by_loky(tasks: Sequence[Callable[[], Any]], jobs: int | None, stop: Stop | None) -> Iterator[Finished]:
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -98,21 +108,43 @@ def _by_loky(tasks: Sequence[Callable[[], Any]], jobs: int | None, stop: Stop | 
                 raise RuntimeError(f"the processes of the engine ended {BROKEN} times in a row ({error})") from error
 
 
-def _by_dask(tasks: Sequence[Callable[[], Any]], scheduler: str, stop: Stop | None) -> Iterator[Finished]:
+def _client(scheduler: str | None) -> Any:
+    """Return a connection to a Dask scheduler."""
     try:
         from distributed import Client
     except ImportError:
         raise ImportError("engine 'dask' needs Dask: pip install 'nerva-sparse[dask]'") from None
     try:
-        client = Client(scheduler, set_as_default=False, timeout=20)
+        return Client(scheduler, set_as_default=False, timeout=20)
     except (OSError, ValueError) as error:
         raise OSError(f"there is no Dask scheduler at {scheduler} ({error})") from error
-    with client:
+
+
+def _by_dask(tasks: Sequence[Callable[[], Any]], scheduler: str, stop: Stop | None) -> Iterator[Finished]:
+    with _client(scheduler) as client:
         hosts: Counter[str] = Counter()
         for worker in client.scheduler_info(n_workers=-1)["workers"].values():
             hosts[worker["host"]] += worker["nthreads"]
         share = max(hosts.values(), default=1)
-        yield from _parallel(dict(enumerate(tasks)), share, stop, backend="dask", client=client, pre_dispatch="all")
+        yield from _parallel(dict(enumerate(tasks)), share, stop, backend=_dask_backend(client), pre_dispatch="all")
+
+
+def _dask_backend(client: Any) -> Any:
+    """Return joblib's backend for Dask, which also tells of a task that no worker survived; joblib's waits for ever."""
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            index = func.items[0][1][0]  # the first argument of `_call`
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda ended: _tell(ended, index, callback))
+            return future
+
+    def _tell(ended: Any, index: int, callback: Any) -> None:
+        if (error := ended.exception()) is not None:
+            callback([Finished(index, error=error)])
+
+    return Backend(client=client)
 
 
 def _parallel(

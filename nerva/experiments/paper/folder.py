@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nerva.experiments.paper.protocol import Protocol
+from nerva.experiments.paper.units import LOCAL
 from nerva.system.files import replacing
 
 
@@ -78,16 +79,21 @@ class Folder:
         """Raise OtherSettingsError, which names the settings, where the folder holds a run with others."""
         if not self.state():
             return
-        before, now = self.protocol().settings(), protocol.settings()
+        before, now = _settings(self.protocol()), _settings(protocol)
         other = [f"{name} {_word(before[name])}, not {_word(now[name])}" for name in now if before[name] != now[name]]
         if other:
             raise OtherSettingsError(f"{self.path} holds a run with {'; '.join(other)}")
 
     def write(self, protocol: Protocol, **changes: Any) -> None:
         """Write run.json: these settings, and the changes to what it held."""
-        state = {**self.state(), "settings": protocol.settings(), **changes}
+        state = {**self.state(), "settings": _settings(protocol), **changes}
         with replacing(self._file) as stream:
             stream.write(json.dumps(state, indent=1).encode() + b"\n")
+
+
+def _settings(protocol: Protocol) -> dict[str, Any]:
+    """Return the settings without the place of the data, for which their label stands."""
+    return {name: value for name, value in protocol.settings().items() if name not in LOCAL}
 
 
 def _word(value: Any) -> str:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nerva.experiments.paper.units import Unit
+from nerva.experiments.paper.units import Unit, lasting
 
 if TYPE_CHECKING:
     from nerva.experiments.paper.protocol import Protocol
@@ -66,7 +66,7 @@ def all_units(parts: Iterable[Part], protocol: Protocol) -> list[Unit]:
     for part in parts:
         for unit in part.units(protocol):
             known = found.setdefault(unit.name, unit)
-            assert (known.work, known.settings) == (unit.work, unit.settings), f"two units are called {unit.name}"
+            assert (known.work, lasting(known)) == (unit.work, lasting(unit)), f"two units are called {unit.name}"
     return list(found.values())
 
 

@@ -1,0 +1,43 @@
+"""Tasks for the engines, which their processes import."""
+
+import os
+import signal
+import time
+
+from nerva.experiments.engines import threads_here
+
+
+def double(folder, number):
+    """Twice the number, and a note of who did it."""
+    if number == 3:
+        raise ValueError("three is refused")
+    with open(folder / f"{number}.txt", "a") as file:
+        file.write(f"{os.getpid()}\n")
+    return 2 * number
+
+
+def die_once(folder, number):
+    """End the process that calls this, the first time."""
+    if number == 1 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return double(folder, number)
+
+
+def die(folder, number):
+    """End the process that calls this."""
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return double(folder, number)
+
+
+def threads():
+    """What a run would be given."""
+    return threads_here()
+
+
+def until(stop):
+    """Wait for the word to stop."""
+    while not stop.is_set():
+        time.sleep(0.01)
+    return os.getpid()
