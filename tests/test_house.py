@@ -82,10 +82,11 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "paper.run",
         "paper.display paper.report",
         "grid prediction stop",
+        "backends",
         "engines",
         "runs",
         "display tables",
-        "sweeps",
+        "calling sweeps",
     ],
     "inspection": [
         "gradients plots",

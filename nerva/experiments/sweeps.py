@@ -60,10 +60,8 @@ def run_sweep(
     out: str | os.PathLike[str],
     display: Display,
     *,
-    engine: str = "loky",
-    jobs: int | None = None,
-    scheduler: str | None = None,
     retry_failed: bool = False,
+    **engine: Any,
 ) -> Counter[str]:
     """Bring runs to an end, show them, write the tables, and return how many runs have each status.
 
@@ -72,8 +70,8 @@ def run_sweep(
     runs : in folders of `out`, those that are left to do
     out : the folder of the tables, which have all runs in it
     display : of these runs, entered
-    engine, jobs, scheduler : as of `run_all`
     retry_failed : as of `execute`
+    engine : engine, jobs and so on, as of `run_all`
 
     SIGINT and SIGTERM end the runs, each with a checkpoint, and then raise KeyboardInterrupt; a second signal does at
     once. A run that cannot be run at all, as on a full disk, counts as failed.
@@ -90,7 +88,7 @@ def run_sweep(
     written = time.monotonic()
     try:
         with handling(hold):
-            for done in run_all(tasks, engine=engine, jobs=jobs, scheduler=scheduler, stop=stop):
+            for done in run_all(tasks, stop=stop, **engine):
                 if done.stopped or (done.error is None and done.value["status"] == "stopped"):
                     counts["unfinished"] += 1
                     continue
