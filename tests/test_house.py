@@ -69,7 +69,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "cifar10 cifar100",
     ],
     "experiments": [
-        "cores paper.__init__ paper.figures paper.protocol paper.reference paper.sections paper.units paper.versions",
+        "cores energy flops paper.__init__ paper.figures paper.protocol paper.reference paper.sections paper.units paper.versions",
         "ram",
         "paper.batches paper.masked paper.networks workers",
         "paper.peers paper.training rounds",
@@ -77,6 +77,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "paper.accuracy paper.cause paper.epochs paper.results",
         "paper.layer_times",
         "paper.inference paper.layers paper.memory paper.scaling paper.small paper.timing",
+        "paper.work",
         "paper.document paper.folder paper.parts paper.worker",
         "paper.pool",
         "paper.run",

@@ -28,6 +28,7 @@ PARTS = {
         "layers",
         "scaling",
         "small",
+        "work",
     )
 }
 PACKAGES = ("torch", "scipy", "matplotlib")  # that the parts and the report need, of the extra 'compare'
