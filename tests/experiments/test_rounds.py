@@ -33,35 +33,35 @@ def test_times_are_compared_round_by_round():
 
 def test_rounds_that_were_disturbed_do_not_count():
     taken = [{"a": turn(1.0), "b": turn(2.0, others)} for others in (0.0, 0.9, 0.1)]
-    kept, told = counted(taken, ["a", "b"], 2)
+    kept, told, quiet = counted(taken, ["a", "b"], 2)
     assert [each["b"]["others"] for each in kept] == [0.0, 0.1]
-    assert told == "2 of 3, near"
+    assert (told, quiet) == ("2 of 3, near", True)
     assert counted(taken, ["a"], 2).told == "3 of 3, near"
 
 
 def test_where_all_were_disturbed_all_count_and_that_is_told():
     taken = [{"a": turn(1.0, 0.5)}, {"a": turn(2.0, 0.5)}]
-    assert counted(taken, ["a"], 1) == (taken, "2 of 2, disturbed")
+    assert counted(taken, ["a"], 1) == (taken, "2 of 2, disturbed", False)
 
 
 def test_near_and_far_are_not_mixed():
     where = ["near", "far", "far", "mixed", "far"]
     taken = [{"a": turn(1.0, cores=cores), "b": turn(1.0, cores="far")} for cores in where]
-    kept, told = counted(taken, ["a", "b"], 2)
+    kept, told, quiet = counted(taken, ["a", "b"], 2)
     assert kept == [taken[1], taken[2], taken[4]]
-    assert told == "3 of 5, far"
+    assert (told, quiet) == ("3 of 5, far", True)
 
 
 def test_with_one_thread_it_does_not_matter_how_far_apart_the_cores_are():
     taken = [{"a": turn(1.0, cores=cores)} for cores in ("near", "far", "mixed")]
-    assert counted(taken, ["a"], 1) == (taken, "3 of 3")
+    assert counted(taken, ["a"], 1) == (taken, "3 of 3", True)
 
 
 def test_what_is_not_named_does_not_disturb():
     taken = [{"a": turn(1.0), "b": turn(1.0, 2.0)}]
-    kept, told = counted(taken, ["a"], 2)
+    kept, told, quiet = counted(taken, ["a"], 2)
     assert kept == [{"a": turn(1.0)}]
-    assert told == "1 of 1, near"
+    assert (told, quiet) == ("1 of 1, near", True)
 
 
 def test_a_round_without_the_name_is_an_error():

@@ -114,3 +114,15 @@ def test_rounds_that_were_disturbed_are_told(folder):
     section = timing.section(protocol(), folder)
     assert section.tables[1].rows[1][6] == "2 of 3, near"
     assert section.tables[1].rows[1][4] == "4.50 (4.00 to 5.00)"
+
+
+def test_a_claim_is_open_where_all_rounds_were_disturbed(folder):
+    unit = timing.units(protocol())[1]
+    made = result((1.0, 2.0, 1.0), (5.0, 8.0, 4.0))
+    for taken in made["rounds"]:
+        taken["dense/2"]["others"] = 1.0
+    write(folder, unit, made)
+    section = timing.section(protocol(), folder)
+    assert section.claims[0].verdict == "open"
+    assert "3 of 3, near, disturbed" in section.claims[0].found
+    assert section.claims[1].verdict == "holds"
