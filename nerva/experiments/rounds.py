@@ -40,10 +40,11 @@ class Spread(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """The rounds that count, and what is told of them, such as "4 of 5, near"."""
+    """The rounds that count, what is told of them, such as "4 of 5, near", and whether no other process took cores."""
 
     rounds: list[Round]
     told: str
+    quiet: bool
 
 
 def in_turns(runs: Mapping[str, Callable[[], Times]], rounds: int) -> list[Round]:
@@ -70,7 +71,7 @@ def counted(rounds: Sequence[Round], names: Iterable[str], threads: int) -> Coun
     else:
         most = Counter(apart).most_common(1)[0][0]
         kept, told = [taken for taken, where in zip(pool, apart, strict=True) if where == most], f", {most}"
-    return Counted(kept, f"{len(kept)} of {len(rounds)}{told}" + ("" if quiet else ", disturbed"))
+    return Counted(kept, f"{len(kept)} of {len(rounds)}{told}" + ("" if quiet else ", disturbed"), bool(quiet))
 
 
 def seconds(rounds: Iterable[Round], name: str) -> Spread:

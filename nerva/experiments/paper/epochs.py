@@ -79,6 +79,7 @@ class Epochs(NamedTuple):
 
     rounds: list[Round]
     told: str
+    quiet: bool
     threads: int
 
     def seconds(self, side: str) -> Spread:

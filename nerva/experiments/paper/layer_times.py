@@ -22,7 +22,7 @@ from nerva.training.profiling import profile
 
 PRODUCTS = ("forward", "input gradient", "weight gradient")
 DENSITIES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-TURN = 0.03  # seconds
+TURN = 0.02  # seconds
 READ = 1 << 16  # numbers of each of two vectors of which a dot product is timed: half of a MiB, which fits into L2
 
 

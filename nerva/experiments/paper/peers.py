@@ -29,7 +29,7 @@ WARM_UP = 2  # mini-batches before each turn, in which threads start
 FEWEST, MOST = 3, 5000  # calls in a turn that is repeated
 
 # Seconds for each weight and sample of a training step, and of each step, on one core; of a process until it is ready.
-PER_WEIGHT, PER_DENSE_WEIGHT, STEP, START = 1.1e-10, 6.3e-11, 1e-4, 3.0
+PER_WEIGHT, PER_DENSE_WEIGHT, STEP, START = 1.1e-10, 6.3e-11, 1e-4, 2.0
 
 
 def setting(

@@ -133,7 +133,7 @@ def _answer(protocol: Protocol, done: dict[tuple[int, int], Record]) -> str:
     for (depth, width), result in done.items():
         own, masked = _epochs(result, protocol)
         if masked:
-            told.append(f"{number(own.ratio('masked').median)} with {depth} hidden layers of {width}")
+            told.append(f"{number(own.ratio('masked').median)} with {depth} hidden layer{'s' * (depth > 1)} of {width}")
     if not told:
         return ""
     shown = threads_told(protocol.threads)

@@ -11,7 +11,7 @@ from nerva.experiments.paper.peers import setting
 from nerva.experiments.paper.protocol import Protocol
 from nerva.experiments.paper.reference import EPOCH, LOGS
 from nerva.experiments.paper.results import at_least, number, results, rounds_told, spread_line, threads_told, times
-from nerva.experiments.paper.sections import Claim, Picture, Section, Table
+from nerva.experiments.paper.sections import Claim, Picture, Section, Table, Verdict
 from nerva.experiments.paper.units import Unit
 
 TITLE = "Time of training"
@@ -119,11 +119,12 @@ def _claims(done: dict[float, Epochs]) -> list[Claim]:
         spread, told = done[0.99].ratio("masked"), threads_told(done[0.99].threads)
         found = f"{times(spread)} times as fast, {told}, rounds: {done[0.99].told}"
         says = "Training is 4 times as fast as masked PyTorch at 99 % sparsity."
-        claims.append(Claim(says, found, at_least(spread, 4.0)))
+        claims.append(Claim(says, found, at_least(spread, 4.0) if done[0.99].quiet else "open"))
     if 0.5 in done:
         spread, told = done[0.5].ratio("masked"), threads_told(done[0.5].threads)
         found = f"masked PyTorch takes {times(spread)} times as long as nerva, {told}, rounds: {done[0.5].told}"
-        slower = "holds" if spread.most < 1 else "does not hold" if spread.least > 1 else "holds in part"
+        slower: Verdict = "holds" if spread.most < 1 else "does not hold" if spread.least > 1 else "holds in part"
+        slower = slower if done[0.5].quiet else "open"
         claims.append(Claim("Training is slower than masked PyTorch at 50 % sparsity (in its logs).", found, slower))
     return claims
 
