@@ -84,7 +84,7 @@ def _run(plan: Plan, options: Namespace, argv: Sequence[str]) -> int:
                 plan.protocol.load()  # what is wrong with them shows before anything starts
             shown = run(plan, command=_command(argv), machine=versions(), started=display.started)
             try:
-                with contextlib.closing(shown):  # type: ignore[type-var]
+                with contextlib.closing(shown):
                     for done in shown:
                         failed += done.error is not None
                         display.done(done)

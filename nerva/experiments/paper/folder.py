@@ -72,7 +72,9 @@ class Folder:
         known = {field.name for field in fields(Protocol)}
         if unknown := set(state["settings"]) - known:
             raise ValueError(f"{self._file}: made by another version of nerva: {', '.join(sorted(unknown))} is unknown")
-        settings = {name: tuple(v) if isinstance(v, list) else v for name, v in state["settings"].items()}
+        settings: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in state["settings"].items()
+        }
         return Protocol(**settings)
 
     def check(self, protocol: Protocol) -> None:

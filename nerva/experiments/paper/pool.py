@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -37,7 +37,7 @@ def do_all(
     threads: int,
     log: Path,
     started: Callable[[Unit], None] = lambda unit: None,
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Do units, and yield what came of each as they end.
 
     Parameters
@@ -63,9 +63,10 @@ def do_all(
 
 def _do(
     units: list[Unit], folder: Path, jobs: int, threads: int, log: IO[bytes], started: Callable[[Unit], None]
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Do units in at most so many processes at a time."""
-    waiting, doing, workers = units[::-1], {}, []
+    waiting, workers = units[::-1], list[_Worker]()
+    doing: dict[_Worker, Unit] = {}
     with selectors.DefaultSelector() as selector:
         try:
             while waiting or doing:
