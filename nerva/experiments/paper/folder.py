@@ -72,10 +72,8 @@ class Folder:
         known = {field.name for field in fields(Protocol)}
         if unknown := set(state["settings"]) - known:
             raise ValueError(f"{self._file}: made by another version of nerva: {', '.join(sorted(unknown))} is unknown")
-        settings: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in state["settings"].items()
-        }
-        return Protocol(**settings)
+        read: dict[str, Any] = state["settings"]
+        return Protocol(**{name: tuple(v) if isinstance(v, list) else v for name, v in read.items()})
 
     def check(self, protocol: Protocol) -> None:
         """Raise OtherSettingsError, which names the settings, where the folder holds a run with others."""

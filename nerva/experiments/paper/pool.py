@@ -96,7 +96,7 @@ class _Worker:
     def __init__(self, threads: int, log: IO[bytes]) -> None:
         own = dict.fromkeys(THREADS, str(threads))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "nerva.experiments.paper.worker"],
+            [*_python(), "-m", "nerva.experiments.paper.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -137,6 +137,12 @@ def _end(workers: Sequence[_Worker], *, at_once: bool) -> None:
             os.killpg(worker.process.pid, signal.SIGKILL)  # with what it has started
             worker.process.wait()
         worker.process.stdout.close()  # type: ignore[union-attr]
+
+
+def _python() -> list[str]:
+    """Return the interpreter that finds this nerva, whatever lies in the present folder, such as its sources."""
+    here = Path(__file__).parents[3] == Path.cwd()  # nerva was found in this folder, as `python -m` finds it
+    return [sys.executable] if here else [sys.executable, "-P"]
 
 
 def _name(number: int) -> str:

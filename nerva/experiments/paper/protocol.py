@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import asdict, dataclass, replace
 from math import ceil
@@ -78,7 +79,7 @@ class Protocol:
         """Read the data; raise FileNotFoundError or OSError as `nerva.datasets.cifar10` does."""
         if self.data == "shapes":
             return shapes(20_000 if self.samples is None else self.samples)
-        data = cifar10(self.data, download=self.data is None)
+        data = _read(self.data)
         if self.samples is None:
             return data
         X, y = data.train
@@ -87,6 +88,11 @@ class Protocol:
     def settings(self) -> dict[str, Any]:
         """Return the settings as JSON takes them."""
         return asdict(self)
+
+
+@functools.lru_cache(maxsize=1)  # a process trains many networks, and an archive takes seconds to read
+def _read(data: str | None) -> Dataset:
+    return cifar10(data, download=data is None)
 
 
 def full(**changes: Any) -> Protocol:

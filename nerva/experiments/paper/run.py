@@ -75,19 +75,17 @@ def run(
     failures = {name: error for name, error in state.get("failures", {}).items() if name not in units}
     parts = [name for name in parts_.PARTS if name in {*state.get("parts", ()), *plan.parts}]
     folder.write(protocol, parts=parts, failures=failures)
-    began, clock, count = datetime.now(UTC), time.monotonic(), 0
+    began, clock, todo = datetime.now(UTC), time.monotonic(), plan.todo()
     try:
-        done = do_all(
-            plan.todo(), folder.records, jobs=plan.jobs, threads=protocol.threads, log=folder.log, started=started
-        )
+        done = do_all(todo, folder.records, jobs=plan.jobs, threads=protocol.threads, log=folder.log, started=started)
         with contextlib.closing(done):
             for each in done:
-                count += 1
                 if each.error is not None:
                     failures[each.unit.name] = each.error
                     folder.write(protocol, failures=failures)
                 yield each
     finally:
+        count = len(todo) - len(plan.todo())
         session = {
             "began": began.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock, 1),
