@@ -48,7 +48,8 @@ def unit(name: str, network: Record, *, sides: Sequence[str], steps: int, thread
 
 def steps_of(network: Record) -> int:
     """Return the steps of an epoch."""
-    return math.ceil(network["samples"] / network["batch_size"])
+    samples: int = network["samples"]
+    return math.ceil(samples / network["batch_size"])
 
 
 def threads_of(protocol: Protocol) -> list[int]:

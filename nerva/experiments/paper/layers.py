@@ -44,7 +44,7 @@ def units(protocol: Protocol) -> list[Unit]:
         made.append(Unit(_name(D, K), measure_products, settings, alone=True, cost=cost))
     settings = setting(protocol.sizes, 0.0, protocol.batch_size, min(PROFILED, protocol.samples or PROFILED))
     settings |= common | {"sparsities": list(protocol.sparsities)}
-    steps = settings["samples"] / protocol.batch_size
+    steps = min(PROFILED, protocol.samples or PROFILED) / protocol.batch_size
     epochs = sum(nerva_seconds(protocol.sizes, s, protocol.batch_size, steps) for s in protocol.sparsities)
     cost = START + protocol.rounds * len(threads) * epochs
     return [*made, Unit("layers-steps", measure_steps, settings, alone=True, cost=cost)]
@@ -127,7 +127,7 @@ def _text(done: Layers, protocol: Protocol, rounds: list[Record] | None) -> list
         rounds_told(protocol.rounds),
     ]
     if rounds is not None:
-        rate = 8 * READ / seconds(rounds, "read/1").median  # type: ignore[arg-type]
+        rate = 8 * READ / seconds(rounds, "read/1").median
         told.append(
             f"Why: each weight reads a row of the batch, {4 * protocol.batch_size} bytes for {2 * protocol.batch_size} "
             f"operations. One core reads {rate / 1e9:.0f} GB/s from its L2 cache here (a dot product of two vectors of "
@@ -139,8 +139,9 @@ def _text(done: Layers, protocol: Protocol, rounds: list[Record] | None) -> list
         if own.write is not None and own.empty > 0:
             told.append(
                 f"{D}-{K}, {product}: without a weight {number(1e6 * own.empty)} µs, of which the result's writing "
-                f"alone is {min(own.write / own.empty, 1.0):.0%}; with all weights {number(1e6 * own.times[-1])} µs in CSR "
-                f"({_gflops(own, D, K, protocol):.0f} GFLOP/s), {number(1e6 * own.dense)} µs in MKL's dense product."
+                f"alone is {min(own.write / own.empty, 1.0):.0%}; with all weights {number(1e6 * own.times[-1])} µs in "
+                f"CSR ({_gflops(own, D, K, protocol):.0f} GFLOP/s), {number(1e6 * own.dense)} µs in MKL's dense "
+                "product."
             )
     return told
 
@@ -228,7 +229,8 @@ def _profile_picture(steps: Record, protocol: Protocol) -> Picture:
                 if p == phase and of.split(" ")[0] == str(i)
             ]
             if points:
-                figures.line(axes, *zip(*sorted(points), strict=True), i, label=f"{D}-{K}")
+                xs, ys = zip(*sorted(points), strict=True)
+                figures.line(axes, xs, ys, i, label=f"{D}-{K}")
         axes.set(xscale="log", yscale="log", title=phase)
     panels[0].set_ylabel("microseconds of a step")
     figures.legend(panels[0])
