@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def run_sweep(
     engine : engine, jobs and so on, as of `run_all`
 
     SIGINT and SIGTERM end the runs, each with a checkpoint, and then raise KeyboardInterrupt; a second signal does at
-    once. A run that cannot be run at all, as on a full disk, counts as failed.
+    once. A run that cannot be run at all, as on a full disk, counts as failed, and is told of on standard error.
     """
     stop, held, counts = Stop(out), list[int](), Counter[str]()
 
@@ -94,7 +95,8 @@ def run_sweep(
                     continue
                 row = row_of(runs[done.index].folder)
                 if done.error is not None:
-                    row |= {"status": "failed", "error": str(done.error)}
+                    row |= {"status": "failed", "error": " ".join(str(done.error).split())[:500]}
+                    print(f"nerva: {runs[done.index].name}: {row['error']}", file=sys.stderr)
                 counts[row["status"]] += 1
                 display.ended(done.index, row)
                 if time.monotonic() > written + PATIENCE:
@@ -106,5 +108,6 @@ def run_sweep(
     stop.clear()
     write_tables(out, rows(out))
     if held:
+        print("nerva: every run keeps a checkpoint; the same command goes on from there", file=sys.stderr)
         raise KeyboardInterrupt(held[0])
     return counts

@@ -2,6 +2,7 @@
 
 import pytest
 
+import nerva
 from nerva.cli.measuring import Clock, measure
 from nerva.experiments.prediction import Costs, estimate, makespan, mean, spread
 
@@ -81,10 +82,14 @@ def test_steps_with_an_update_are_counted_apart(monkeypatch):
     run = type("Run", (), {"epochs": 2, "batches": range(20)})
     clock = Clock()
     clock.on_epoch_begin(run)
-    with pytest.raises(measuring.StopTraining):
+
+    def train():
         for batch in range(1, 100):
             now[0] += 6.0 if batch == 1 else 4.0 if batch % 5 == 0 else 1.0
             if batch % 5 == 0:
                 clock.on_topology_update(run, [])
             clock.on_batch(batch, 20)
+
+    with pytest.raises(nerva.StopTraining):
+        train()
     assert (clock.first, clock.step, clock.update) == (5.0, 1.0, 3.0)
