@@ -48,7 +48,8 @@ def unit(name: str, network: Record, *, sides: Sequence[str], steps: int, thread
 
 def steps_of(network: Record) -> int:
     """Return the steps of an epoch."""
-    return math.ceil(network["samples"] / network["batch_size"])
+    samples, batch = int(network["samples"]), int(network["batch_size"])
+    return math.ceil(samples / batch)
 
 
 def threads_of(protocol: Protocol) -> list[int]:

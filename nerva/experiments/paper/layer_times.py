@@ -50,11 +50,11 @@ class Products:
             W, DW = CSR((K, D), *draw_support(K, D, count, rng), values), zeros(count, np.float32)
             own = (_forward(W, X, Y), _input_gradient(W, DY, DX), _weight_gradient(W, DY, X, DW))
             self._works |= {f"{name}@{density:g}": work for name, work in zip(PRODUCTS, own, strict=True)}
-        W, DW = rng.standard_normal((K, D)).astype(np.float32), np.empty((K, D), np.float32)
+        V, DV = rng.standard_normal((K, D)).astype(np.float32), np.empty((K, D), np.float32)
         dense = (
-            lambda: products.gemm(W, X, Y),
-            lambda: products.gemm(W, DY, DX, transpose_a=True),
-            lambda: products.gemm(DY, X, DW, transpose_b=True),
+            lambda: products.gemm(V, X, Y),
+            lambda: products.gemm(V, DY, DX, transpose_a=True),
+            lambda: products.gemm(DY, X, DV, transpose_b=True),
         )
         self._works |= {f"dense {name}": work for name, work in zip(PRODUCTS, dense, strict=True)}
 
@@ -119,7 +119,7 @@ class Profiled:
 
     def densities(self) -> Record:
         """Return the density of each layer by sparsity."""
-        return {name: [layer.density for layer in model.layers] for name, model in self._models.items()}  # type: ignore[attr-defined]
+        return {name: [layer.density for layer in model.layers] for name, model in self._models.items()}
 
     def _fit(self, rows: slice) -> None:
         settings: Any = {"optimizer": self._optimizers[self._name], "schedule": RATE, "verbose": False}
