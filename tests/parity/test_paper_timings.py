@@ -1,6 +1,7 @@
 """The measuring parts of the paper's experiments, run for real on tiny networks, with PyTorch."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ pytest.importorskip("torch")
 
 
 @pytest.fixture
-def protocol():
-    """A protocol of tiny networks on generated images."""
+def protocol(monkeypatch):
+    """A protocol of tiny networks on generated images; threads that wait do not spin, which would take the cores."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     others = {"depths": (1,), "width": 16, "widths": (32,), "depth": 1}
     return quick(samples=300, sizes=(3072, 16, 10), sparsities=(0.9,), rounds=2, threads=2, data="shapes", **others)
 
@@ -73,7 +75,8 @@ def test_masked_pytorch_that_does_not_fit_is_left_out(protocol, tmp_path, monkey
 
 def test_small_networks_are_timed_beside_dense_pytorch(protocol, tmp_path):
     unit = next(unit for unit in small.units(protocol) if unit.name == "small-32")
-    check(done(unit, tmp_path)["rounds"][0], [*(f"{d:g}" for d in small.DENSITIES), "PyTorch"])
+    fewer = replace(unit, settings=unit.settings | {"densities": [0.1, 1.0]})
+    check(done(fewer, tmp_path)["rounds"][0], ["0.1", "1", "PyTorch"])
 
 
 def test_masked_steps_leave_weights_off_the_support_zero_and_dense_ones_do_not():

@@ -25,7 +25,7 @@ from nerva.experiments.paper.protocol import Protocol
 from nerva.experiments.paper.results import number, results, rounds_told, threads_told
 from nerva.experiments.paper.sections import Claim, Picture, Section, Table, Verdict
 from nerva.experiments.paper.units import Record, Unit
-from nerva.experiments.rounds import counted, seconds
+from nerva.experiments.rounds import Round, counted, seconds
 
 TITLE = "Time of each layer over density"
 PROFILED = 5_000  # samples of an epoch under a profile
@@ -35,7 +35,7 @@ LINEAR = 0.2  # the most by which times may differ from a line, relative to them
 def units(protocol: Protocol) -> list[Unit]:
     """Return a unit for the products of each layer, and one for profiles of training."""
     threads = threads_of(protocol)
-    common = {"batch_size": protocol.batch_size, "threads": threads, "rounds": protocol.rounds}
+    common: Record = {"batch_size": protocol.batch_size, "threads": threads, "rounds": protocol.rounds}
     made = []
     for D, K in pairwise(protocol.sizes):
         settings = {**common, "shape": [D, K], "densities": list(DENSITIES)}
@@ -44,7 +44,7 @@ def units(protocol: Protocol) -> list[Unit]:
         made.append(Unit(_name(D, K), measure_products, settings, alone=True, cost=cost))
     settings = setting(protocol.sizes, 0.0, protocol.batch_size, min(PROFILED, protocol.samples or PROFILED))
     settings |= common | {"sparsities": list(protocol.sparsities)}
-    steps = min(PROFILED, protocol.samples or PROFILED) / protocol.batch_size
+    steps: float = settings["samples"] / protocol.batch_size
     epochs = sum(nerva_seconds(protocol.sizes, s, protocol.batch_size, steps) for s in protocol.sparsities)
     cost = START + protocol.rounds * len(threads) * epochs
     return [*made, Unit("layers-steps", measure_steps, settings, alone=True, cost=cost)]
@@ -72,15 +72,14 @@ def layer(result: Record, product: str, threads: int) -> Layer:
     written = {"forward": "write Y", "input gradient": "write DX"}.get(product)
     names = [name for name in result["rounds"][0] if name.startswith(f"{product}@") and name.endswith(f"/{threads}")]
     dense = f"dense {product}/{threads}"
-    kept, told, quiet = counted(
-        result["rounds"], [*names, dense, *([f"{written}/{threads}"] if written else [])], threads
-    )
+    others = [dense, *([f"{written}/{threads}"] if written else [])]
+    kept, told, quiet = counted(result["rounds"], [*names, *others], threads)
     times = {float(name.split("@")[1].split("/")[0]): seconds(kept, name).median for name in names}
     empty = times.pop(0.0)
     write = seconds(kept, f"{written}/{threads}").median if written else None
-    return Layer(
-        sorted(times), [times[d] for d in sorted(times)], empty, seconds(kept, dense).median, write, told, quiet
-    )
+    densities = sorted(times)
+    taken = [times[density] for density in densities]
+    return Layer(densities, taken, empty, seconds(kept, dense).median, write, told, quiet)
 
 
 def section(protocol: Protocol, folder: Path) -> Section:
@@ -118,7 +117,7 @@ def _name(D: int, K: int) -> str:
 Layers = dict[tuple[int, int, str], Layer]
 
 
-def _text(done: Layers, protocol: Protocol, rounds: list[Record] | None) -> list[str]:
+def _text(done: Layers, protocol: Protocol, rounds: list[Round] | None) -> list[str]:
     told = [
         "The three products of each layer, with supports drawn uniformly, on one batch that stays in the caches: "
         "forward (W X), input gradient (W' DY) and weight gradient (DY X' on the pattern of W). A line, floor + rate x "
@@ -139,8 +138,8 @@ def _text(done: Layers, protocol: Protocol, rounds: list[Record] | None) -> list
         if own.write is not None and own.empty > 0:
             told.append(
                 f"{D}-{K}, {product}: without a weight {number(1e6 * own.empty)} µs, of which the result's writing "
-                f"alone is {min(own.write / own.empty, 1.0):.0%}; with all weights {number(1e6 * own.times[-1])} µs in "
-                f"CSR ({_gflops(own, D, K, protocol):.0f} GFLOP/s), {number(1e6 * own.dense)} µs in MKL's dense "
+                f"alone is {min(own.write / own.empty, 1.0):.0%}; with all weights {number(1e6 * own.times[-1])} µs "
+                f"in CSR ({_gflops(own, D, K, protocol):.0f} GFLOP/s), {number(1e6 * own.dense)} µs in MKL's dense "
                 "product."
             )
     return told
@@ -229,8 +228,8 @@ def _profile_picture(steps: Record, protocol: Protocol) -> Picture:
                 if p == phase and of.split(" ")[0] == str(i)
             ]
             if points:
-                xs, ys = zip(*sorted(points), strict=True)
-                figures.line(axes, xs, ys, i, label=f"{D}-{K}")
+                densities, taken = zip(*sorted(points), strict=True)
+                figures.line(axes, densities, taken, i, label=f"{D}-{K}")
         axes.set(xscale="log", yscale="log", title=phase)
     panels[0].set_ylabel("microseconds of a step")
     figures.legend(panels[0])

@@ -74,8 +74,8 @@ def rounds_told(rounds: int) -> str:
     return (
         f"All have turns, one after the other, in {rounds} rounds, and are compared round by round: median (least to "
         "most). All rounds are in the records; those do not count in which another process took the cores, or in which "
-        "these were not as far apart as in most; where others ran in all rounds, a claim is open. "
-        "Cores are near if they share an L3 cache, and far if not."
+        "these were not as far apart as in most; where others ran in all rounds, a claim is open. Cores are near if "
+        "they share an L3 cache, and far if not."
     )
 
 

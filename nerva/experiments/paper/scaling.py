@@ -89,11 +89,7 @@ def _table(protocol: Protocol, done: dict[tuple[int, int], Record]) -> Table:
         old = ["", "", ""]
         if logged is not None:
             ours, theirs = logged
-            old = (
-                [number(ours), "none logged", ""]
-                if theirs is None
-                else [number(ours), number(theirs), number(theirs / ours)]
-            )
+            old = [number(ours), *(["none logged", ""] if theirs is None else map(number, (theirs, theirs / ours)))]
         rows.append([*row, own.told, *old])
     header = ["hidden layers", "nerva, s", "masked, s", "masked : nerva", "rounds that count"]
     header += ["original, s", "its masked PyTorch, s", "their ratio"]
