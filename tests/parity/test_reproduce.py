@@ -44,7 +44,7 @@ def test_parts_run_beside_pytorch_and_make_a_report(tiny, tmp_path, capsys):
     first, second = re.findall(r"!\[.*\]\(figures/(.*)\.svg\)", text)[:2]
     assert first == "timing"
     assert second.startswith("accuracy")
-    assert "generated images of ten shapes, not CIFAR-10" in text
+    assert "Shapes (images that nerva draws, not CIFAR-10)" in text
     state = json.loads((tmp_path / "out" / "run.json").read_text())
     assert state["failures"] == {}
     written = [path.read_text() for path in (tmp_path / "out").rglob("*.json")] + [text]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLOURS
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "x")
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "---", "+++")
+HATCHES = ("", "///", "\\\\\\", "xxx", "---", "+++", "...")  # dots make large files
 SERIES = (  # in the order of colours, lines and markers
     "nerva",
     "masked PyTorch",
