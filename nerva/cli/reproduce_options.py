@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 from typing import Any
 
 from nerva.cli.types import existing_path, list_of, new_folder, number, whole
-from nerva.experiments.paper.parts import PARTS
+from nerva.experiments.paper import parts
 
 EXAMPLES = """examples:
   nerva reproduce paper --quick
@@ -34,7 +34,7 @@ def add_reproduce(commands: Any) -> Any:
         action="append",
         type=_part,
         metavar="NAME",
-        help=f"this part, and others that are named so: {', '.join(PARTS)} (all)",
+        help=f"this part, and others that are named so: {', '.join(parts.PARTS)} (all)",
     )
     add("--out", metavar="DIR", type=new_folder, default="paper", help="of records and report (%(default)s)")
     _add_data(parser.add_argument_group("data"))
@@ -69,8 +69,8 @@ def _place(text: str) -> str:
 
 
 def _part(text: str) -> str:
-    if text not in PARTS:
-        raise ArgumentTypeError(f"{text!r} is none of {', '.join(PARTS)}")
+    if text not in parts.PARTS:
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(parts.PARTS)}")
     return text
 
 

@@ -21,10 +21,7 @@ def fakes(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(PARTS_FOLDER)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PARTS_FOLDER), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setattr(parts, "PACKAGES", ("matplotlib",))
-    for name in list(parts.PARTS):
-        monkeypatch.delitem(parts.PARTS, name)
-    for name, module in PARTS.items():
-        monkeypatch.setitem(parts.PARTS, name, module)
+    monkeypatch.setattr(parts, "PARTS", PARTS)
     monkeypatch.setattr(Protocol, "load", lambda self: None)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "data_batch_1.bin").touch()

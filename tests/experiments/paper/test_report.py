@@ -27,10 +27,7 @@ def folder(monkeypatch, tmp_path):
     """A folder with a run of two parts, in two sessions, of which one unit has failed."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for name in list(parts.PARTS):
-        monkeypatch.delitem(parts.PARTS, name)
-    monkeypatch.setitem(parts.PARTS, "timing", "fake_part")
-    monkeypatch.setitem(parts.PARTS, "accuracy", "other_part")
+    monkeypatch.setattr(parts, "PARTS", {"timing": "fake_part", "accuracy": "other_part"})
     protocol = full(data=str(tmp_path), label="Photos", seeds=(20, 101), threads=2)
     folder = Folder(tmp_path / "out")
     folder.records.mkdir(parents=True)
