@@ -65,8 +65,8 @@ def _measure(options: Namespace, data: Dataset) -> Costs:
     began = perf_counter()
     model, loss, clock = build_network(options, data), build_loss(options, data), Clock()
     with tempfile.TemporaryDirectory(prefix="nerva-") as folder:
-        settings = fit_settings(options, data) | {"diverged": "warn"}
-        model.fit(*data.train, loss=loss, callbacks=[clock], checkpoint=Path(folder) / "checkpoint", **settings)
+        settings = fit_settings(options, data) | {"diverged": "warn", "callbacks": [clock]}
+        model.fit(*data.train, loss=loss, checkpoint=Path(folder) / "checkpoint", **settings)
         ended = perf_counter()
     steps = -(-len(data.train.y) // options.batch_size)
     method = settings["topology"]

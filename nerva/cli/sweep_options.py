@@ -121,8 +121,9 @@ def _take_own(options: Namespace, top: dict[str, Any], error: Error) -> None:
         if name not in top:
             continue
         value = top.pop(name)
-        wanted = {"jobs": int, "submitit": dict, "save_weights": bool}.get(name, str)
-        if type(value) is not wanted or (name == "jobs" and value < 1) or (name == "engine" and value not in ENGINES):
+        wanted: type = {"jobs": int, "submitit": dict, "save_weights": bool}.get(name, str)
+        known = name != "engine" or value in ENGINES
+        if type(value) is not wanted or not known or (isinstance(value, int) and name == "jobs" and value < 1):
             error(f"{options.file}: {name} is {value!r}, which it cannot be")
         if not getattr(options, name):
             setattr(options, name, value)

@@ -35,7 +35,7 @@ class Dask(DaskDistributedBackend):
 
     def effective_n_jobs(self, n_jobs: int) -> int:
         """Return how many tasks run at a time, but at least 2: joblib would call the tasks of 1 here, not there."""
-        return max(2, super().effective_n_jobs(n_jobs))
+        return max(2, int(super().effective_n_jobs(n_jobs)))
 
     def submit(self, func: Any, callback: Any = None) -> Any:
         """Hand a task over."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import shutil
 import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from nerva.experiments.stop import Stop
 from nerva.validation import check_choice, check_integer
@@ -21,7 +23,8 @@ BROKEN = 3  # times in a row that the processes may break before a single task h
 _here = threading.local()
 
 
-class Finished(NamedTuple):
+@dataclass(frozen=True)
+class Finished:
     """What came of a task: the index of it, and what it returned or raised; `stopped` if it was not begun."""
 
     index: int
@@ -96,7 +99,7 @@ def places(engine: str, jobs: int | None, scheduler: str | None, tasks: int) -> 
     """Return how many of so many tasks an engine calls at a time; parameters and errors are those of `run_all`."""
     if engine == "dask":
         with _client(scheduler) as client:
-            count = sum(client.ncores().values())
+            count = int(sum(client.ncores().values()))
     else:
         count = jobs or (tasks if engine == "submitit" and shutil.which("sbatch") else cores())
     return max(1, min(count, tasks))
@@ -205,7 +208,16 @@ def _call(index: int, task: Callable[[], Any], share: int, stop: Stop | None) ->
     try:
         return Finished(index, task())
     except Exception as error:
-        return Finished(index, error=error)
+        return Finished(index, error=_portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that comes through between processes: another one with its words, where it does not."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _ignore_interrupts() -> None:

@@ -30,7 +30,7 @@ def place(out: str | os.PathLike[str], names: Sequence[str], settings: Sequence[
     Raises ValueError, which names a setting, where there is a folder of this name with other settings.
     """
     folder = as_path(out).absolute()
-    known = {}
+    known: dict[str, Path] = {}
     for path in sorted(folder.glob(f"*/{SETTINGS}")):
         known.setdefault(_key((read_json(path) or {}).get("settings", {})), path.parent)
     found = []

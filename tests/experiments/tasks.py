@@ -2,9 +2,18 @@
 
 import os
 import signal
-import time
 
-from nerva.experiments.engines import threads_here
+
+class Odd(Exception):
+    """One that cannot be taken to another process."""
+
+    def __init__(self, name, number):
+        super().__init__(f"{name} {number}")
+
+
+def refuse(folder, number):
+    """Raise an error that only exists here."""
+    raise Odd("number", number)
 
 
 def double(folder, number):
@@ -29,15 +38,3 @@ def die(folder, number):
     if number == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return double(folder, number)
-
-
-def threads():
-    """What a run would be given."""
-    return threads_here()
-
-
-def until(stop):
-    """Wait for the word to stop."""
-    while not stop.is_set():
-        time.sleep(0.01)
-    return os.getpid()

@@ -44,6 +44,10 @@ def test_what_a_task_raises_is_its_result(tmp_path, jobs):
     assert found == {0: (0, None), 1: (2, None), 2: (4, None), 3: (None, "ValueError: three is refused"), 4: (8, None)}
 
 
+def test_an_error_that_stays_where_it_is_raised_is_told_all_the_same(tmp_path):
+    assert call(tmp_path, "refuse", {"jobs": 2})[4] == (None, "RuntimeError: Odd: number 4")
+
+
 def test_a_task_whose_process_is_killed_is_called_again(tmp_path):
     found = call(tmp_path, "die_once", {"jobs": 2})
     assert found[1] == (2, None)
