@@ -64,7 +64,7 @@ def _protocol(options: Namespace) -> Protocol:
 def _label(data: str | None) -> str:
     """Return what the data are called: whether they are the official archive."""
     if data == "shapes":
-        return "generated images of ten shapes, not CIFAR-10"
+        return "Shapes (images that nerva draws, not CIFAR-10)"
     found = located(data)
     if found is None or found[1]:  # what would be downloaded is compared with its checksum
         return "CIFAR-10 (official archive)"
@@ -84,7 +84,7 @@ def _run(plan: Plan, options: Namespace, argv: Sequence[str]) -> int:
                 plan.protocol.load()  # what is wrong with them shows before anything starts
             shown = run(plan, command=_command(argv), machine=versions(), started=display.started)
             try:
-                with contextlib.closing(shown):  # type: ignore[type-var]
+                with contextlib.closing(shown):
                     for done in shown:
                         failed += done.error is not None
                         display.done(done)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,6 @@ from nerva.experiments.engines import places, run_all
 from nerva.experiments.grid import Value, as_argv, combinations, dashed, folder_names, varied
 from nerva.experiments.prediction import Costs, estimate, makespan, mean, spread
 from nerva.experiments.runs import METRICS, RESULT, SETTINGS, Run, read_json, read_lines
-from nerva.experiments.stop import Stop
 from nerva.experiments.sweeps import place, run_sweep, unfinished
 from nerva.tables import table
 from nerva.training.progress import duration
@@ -44,8 +42,7 @@ def sweep(options: Namespace) -> None:
         chosen = {run.folder for run in left}
         todo = [count for run, count in zip(runs, epochs, strict=True) if run.folder in chosen]
         count = places(options.engine, options.jobs, options.scheduler, len(left))
-        engine = {"engine": options.engine, "scheduler": options.scheduler}
-        engine["jobs"] = count if options.engine == "loky" else None
+        engine = engine_of(options, count)
         seconds = None if options.no_prediction else predict(left, todo, count, engine)
         if options.dry_run:
             with printing():
@@ -72,19 +69,32 @@ def sweep(options: Namespace) -> None:
         raise Failure(f"{len(runs) - done} of {len(runs)} runs failed: {path} tells why")
 
 
+def engine_of(options: Namespace, count: int) -> dict[str, Any]:
+    """Return the arguments of `run_all` that say by what so many runs at a time are run."""
+    if options.engine == "dask":
+        return {"engine": "dask", "scheduler": options.scheduler}
+    if options.engine == "submitit":
+        folder = Path(options.out) / ".submitit"
+        return {"engine": "submitit", "jobs": options.jobs, "folder": folder, "parameters": options.submitit}
+    return {"engine": "loky", "jobs": count}
+
+
 def predict(runs: Sequence[Run], epochs: Sequence[int], count: int, engine: Mapping[str, Any]) -> list[float] | None:
     """Return the seconds that each run will take, as measured on some of them; None where none could be measured.
 
-    As many measure at a time as there will be runs, since they take time from each other.
+    As many measure at a time as there will be runs, since they take time from each other; for submitit, one here.
     """
+    if not runs:
+        return None
+    if engine["engine"] == "submitit":
+        engine = {"engine": "loky", "jobs": 1}
     chosen = spread([run.settings for run in runs], MEASURED)
-    copies = [chosen[i % len(chosen)] for i in range(max(len(chosen), min(count, len(runs))))] if chosen else []
+    copies = [chosen[i % len(chosen)] for i in range(max(len(chosen), min(count, len(runs))))]
     tasks = [partial(measure, runs[i].argv, runs[i].threads) for i in copies]
     found: dict[int, list[Costs]] = {}
-    with tempfile.TemporaryDirectory(prefix="nerva-") as folder:
-        for done in run_all(tasks, stop=Stop(folder), **engine):
-            if done.error is None:
-                found.setdefault(copies[done.index], []).append(done.value)
+    for done in run_all(tasks, **engine):
+        if done.error is None:
+            found.setdefault(copies[done.index], []).append(done.value)
     if not found:
         return None
     known = [(runs[i].settings, mean(costs)) for i, costs in found.items()]

@@ -1,19 +1,22 @@
-"""Call many functions by an engine of joblib: processes of this machine (loky), or the workers of a Dask cluster."""
+"""Call many functions by an engine of joblib: processes of this machine, the workers of Dask, or jobs of Slurm."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from nerva.experiments.stop import Stop
 from nerva.validation import check_choice, check_integer
 
-ENGINES = ("loky", "dask")
+ENGINES = ("loky", "dask", "submitit")
+DAY = 24 * 60  # minutes of a job, unless parameters say other
 BROKEN = 3  # times in a row that the processes may break before a single task has ended
 _here = threading.local()
 
@@ -48,6 +51,8 @@ def run_all(
     engine: str = "loky",
     jobs: int | None = None,
     scheduler: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     stop: Stop | None = None,
 ) -> Iterator[Finished]:
     """Call every task once, several at a time, and yield what came of each as they end.
@@ -55,9 +60,12 @@ def run_all(
     Parameters
     ----------
     tasks : functions without arguments that can be pickled, such as functools.partial(function, folder)
-    engine : "loky", processes of this machine, or "dask", the workers of a cluster
-    jobs : tasks at a time with loky (as many as there are processors); with dask, those that the workers' threads take
+    engine : "loky", processes of this machine; "dask", the workers of a cluster; or "submitit", an array of Slurm's
+        jobs, or processes of this machine where there is no Slurm
+    jobs : tasks at a time (as many as there are processors here, or as Slurm gives); with dask, the workers' threads
     scheduler : the address of Dask's scheduler, such as "tcp://host:8786"
+    folder : of submitit's files, which every machine sees
+    parameters : of submitit's jobs, such as timeout_min, cpus_per_task, slurm_partition
     stop : once it is set, no further task begins; those that run have to look for themselves
 
     What a task raises is its result, and the others go on. Where a worker dies, its task is called again by another, so
@@ -72,9 +80,15 @@ def run_all(
     if (scheduler is None) == (engine == "dask"):
         raise ValueError("scheduler: engine 'dask' needs the address of one, and no other engine takes it")
     _joblib()
+    if (folder is None) == (engine == "submitit"):
+        raise ValueError("folder: engine 'submitit' needs one, and no other engine takes it")
+    if parameters and engine != "submitit":
+        raise ValueError("parameters: go with engine 'submitit'")
     if engine == "dask":
         assert scheduler is not None
         return _by_dask(tasks, scheduler, stop)
+    if folder is not None:
+        return _by_submitit(tasks, jobs, Path(folder).absolute(), parameters or {}, stop)
     return _by_loky(tasks, jobs, stop)
 
 
@@ -84,7 +98,7 @@ def places(engine: str, jobs: int | None, scheduler: str | None, tasks: int) -> 
         with _client(scheduler) as client:
             count = sum(client.ncores().values())
     else:
-        count = jobs or cores()
+        count = jobs or (tasks if engine == "submitit" and shutil.which("sbatch") else cores())
     return max(1, min(count, tasks))
 
 
@@ -122,29 +136,48 @@ def _client(scheduler: str | None) -> Any:
 
 def _by_dask(tasks: Sequence[Callable[[], Any]], scheduler: str, stop: Stop | None) -> Iterator[Finished]:
     with _client(scheduler) as client:
+        from nerva.experiments.backends import Dask
+
         hosts: Counter[str] = Counter()
         for worker in client.scheduler_info(n_workers=-1)["workers"].values():
             hosts[worker["host"]] += worker["nthreads"]
         share = max(hosts.values(), default=1)
-        yield from _parallel(dict(enumerate(tasks)), share, stop, backend=_dask_backend(client), pre_dispatch="all")
+        yield from _parallel(dict(enumerate(tasks)), share, stop, backend=Dask(client, _lost), pre_dispatch="all")
 
 
-def _dask_backend(client: Any) -> Any:
-    """Return joblib's backend for Dask, which also tells of a task that no worker survived; joblib's waits for ever."""
-    from joblib._dask import DaskDistributedBackend
+def _by_submitit(
+    tasks: Sequence[Callable[[], Any]], jobs: int | None, folder: Path, parameters: Mapping[str, Any], stop: Stop | None
+) -> Iterator[Finished]:
+    from nerva.experiments.backends import Submitit
 
-    class Backend(DaskDistributedBackend):
-        def submit(self, func: Any, callback: Any = None) -> Any:
-            index = func.items[0][1][0]  # the first argument of `_call`
-            future = super().submit(func, callback)
-            future.add_done_callback(lambda ended: _tell(ended, index, callback))
-            return future
+    executor = _executor(folder, parameters)
+    here = executor.cluster != "slurm"  # processes of this machine, all of which would begin at once
+    count = min(jobs or (cores() if here else len(tasks)), max(1, len(tasks)))
+    if not here and jobs is not None:
+        executor.update_parameters(slurm_array_parallelism=jobs)
+    backend = Submitit(executor, count, stop, _lost)
+    yield from _parallel(
+        dict(enumerate(tasks)), count if here else 1, stop, backend=backend, pre_dispatch=str(count) if here else "all"
+    )
 
-    def _tell(ended: Any, index: int, callback: Any) -> None:
-        if (error := ended.exception()) is not None:
-            callback([Finished(index, error=error)])
 
-    return Backend(client=client)
+def _executor(folder: Path, parameters: Mapping[str, Any]) -> Any:
+    """Return submitit's executor: Slurm where it is there, else processes of this machine."""
+    try:
+        import submitit
+    except ImportError:
+        raise ImportError("engine 'submitit' needs submitit: pip install 'nerva-sparse[submitit]'") from None
+    executor = submitit.AutoExecutor(folder=folder / "%j")
+    try:
+        executor.update_parameters(**{"timeout_min": DAY, "name": "nerva", **parameters})
+    except (NameError, ValueError, TypeError, AssertionError) as error:
+        raise ValueError(f"parameters: {error}") from None
+    return executor
+
+
+def _lost(index: int, error: BaseException | None) -> Finished:
+    """Return what came of a task that an engine has lost, or not begun."""
+    return Finished(index, error=error, stopped=error is None)
 
 
 def _parallel(

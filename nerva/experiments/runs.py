@@ -174,9 +174,13 @@ def _command(run: Run, threads: int) -> list[str]:
     files = ["--metrics", str(folder / METRICS), "--checkpoint", str(folder / CHECKPOINT), "--resume"]
     if run.save_weights:
         files += ["--save-weights", str(folder / "model.safetensors")]
+    return [*nerva_command(), "train", *run.argv, *files, "--threads", str(threads)]
+
+
+def nerva_command() -> list[str]:
+    """Return the command that is this nerva, whatever lies in the present folder."""
     here = Path(__file__).parents[2] == Path.cwd()  # nerva was found in this folder, as `python -m` finds it
-    python = [sys.executable] if here else [sys.executable, "-P"]
-    return [*python, "-m", "nerva", "train", *run.argv, *files, "--threads", str(threads)]
+    return [*([sys.executable] if here else [sys.executable, "-P"]), "-m", "nerva"]
 
 
 def _start(command: list[str], log: Any, threads: int, lock: int) -> subprocess.Popen[bytes]:

@@ -1,5 +1,6 @@
 """Each task is called, whatever becomes of the others and of the process that calls it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -26,8 +27,6 @@ if __name__ == "__main__":
 
 def call(folder, function, engine):
     """What came of tasks.py's function of 0 to 4, in a process of its own: {index: (value, error)}."""
-    import json
-
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     arguments = [sys.executable, "-c", PROGRAM, str(folder), function, json.dumps(engine)]
     done = subprocess.run(
@@ -56,6 +55,15 @@ def test_processes_that_break_again_and_again_are_an_error(tmp_path):
         call(tmp_path, "die", {"jobs": 2})
 
 
+def test_jobs_of_submitit(tmp_path):
+    """One that is killed is an error, and so is what a task raises; there is no Slurm here."""
+    found = call(tmp_path, "die", {"engine": "submitit", "jobs": 2, "folder": str(tmp_path / "jobs")})
+    assert sorted(found) == [0, 1, 2, 3, 4]
+    assert found[1][1].startswith("UncompletedJobError")
+    assert found[3] == (None, "ValueError: three is refused")
+    assert found[4] == (8, None)
+
+
 def test_no_task_begins_after_the_word_to_stop(tmp_path):
     stop = Stop(tmp_path / "new")
     stop.set()
@@ -78,6 +86,9 @@ def test_processors_are_divided_by_the_tasks_at_a_time(monkeypatch):
         ({"jobs": 0}, ValueError, "jobs"),
         ({"engine": "dask"}, ValueError, "scheduler: engine 'dask' needs the address of one"),
         ({"scheduler": "tcp://a:1"}, ValueError, "no other engine takes it"),
+        ({"engine": "submitit"}, ValueError, "folder: engine 'submitit' needs one"),
+        ({"folder": "x"}, ValueError, "no other engine takes it"),
+        ({"parameters": {"timeout_min": 1}}, ValueError, "parameters: go with engine 'submitit'"),
     ],
 )
 def test_wrong_arguments(settings, error, complaint):

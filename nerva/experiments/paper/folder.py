@@ -72,8 +72,10 @@ class Folder:
         known = {field.name for field in fields(Protocol)}
         if unknown := set(state["settings"]) - known:
             raise ValueError(f"{self._file}: made by another version of nerva: {', '.join(sorted(unknown))} is unknown")
-        settings = {name: tuple(v) if isinstance(v, list) else v for name, v in state["settings"].items()}
-        return Protocol(**settings)
+        given: dict[str, Any] = {}
+        for name, value in state["settings"].items():
+            given[name] = tuple(value) if isinstance(value, list) else value
+        return Protocol(**given)
 
     def check(self, protocol: Protocol) -> None:
         """Raise OtherSettingsError, which names the settings, where the folder holds a run with others."""

@@ -28,6 +28,7 @@ PARTS = {
         "layers",
         "scaling",
         "small",
+        "work",
     )
 }
 PACKAGES = ("torch", "scipy", "matplotlib")  # that the parts and the report need, of the extra 'compare'
@@ -57,7 +58,7 @@ def check_packages() -> None:
 def load(names: Iterable[str]) -> dict[str, Part]:
     """Return these parts by name, in the order of the report."""
     wanted = set(names)
-    return {name: importlib.import_module(module) for name, module in PARTS.items() if name in wanted}  # type: ignore[misc]
+    return {name: importlib.import_module(module) for name, module in PARTS.items() if name in wanted}
 
 
 def all_units(parts: Iterable[Part], protocol: Protocol) -> list[Unit]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -73,8 +74,8 @@ def _blocks(folder: Folder, protocol: Protocol, state: dict[str, Any]) -> list[B
     front = [sections[name].pictures[0] for name in FRONT if name in sections and sections[name].pictures]
     for picture in front:
         writer.picture(picture)
-    for section in sections.values():
-        writer.section(section, front)
+    for name, section in sections.items():
+        writer.section(section, _alone(section, name, state))
     writer.add(Heading(2, "How this was made"))
     _made(writer, protocol, state, loaded, done)
     return [block for block in writer.blocks if not (isinstance(block, Bullets) and not block.items)]
@@ -99,8 +100,8 @@ class _Writer:
         number = self._figures[picture.name] = len(self._figures) + 1
         self.add(Drawing(number, picture.name, picture.caption, figures.svg(picture.figure)))
 
-    def section(self, section: Section, front: Sequence[Picture]) -> None:
-        """Add a section, without the figures that stand in front: these it refers to."""
+    def section(self, section: Section, command: str) -> None:
+        """Add a section, with the command that repeats it; to figures that stand in front it refers."""
         self.add(Heading(2, section.title))
         self.add(*(Paragraph(text) for text in section.text))
         for picture in section.pictures:
@@ -110,7 +111,20 @@ class _Writer:
                 self.picture(picture)
         for table in section.tables:
             self.table(table)
-        self.add(Paragraph("This part alone:"), Commands([section.command]))
+        self.add(Paragraph("This part alone:"), Commands([command]))
+
+
+def _alone(section: Section, name: str, state: dict[str, Any]) -> str:
+    """Return the command that repeats a part: the last one there was, with its settings, for this part alone."""
+    if not state.get("sessions"):
+        return section.command
+    words = shlex.split(state["sessions"][-1]["command"])
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if "--part" not in (before, word) and not word.startswith("--part=")
+    ]
+    return shlex.join([*kept, "--part", name])
 
 
 def _opening(protocol: Protocol, state: dict[str, Any]) -> str:
@@ -142,7 +156,8 @@ def _made(
         for name, part in loaded.items()
     ]
     total = duration(sum(session["seconds"] for session in sessions))
-    caption = f"Durations: of the units of work added up; {total} from start to end, in {len(sessions)} session(s)."
+    count = f"{len(sessions)} session{'s' * (len(sessions) != 1)}"
+    caption = f"Durations: of the units of work added up; {total} from start to end, in {count}."
     writer.table(Table(caption, ("part", "units of work", "duration"), rows))
 
 

@@ -18,7 +18,7 @@ from nerva.datasets import Dataset
 from nerva.experiments.paper.batches import augmentation, batches, order_rng
 from nerva.experiments.paper.masked import Masked, require_torch
 from nerva.experiments.paper.networks import network
-from nerva.experiments.paper.protocol import Protocol
+from nerva.experiments.paper.protocol import Protocol, milestones
 from nerva.experiments.paper.units import Record, Unit
 from nerva.models.sequential import Sequential
 from nerva.optimizers import Nesterov
@@ -43,7 +43,7 @@ def settings_of(
 ) -> Record:
     """Return the settings of a run: side "nerva" or "masked", seeds of the support, the weights and the order."""
     support, weights, order = (seeds,) * 3 if isinstance(seeds, int) else seeds
-    return {
+    settings = {
         "side": side,
         "way": way,
         "sizes": list(protocol.sizes),
@@ -58,6 +58,8 @@ def settings_of(
         "label": protocol.label,
         "samples": protocol.samples,
     }
+    # What `fit` is given: it asks for the rate before every batch, masked PyTorch before every epoch.
+    return settings | ({"milestones": milestones(epochs)} if side == "nerva" else {})
 
 
 def run(
@@ -113,8 +115,7 @@ def nonzeros(model: Sequential) -> list[int]:
 
 def schedule_of(settings: Record) -> MultiStep:
     """Return the learning rate of a run by epoch."""
-    epochs = settings["epochs"]
-    return MultiStep(settings["rate"], [0.5 * epochs, 0.75 * epochs], gamma=0.1)
+    return MultiStep(settings["rate"], milestones(settings["epochs"]), gamma=0.1)
 
 
 def _train_nerva(settings: Record, folder: Path, model: Sequential, data: Dataset) -> Record:

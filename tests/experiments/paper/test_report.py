@@ -60,15 +60,22 @@ def test_the_order_is_answers_claims_figures_parts_and_how_it_was_made(folder):
         "**Table 2.** Accuracies. Photos.",
         "## Accuracy",
         "## How this was made",
-        "nerva reproduce paper --out x",
+        "\nnerva reproduce paper --out x\n",
         "| seeds | 20, 101 |",
         "| processor | One |",
         "| processor | Two |",
-        "2 min 02 s from start to end, in 2 session(s)",
+        "2 min 02 s from start to end, in 2 sessions",
     ]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
-    assert text.count("nerva reproduce paper --out x") == 1  # the same command twice
+    assert text.count("\nnerva reproduce paper --out x\n") == 1  # the same command twice
+
+
+def test_the_command_of_a_part_is_that_of_the_run(folder):
+    write_report(folder)
+    text = (folder.path / "report.md").read_text()
+    assert "```sh\nnerva reproduce paper --out x --part timing\n```" in text
+    assert "```sh\nnerva reproduce paper --out x --part accuracy\n```" in text
 
 
 def test_it_names_no_place_of_the_machine(folder):
