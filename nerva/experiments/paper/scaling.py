@@ -120,6 +120,8 @@ def _picture(protocol: Protocol, done: dict[tuple[int, int], Record]) -> Picture
         axes.set_yscale("log")
     panels[0].set(xlabel=f"hidden layers of {protocol.width}", ylabel="seconds of an epoch")
     panels[1].set(xlabel=f"width of {protocol.depth} hidden layers", xscale="log")
+    panels[1].set_xticks(protocol.widths, [str(width) for width in protocol.widths])
+    panels[1].minorticks_off()
     figures.legend(panels[0])
     caption = (
         f"Seconds of an epoch of {EPOCH:,} samples at density {DENSITY:g} over the number of hidden layers (left) and "

@@ -23,6 +23,7 @@ WIDTHS = (32, 64, 128, 256, 512, 1024)  # of networks with as many inputs and tw
 CLASSES = 10
 DENSITIES = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)  # at 1, nerva's layers are dense
 SMALL_SAMPLES = 2_000
+DENSE = f"{DENSITIES[-1]:g}"  # the turn of dense nerva
 TURN = 0.1  # seconds
 
 
@@ -85,7 +86,7 @@ def section(protocol: Protocol, folder: Path) -> Section:
             f"the highest sparsities, as in the part `timing`; PyTorch's times are those of {STEPS} steps, scaled.",
             f"And networks n-n-n-{CLASSES}: nerva at several densities (at density 1 its layers are dense) beside "
             f"dense PyTorch, training on {SMALL_SAMPLES:,} samples of noise with {threads_told(protocol.threads)}. "
-            "Truly sparse stops paying at the density at which nerva takes as long as dense PyTorch.",
+            "Truly sparse stops paying at the density at which nerva takes as long as dense PyTorch, or dense nerva.",
             rounds_told(protocol.rounds),
         ],
         pictures=pictures,
@@ -148,13 +149,16 @@ def _claim(sizes: tuple[int, ...], done: dict[float, Epochs], threads: int) -> C
     )
 
 
-def _equal(result: Record, threads: int) -> float | None:
-    """Return the density at which nerva takes as long as dense PyTorch, None where it is always faster below 1."""
+def _equal(result: Record, threads: int, other: str = "PyTorch") -> str:
+    """Return up to which density truly sparse nerva takes less time than dense PyTorch, or another turn, as text."""
     names = [f"{density:g}" for density in DENSITIES]
     kept, *_ = counted(result["rounds"], [*names, "PyTorch"], threads)
-    sparse = [name for name, density in zip(names, DENSITIES, strict=True) if density < 1]
-    own = [seconds(kept, name).median for name in sparse]
-    return equal_at([float(name) for name in sparse], own, seconds(kept, "PyTorch").median)
+    sparse = [(density, name) for density, name in zip(DENSITIES, names, strict=True) if density < 1]
+    own = [seconds(kept, name).median for _, name in sparse]
+    found = equal_at([density for density, _ in sparse], own, seconds(kept, other).median)
+    if found is None:
+        return f"{sparse[-1][1]} and above"
+    return f"below {names[0]}" if found <= DENSITIES[0] else f"{found:.2g}"
 
 
 def _small_table(small: dict[int, Record], protocol: Protocol) -> Table:
@@ -165,15 +169,12 @@ def _small_table(small: dict[int, Record], protocol: Protocol) -> Table:
         steps = SMALL_SAMPLES / protocol.batch_size
         own = [number(1e6 * seconds(kept, name).median / steps) for name in names]
         dense = number(1e6 * seconds(kept, "PyTorch").median / steps)
-        equal = _equal(result, protocol.threads)
-        if equal is None:
-            pays = f"below {DENSITIES[-1]:g}"
-        else:
-            pays = "never" if equal <= DENSITIES[0] else f"below {equal:.2g}"
+        pays = [_equal(result, protocol.threads, other) for other in ("PyTorch", DENSE)]
         best = times(ratio(kept, "PyTorch", names[0]))
-        rows.append([f"{width}-{width}-{width}-{CLASSES}", *own, dense, best, pays, told])
+        rows.append([f"{width}-{width}-{width}-{CLASSES}", *own, dense, best, *pays, told])
     header = ["network", *[f"density {name}, µs" for name in names], "dense PyTorch, µs"]
-    header += [f"PyTorch : density {names[0]}", "sparse pays", "rounds that count"]
+    header += [f"PyTorch : density {names[0]}", "as slow as PyTorch at density", "as slow as dense nerva at density"]
+    header += ["rounds that count"]
     caption = (
         f"Microseconds of a training step of {protocol.batch_size} samples (noise) in `fit`, "
         f"{threads_told(protocol.threads)}."
@@ -194,7 +195,7 @@ def _small_picture(small: dict[int, Record], protocol: Protocol) -> Picture:
     axes.set_xticks(list(small), [str(width) for width in small])
     axes.minorticks_off()
     axes.axhline(1.0, color="black", lw=0.8)
-    figures.legend(axes)
+    figures.legend(axes, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = (
         "How many times as long as nerva dense PyTorch takes for a training step of small networks over their width, "
         f"{threads_told(protocol.threads)}: above 1, nerva is faster. Bands are the range of the rounds."
@@ -205,9 +206,6 @@ def _small_picture(small: dict[int, Record], protocol: Protocol) -> Picture:
 def _answer(small: dict[int, Record], protocol: Protocol) -> str:
     if not small:
         return ""
-    told = []
-    for width, result in small.items():
-        equal = _equal(result, protocol.threads)
-        told.append(f"{DENSITIES[-1]:g} at width {width}" if equal is None else f"{equal:.2g} at width {width}")
+    told = ", ".join(f"{_equal(result, protocol.threads)} at width {width}" for width, result in small.items())
     shown = threads_told(protocol.threads)
-    return f"Truly sparse training takes less time than dense PyTorch up to the densities {', '.join(told)} ({shown})."
+    return f"A truly sparse network takes less time to train than dense PyTorch up to the density {told} ({shown})."
