@@ -69,7 +69,8 @@ def _text(protocol: Protocol) -> list[str]:
         "support, and take the same batches of the same augmented images, bit for bit, in the same order."
     )
     how = (
-        f"Supports are drawn uniformly, layers get weights by Erdos-Renyi; weights begin as Xavier's, biases at zero. "
+        f"Supports are drawn uniformly, layers get weights by Erdos-Renyi; weights begin as Xavier's, uniform "
+        "to the square root of 6 by inputs and outputs (the original's logs: of 1 by inputs), biases at zero. "
         f"{augmented}Nesterov's method with momentum {protocol.momentum:g}, batches of {protocol.batch_size}; the rate "
         f"is 0.1, 0.03 or 0.01 by sparsity, as in the original's script, and a tenth of it after half and after three "
         f"quarters of the epochs. Accuracy is that on the test images after the last epoch, whatever came before."

@@ -31,13 +31,14 @@ def units(protocol: Protocol) -> list[Unit]:
 
 def section(protocol: Protocol, folder: Path) -> Section:
     """Return the part of the report, from the records that are there."""
-    tests = _tests(protocol, folder)
+    tests, drawn = _tests(protocol, folder), twice.sparsities(protocol)
+    tables = [steps_table(protocol, folder), _table(protocol, tests)]
     return Section(
         TITLE,
         "nerva reproduce paper --part cause",
         text=_text(protocol, folder),
-        pictures=[steps_picture(protocol, folder), twice.picture(protocol, folder)],
-        tables=[steps_table(protocol, folder), _table(protocol, tests), twice.table(protocol, folder)],
+        pictures=[steps_picture(protocol, folder), *([twice.picture(protocol, folder)] if drawn else [])],
+        tables=[*tables, *([twice.table(protocol, folder)] if drawn else [])],
         claims=_claims(protocol, folder, tests),
         answer=_answer(protocol, folder, tests),
         missing=missing(folder, units(protocol)),

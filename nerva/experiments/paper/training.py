@@ -72,7 +72,7 @@ def run(
 ) -> Unit:
     """Return the unit of work that trains one network; two of one name are the same."""
     settings = settings_of(protocol, side, sparsity, seeds, epochs, way)
-    of_seeds = f"{seeds}" if isinstance(seeds, int) else ".".join(map(str, seeds))
+    of_seeds = ".".join(map(str, settings["seeds"] if len(set(settings["seeds"])) > 1 else settings["seeds"][:1]))
     kind = side if way == "erdos-renyi" else f"{side}-{way}"
     name = f"{kind}-{sparsity:g}-{of_seeds}-{epochs}"
     return Unit(name, train, settings, cost=seconds(settings))

@@ -65,7 +65,7 @@ def test_markdown_has_tables_figures_and_commands():
     assert "\n- first\n- **second**\n" in text
     assert '![Shows "it" all of x.](figures/time.svg)\n\n**Figure 1.** Shows "it" [all] of `x`.' in text
     assert "**Table 1.** Of `data`.\n\n| name | s | ratio |\n| --- | ---: | ---: |\n| a\\|b &lt;c> | 1.5 |" in text
-    assert "```sh\nnerva reproduce paper\necho 'a < b'\n```" in text
+    assert "```text\nnerva reproduce paper\necho 'a < b'\n```" in text
 
 
 def test_html_is_well_formed_and_needs_nothing_else():

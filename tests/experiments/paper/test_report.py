@@ -71,8 +71,8 @@ def test_the_order_is_answers_claims_figures_parts_and_how_it_was_made(folder):
 def test_the_command_of_a_part_is_that_of_the_run(folder):
     write_report(folder)
     text = (folder.path / "report.md").read_text()
-    assert "```sh\nnerva reproduce paper --out x --part timing\n```" in text
-    assert "```sh\nnerva reproduce paper --out x --part accuracy\n```" in text
+    assert "```text\nnerva reproduce paper --out x --part timing\n```" in text
+    assert "```text\nnerva reproduce paper --out x --part accuracy\n```" in text
 
 
 def test_it_names_no_place_of_the_machine(folder):
