@@ -68,8 +68,9 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "cifar10 cifar100",
     ],
     "experiments": [
-        "paper.__init__ paper.figures paper.masked paper.protocol paper.sections paper.statistics paper.units",
-        "paper.versions paper.batches paper.document paper.folder paper.networks paper.parts paper.results paper.worker",
+        "paper.__init__ paper.figures paper.masked paper.protocol paper.sections paper.statistics",
+        "paper.units paper.versions",
+        "paper.batches paper.document paper.folder paper.networks paper.parts paper.results paper.worker",
         "paper.pool paper.training",
         "paper.accuracy paper.distributions paper.run paper.seeds paper.trajectories paper.twice",
         "paper.cause paper.display paper.report",
