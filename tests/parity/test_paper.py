@@ -15,7 +15,7 @@ from nerva.experiments.paper.trajectories import follow, trajectory  # noqa: E40
 from nerva.experiments.paper.units import do  # noqa: E402
 from nerva.system.tensors import read_tensors  # noqa: E402
 
-from ..experiments.paper.runs import kill, tiny  # noqa: E402
+from ..experiments.paper.runs import complete, kill, tiny  # noqa: E402
 
 SIZES = (3072, 64, 32, 10)
 
@@ -47,7 +47,7 @@ def test_fifty_steps_in_float64_are_the_same(sparsity, way):
     for layer, theirs, start in zip(model.layers, masked.weights(), moved, strict=True):
         mine = layer.dense_weight()
         np.testing.assert_allclose(mine, theirs, atol=1e-10, rtol=0)
-        assert np.linalg.norm(mine - start) > (1e-3 if way == "erdos-renyi" else 0.0)  # they were trained
+        assert way == "twice" or np.linalg.norm(mine - start) > 1e-3  # they were trained
     biases = [parameter for name, parameter in masked.model.named_parameters() if name.endswith("bias")]
     for layer, bias in zip(model.layers, biases, strict=True):
         np.testing.assert_allclose(layer.bias, bias.detach().numpy(), atol=1e-10, rtol=0)
@@ -94,7 +94,8 @@ def test_masked_pytorch_that_was_killed_goes_on_to_the_same_bits(tmp_path):
     for folder in folders:
         folder.mkdir()
     before = read_tensors(kill(unit, folders[1], "masked.safetensors"))[1]["rows"]
-    whole, resumed = (do(unit, folder)["result"] for folder in folders)
+    # All in processes of the runner: PyTorch's bits are others where it was imported before nerva has loaded MKL.
+    whole, resumed = (complete(unit, folder) for folder in folders)
     assert 0 < len(before) < 40
     assert resumed["seconds"][: len(before)] == [round(row[2], 3) for row in before]  # these were not run again
     assert (resumed["loss"], resumed["accuracy"]) == (whole["loss"], whole["accuracy"])

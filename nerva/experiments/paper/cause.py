@@ -79,6 +79,7 @@ def _furthest(protocol: Protocol, folder: Path) -> float | None:
 
 def _tests(protocol: Protocol, folder: Path) -> dict[tuple[float, ...], Equivalence]:
     """Return the tests of each sparsity, and of several together, by sparsities; those with two pairs at least."""
+    found: dict[tuple[float, ...], list[float]]
     found = {(sparsity,): differences(folder, _pairs(protocol, sparsity)) for sparsity in protocol.cause_sparsities}
     for several in (_asked(protocol), protocol.cause_sparsities):
         found[tuple(several)] = [value for sparsity in several for value in found[(sparsity,)]]

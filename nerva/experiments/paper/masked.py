@@ -4,6 +4,9 @@ Its layers are nn.Linear and ReLU. One call multiplies the gradients by masks of
 zero off the support: so velocity and weights there stay exactly zero. PyTorch's Nesterov and nerva's are one rule,
 v <- mu v + g, w <- w - rate (g + mu v). That of the original has the rate within its velocity; the two are the same
 while the rate is.
+
+On one thread a run has the same bits each time, in processes that import PyTorch at the same point: where nerva has
+loaded MKL before, as in the runner's processes, PyTorch's products round in another way than where it has not.
 """
 
 from __future__ import annotations

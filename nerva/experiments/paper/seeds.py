@@ -83,7 +83,7 @@ def _answer(protocol: Protocol, found: dict[str, list[float]], spreads: dict[str
         return ""
     supports, weights = spreads.values()
     if weights.value > 0:
-        ratio = ratio_interval(*found.values())
+        ratio = ratio_interval(found["supports"], found["weights"])
         compared = f"their ratio is {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
     else:
         compared = "the latter do not vary"

@@ -43,10 +43,11 @@ def follow(settings: Record, folder: Path) -> Record:
     data = Protocol(data=settings["data"], samples=settings["samples"]).load()
     model, dtype = network_of(settings, settings["dtype"]), np.dtype(settings["dtype"])
     twin, optimizer = Masked(model, settings["momentum"], settings["batch_size"]), Nesterov(settings["momentum"])
-    initial, rows = _weights(model), []
+    initial, rows = _weights(model), list[tuple[float, float, float, float]]()
     epochs = batches(data.train, settings["batch_size"], order_rng(settings["seeds"][2]), settings["augment"], dtype)
     while len(rows) < settings["steps"]:
         for X, y in epochs:
+            assert y is not None
             ours = model.train_step(np.ascontiguousarray(X.T), y, optimizer, settings["rate"])
             theirs = twin.step(X, y, settings["rate"])
             mine = _weights(model)
@@ -55,8 +56,8 @@ def follow(settings: Record, folder: Path) -> Record:
             rows.append((ours, theirs, float(apart), float(np.linalg.norm(mine - initial)) / norm))
             if len(rows) == settings["steps"]:
                 break
-    ours, theirs, apart, moved = (list(column) for column in zip(*rows, strict=True))
-    return {"nerva": ours, "masked": theirs, "apart": apart, "moved": moved}
+    columns = map(list, zip(*rows, strict=True))
+    return dict(zip(("nerva", "masked", "apart", "moved"), columns, strict=True))
 
 
 def _weights(model: Sequential) -> Any:

@@ -9,6 +9,7 @@ from nerva.experiments.paper.protocol import Protocol
 from nerva.experiments.paper.units import lasting
 from nerva.experiments.paper.worker import request
 
+WORKER = [sys.executable, "-m", "nerva.experiments.paper.worker"]
 SECONDS = 300  # that a unit has to reach its first epoch
 
 
@@ -26,10 +27,16 @@ def write(folder, unit, **result):
     (folder / f"{unit.name}.json").write_text(json.dumps(made))
 
 
+def complete(unit, folder):
+    """Do a unit in a process of the runner, to its end, and return the result."""
+    done = subprocess.run(WORKER, input=request(unit, folder), capture_output=True, timeout=SECONDS, check=True)
+    assert "seconds" in json.loads(done.stdout), done.stderr
+    return json.loads((folder / f"{unit.name}.json").read_text())["result"]
+
+
 def kill(unit, folder, pattern):
     """Do a unit in a process that is killed as soon as a file of this pattern is in its folder; return that file."""
-    program = [sys.executable, "-m", "nerva.experiments.paper.worker"]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         process.stdin.write(request(unit, folder))
         process.stdin.flush()
         deadline = time.monotonic() + SECONDS
