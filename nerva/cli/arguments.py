@@ -13,6 +13,7 @@ from nerva.activations import NAMES
 from nerva.cli.choices import CRITERIA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES
 from nerva.cli.export_options import add_export_options, check_export
 from nerva.cli.options import add_source, add_target, add_threads, default_rates
+from nerva.cli.reproduce_options import add_reproduce
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
 from nerva.cli.search_options import add_search, check_search
@@ -100,6 +101,11 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
         description="Train a sparse network. In parentheses: what holds without the option. Tables: .csv and .parquet.",
         epilog=EXAMPLES,
     )
+    for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
+        add(train)
+    add_sweep(commands, train)
+    add_search(commands)
+    add_reproduce(commands)
     evaluate = commands.add_parser(
         "evaluate",
         help="evaluate a model in a file",
@@ -126,13 +132,9 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     )
     _add_file(summary)
     summary.add_argument("--batch-size", metavar="N", type=whole(1), default=100, help="of steps (%(default)s)")
-    add_search(commands)
     about = "print versions, libraries, instruction set and threads"
     info = commands.add_parser("info", help=about, description=f"{about.capitalize()}, and the speed of the backends.")
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
-    for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
-        add(train)
-    add_sweep(commands, train)
     return parser, commands.choices
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import asdict, dataclass, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
 
-from nerva.datasets import Dataset, cifar10
+from nerva.datasets import Dataset, cifar10, shapes
 from nerva.datasets.dataset import Split
 from nerva.schedules import MultiStep
 
@@ -21,7 +23,8 @@ class Protocol:
 
     Parameters
     ----------
-    data : folder or archive of CIFAR-10, in which it is looked for; None for that of `nerva.datasets.cifar10`
+    data : folder or archive of CIFAR-10, in which it is looked for; None for that of `nerva.datasets.cifar10`;
+        "shapes" for the generated images of `nerva.datasets.shapes`, to try what runs
     label : what the data are called in every table
     samples : of the training set that are used, the first ones; None for all
     sizes : of the layers
@@ -30,6 +33,11 @@ class Protocol:
     epochs, batch_size, momentum : of Nesterov's method
     masked_epochs : of all runs that are compared with masked PyTorch step by step, on both sides
     augment : whether images are shifted and flipped
+    depths, width, widths, depth : of the hidden layers of other networks that are timed: deeper ones of one width, and
+        wider ones of one depth
+    dense : whether dense networks are trained, too, on both sides, for `masked_epochs`
+    redraws, redraw_sparsity : how many supports, and how many initial weights, the part `seeds` draws, and where
+    distribution_sparsities : at which weights are shared out among the layers in other ways
     rounds : of every timing, in turns with the peer; medians count
     threads : of what is timed
     """
@@ -47,6 +55,14 @@ class Protocol:
     batch_size: int = 100
     momentum: float = 0.9
     augment: bool = True
+    depths: tuple[int, ...] = (1, 2, 3, 5, 10)
+    width: int = 1024
+    widths: tuple[int, ...] = (1024, 2048, 4096, 8192, 16384)
+    depth: int = 3
+    dense: bool = False
+    redraws: int = 10
+    redraw_sparsity: float = 0.99
+    distribution_sparsities: tuple[float, ...] = (0.9, 0.95, 0.99, 0.995, 0.999)
     rounds: int = 5
     threads: int = 2
 
@@ -57,11 +73,13 @@ class Protocol:
 
     def schedule(self, sparsity: float, epochs: int) -> MultiStep:
         """Return the learning rate by epoch: divided by ten after half and after three quarters of the epochs."""
-        return MultiStep(self.rate(sparsity), [0.5 * epochs, 0.75 * epochs], gamma=0.1)
+        return MultiStep(self.rate(sparsity), milestones(epochs), gamma=0.1)
 
     def load(self) -> Dataset:
         """Read the data; raise FileNotFoundError or OSError as `nerva.datasets.cifar10` does."""
-        data = cifar10(self.data, download=self.data is None)
+        if self.data == "shapes":
+            return shapes(20_000 if self.samples is None else self.samples)
+        data = _read(self.data)
         if self.samples is None:
             return data
         X, y = data.train
@@ -70,6 +88,11 @@ class Protocol:
     def settings(self) -> dict[str, Any]:
         """Return the settings as JSON takes them."""
         return asdict(self)
+
+
+@functools.lru_cache(maxsize=1)  # a process trains many networks, and an archive takes seconds to read
+def _read(data: str | None) -> Dataset:
+    return cifar10(data, download=data is None)
 
 
 def full(**changes: Any) -> Protocol:
@@ -83,12 +106,27 @@ def quick(**changes: Any) -> Protocol:
         samples=10_000,
         sparsities=(0.5, 0.9, 0.95, 0.99, 0.999),
         seeds=(1, 2),
-        epochs=5,
-        masked_epochs=3,
+        cause_sparsities=(0.99, 0.999),
+        cause_seeds=(1, 2, 3),
+        epochs=4,
+        masked_epochs=2,
+        depths=(1, 3, 10),
+        widths=(1024, 4096),
+        redraws=4,
+        distribution_sparsities=(0.95, 0.99, 0.999),
         rounds=3,
         threads=_cores(),
     )
     return replace(small, **changes)
+
+
+def milestones(epochs: int) -> list[int]:
+    """Return the epochs, from 0, with which the learning rate falls: of whole epochs.
+
+    >>> milestones(100), milestones(10)
+    ([50, 75], [5, 8])
+    """
+    return [ceil(0.5 * epochs), ceil(0.75 * epochs)]
 
 
 def initial_rng(seed: int) -> np.random.Generator:
