@@ -1,5 +1,7 @@
 """Growth by link prediction: scores as defined, exact counts, draws in proportion, any block or thread."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -103,6 +105,17 @@ def test_soft_growth_draws_in_proportion_to_the_scores():
     for _ in range(draws):
         hits[LinkPrediction("CH2-L3n", soft=True)(state, 2)] += 1
     np.testing.assert_allclose(hits[some] / draws, twice, atol=0.04)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_scores_are_never_whole(rng, soft):
+    K, D = 2000, 4000  # 64 MB of scores
+    state = state_of(random_csr(K, D, 16000, rng))
+    tracemalloc.start()
+    assert len(LinkPrediction(soft=soft)(state, 5000)) == 5000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16e6
 
 
 @pytest.mark.parametrize("soft", [False, True])
