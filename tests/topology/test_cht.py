@@ -90,23 +90,23 @@ def test_strength_is_that_of_a_dense_matrix(seed, magnitude):
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 3.0])
 def test_what_stays_is_drawn_without_replacement(exponent):
-    values = np.array([0.5, 1.0, 2.0, 0.0])
+    values = np.array([0.5, 1.0, 2.0, 1.5])
     layer = nerva.SparseLinear(4, 1, weight=CSR((1, 4), [0, 4], range(4), values))
     state, method = LayerState(0, layer, np.random.default_rng(1)), nerva.CHTs()
     state.extra["exponent"] = exponent
-    p = values**exponent if exponent else np.ones(4)
+    p = values**exponent
     wanted = np.zeros(4)  # the probability that each is the one of four that is not drawn
     for order in permutations(range(4)):
         left, chance = p.sum(), 1.0
         for i in order[:3]:
-            chance *= p[i] / left if left else 0.0
+            chance *= p[i] / left
             left -= p[i]
         wanted[order[3]] += chance
     hits = np.bincount([method.drop(state, 1)[0] for _ in range(3000)], minlength=4)
-    some = wanted > 0
-    assert hits[~some].sum() == 0
-    assert some.sum() == 1 or stats.chisquare(hits[some], 3000 * wanted[some]).pvalue > 1e-4
-    assert some.sum() == (4 if not exponent else 1)  # without a size, a weight stays last
+    assert stats.chisquare(hits, 3000 * wanted).pvalue > 1e-4
+    layer.weight.values[1] = 0.0  # which nothing but chance keeps, and an exponent of 0
+    hits = np.bincount([method.drop(state, 1)[0] for _ in range(300)], minlength=4)
+    assert (hits[1] == 300) == (exponent > 0)
 
 
 @pytest.mark.parametrize("sharpness", [(1.0, 9.0), (4.0, 0.0)])

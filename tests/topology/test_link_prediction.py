@@ -107,6 +107,20 @@ def test_soft_growth_draws_in_proportion_to_the_scores():
     np.testing.assert_allclose(hits[some] / draws, twice, atol=0.04)
 
 
+def test_layers_of_many_blocks(rng):
+    W, count = random_csr(600, 1000, 3000, rng), 2000
+    flat = whole(W, "CH3-L3p").reshape(-1)
+    order = np.lexsort((np.arange(len(flat)), -flat))[:count]
+    np.testing.assert_array_equal(LinkPrediction()(state_of(W), count), np.sort(order))
+    drawn = LinkPrediction(soft=True)(state_of(W), count)
+    assert (flat[drawn] > 0).all()
+    # By block of rows, as the scores are: within four standard deviations.
+    blocks = 1000 * 262
+    found = np.bincount(drawn // blocks, minlength=3) / count
+    parts = np.array([flat[i * blocks : (i + 1) * blocks].sum() for i in range(3)]) / flat.sum()
+    np.testing.assert_allclose(found, parts, atol=4 * 0.5 / np.sqrt(count))
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_the_scores_are_never_whole(rng, soft):
     K, D = 2000, 4000  # 64 MB of scores
