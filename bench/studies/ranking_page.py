@@ -71,6 +71,27 @@ def grouped(runs: list[Run]) -> dict[tuple[str, str], Group]:
     }
 
 
+def complete(runs: list[Run]) -> list[Run]:
+    """Return the runs of the seeds that every method of their data and optimizer has: of a study that goes on, a part.
+
+    Runs of equal time are left out where they are not there for all these seeds.
+    """
+    seeds: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for run in runs:
+        seeds[run["data"], run["optimizer"], run["method"], run["budget"]].add(run["seed"])
+    common: dict[tuple[str, ...], set[int]] = {}
+    for (*group, _, budget), own in seeds.items():
+        if budget == "epochs":
+            common[tuple(group)] = common.get(tuple(group), own) & own
+    kept = []
+    for run in runs:
+        wanted = common.get((run["data"], run["optimizer"]), set())
+        has = seeds[run["data"], run["optimizer"], run["method"], run["budget"]]
+        if run["seed"] in wanted <= has:
+            kept.append(run)
+    return kept
+
+
 def result(runs: list[Run]) -> Result:
     """Return the result of the seeds of one method."""
     accuracies = [100 * run["accuracy"][-1] for run in runs]
@@ -201,7 +222,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="SVG file to write")
     options = parser.parse_args()
     runs = [json.loads(line) for file in options.files for line in file.read_text().splitlines()]
-    # Where a run was stopped, seeds of some methods may be missing: the page has what there is.
+    runs = complete(runs)
     if not any(run["method"] == "static" for run in runs):
         parser.error("there is no run of the static network, which times are relative to")
     if options.picture is not None:

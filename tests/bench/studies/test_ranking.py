@@ -82,6 +82,18 @@ def test_the_page_has_means_intervals_and_the_front(tmp_path, bench):
     assert (tmp_path / "picture.svg").read_text().count("<svg") == 1
 
 
+def test_a_study_that_goes_on_has_the_seeds_of_all_methods():
+    from studies.ranking_page import complete
+
+    whole = [run(method, seed=seed) for method in ("static", "GMP") for seed in (0, 1)]
+    timed = [run("GMP", seed=seed, budget="time") for seed in (0, 1)]
+    assert complete([*whole, *timed]) == [*whole, *timed]
+    assert complete([*whole, timed[0]]) == whole
+    begun = [run("static", seed=2), run("static", optimizer="nesterov")]
+    assert complete([*whole, *begun, *timed]) == [*whole, begun[1], *timed]
+    assert complete([*whole, run("SET", seed=1)]) == [whole[1], whole[3], run("SET", seed=1)]
+
+
 def test_no_point_of_the_front_is_beaten():
     from studies.ranking_page import front
 
