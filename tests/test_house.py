@@ -61,9 +61,9 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "arguments evaluate export info predict summary train",
     ],
     "datasets": [
-        "augment download idx preprocess tasks",
+        "augment download idx preprocess sources tasks",
         "dataset",
-        "cifar generated mnist npz shapes",
+        "chunked cifar generated mnist npz shapes",
         "cifar10 cifar100",
     ],
     "inspection": [
@@ -128,11 +128,11 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "deepr methods snfs srigl top_kast updater",
     ],
     "training": [
-        "checkpoints curves inputs labels profiling trainable",
+        "checkpoints curves inputs labels profiling read_ahead trainable",
         "history",
         "layers_state moments progress samples",
         "batches",
-        "compiled run_state",
+        "chunked_batches compiled run_state",
         "evaluation",
         "step training_data",
         "run",

@@ -4,6 +4,7 @@
 * `checkerboard` and `mini` generate small data sets by a formula.
 * `cifar10`, `cifar100`, `mnist` and `fashion_mnist` read theirs from a folder or an archive, and download it if it is
   missing.
+* `Chunked` are samples that are more than fit in memory, in files that are read while a network trains.
 * `npz` reads the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file, `save_npz` writes them; `read_idx` reads one
   array in MNIST's format.
 
@@ -12,6 +13,7 @@ bytes in memory, as `Standardized` samples. `Augment` shifts and flips them at r
 """
 
 from nerva.datasets.augment import Augment
+from nerva.datasets.chunked import Chunked
 from nerva.datasets.cifar10 import cifar10
 from nerva.datasets.cifar100 import cifar100
 from nerva.datasets.dataset import Dataset, Split, Standardized
@@ -23,6 +25,7 @@ from nerva.datasets.shapes import shapes
 
 __all__ = [
     "Augment",
+    "Chunked",
     "Dataset",
     "Split",
     "Standardized",

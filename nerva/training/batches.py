@@ -13,7 +13,10 @@ from nerva._kernels.batches import gather
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.sparse_batch import SparseBatch
 from nerva.datasets.augment import Augment
+from nerva.losses.targets import Weighted
 from nerva.training.samples import Samples
+
+SHOWN_ROWS = 256  # of the data, in their fingerprint
 
 
 class Draw(NamedTuple):
@@ -46,8 +49,8 @@ class Batches:
 
     def __init__(
         self,
-        samples: Samples,
-        targets: Array | None,
+        samples: Any,
+        targets: Any,
         batch_size: int,
         dtype: npt.DTypeLike,
         rng: np.random.Generator | None = None,
@@ -57,7 +60,7 @@ class Batches:
         shuffle: bool = True,
         rows: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        self.samples = samples
+        self.samples: Samples = samples
         self.targets = targets
         self.batch_size = batch_size
         self.rng, self._shuffle = rng, shuffle
@@ -67,7 +70,7 @@ class Batches:
                 raise ValueError("augment is given, but X is sparse; it is for images, which are dense")
             self._sparse = samples.sparse.batch(batch_size)
         else:
-            self._buffer = Buffer(samples.array.shape[1], dtype) if buffer is None else buffer
+            self._buffer = Buffer(samples.features, dtype) if buffer is None else buffer
         self._rows = np.arange(len(samples), dtype=np.int64) if rows is None else rows
         self.order = self._rows.copy()
 
@@ -87,11 +90,35 @@ class Batches:
         Batches must be drawn in turn: augmentation takes its random numbers here.
         """
         first = index * self.batch_size
-        rows = self.order[first : first + self.batch_size]
+        return self._moved(self.order[first : first + self.batch_size])
+
+    def _moved(self, rows: npt.NDArray[np.int64]) -> Draw:
+        """Return a draw of these rows, with random moves where there is augmentation."""
         if self._augment is None:
             return Draw(rows, None)
         assert self.rng is not None
         return Draw(rows, self._augment.draw(len(rows), self.rng))
+
+    def go_on(self, order: npt.NDArray[np.int64]) -> None:
+        """Take the order of an epoch that has begun."""
+        self.order[:] = order
+
+    def close(self) -> None:
+        """Give back what an iteration holds beside memory; call it after the last batch."""
+
+    def excerpt(self) -> list[Array]:
+        """Return the targets and some samples, evenly spaced: other data have others, most likely."""
+        samples, n = self.samples, len(self.samples)
+        rows = np.unique(np.linspace(0, n - 1, min(n, SHOWN_ROWS)).astype(np.int64))
+        arrays = self._targets_of(self.targets)
+        if samples.sparse is None:
+            return [*arrays, samples.array[rows]]
+        return [*arrays, samples.sparse.indptr, samples.sparse.indices[:SHOWN_ROWS], samples.sparse.data[:SHOWN_ROWS]]
+
+    @staticmethod
+    def _targets_of(targets: Any) -> list[Array]:
+        """Return targets as arrays: themselves, and their weights."""
+        return [targets.targets, targets.weights] if isinstance(targets, Weighted) else [targets]
 
     def gather(self, draw: Draw) -> tuple[Any, Array | None]:
         """Return inputs X and targets y of some samples; raise ValueError for a value that is not finite."""

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 from nerva.losses import Loss
 from nerva.training.batches import Batches
+from nerva.training.chunked_batches import as_batches
 from nerva.training.compiled import compiled_for
 from nerva.training.labels import decode
-from nerva.training.samples import Samples, labelled_samples
+from nerva.training.samples import ChunkedSamples, Samples, as_samples, labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import check_integer
 
@@ -53,13 +54,13 @@ class Evaluator:
         check: bool = True,
     ) -> None:
         samples, targets = labelled_samples(model, X, y, loss, sample_weight, prefix, check=check)
-        self._keep(model, loss, Batches(samples, targets, batch_size, model.dtype))
+        self._keep(model, loss, as_batches(samples, targets, batch_size, dtype=model.dtype))
 
     @classmethod
     def of_rows(
         cls,
         model: Trainable,
-        samples: Samples,
+        samples: Samples | ChunkedSamples,
         targets: Array,
         loss: Loss,
         batch_size: int,
@@ -67,7 +68,7 @@ class Evaluator:
     ) -> Self:
         """Return the evaluator on some rows of samples and targets that are checked already."""
         evaluator = cls.__new__(cls)
-        evaluator._keep(model, loss, Batches(samples, targets, batch_size, model.dtype, rows=rows))
+        evaluator._keep(model, loss, as_batches(samples, targets, batch_size, dtype=model.dtype, rows=rows))
         return evaluator
 
     def _keep(self, model: Trainable, loss: Loss, batches: Batches) -> None:
@@ -130,7 +131,7 @@ def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_B
     >>> nerva.MLP([4, 2], init="zeros").predict_proba(np.ones((1, 4)))
     array([[0.5, 0.5]], dtype=float32)
     """
-    samples = Samples(X, model.in_features, model.dtype, check=False)
+    samples = as_samples(X, model.in_features, model.dtype, check=False)
     probabilities = np.empty((len(samples), model.out_features), model.dtype)
     first = 0
     for outputs_of_batch in _predicted(model, samples, batch_size):
@@ -156,7 +157,7 @@ def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) 
     >>> model.predict(np.ones((2, 4)))
     array([0, 0])
     """
-    samples = Samples(X, model.in_features, model.dtype, check=False)
+    samples = as_samples(X, model.in_features, model.dtype, check=False)
     predictions = [model.loss.predict(Z) for Z in _predicted(model, samples, batch_size)]
     found = predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
     return decode(found, getattr(model, "classes", None))
@@ -164,24 +165,28 @@ def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) 
 
 def outputs(model: Trainable, batches: Batches) -> Iterator[tuple[Array, Array | None]]:
     """Yield the outputs (outputs, batch) for each batch, in memory that the next one overwrites, and its targets."""
-    for index in range(len(batches)):
-        draw = batches.draw(index)
-        compiled = compiled_for(model, batches, draw)
-        if compiled is not None:
-            yield compiled.outputs(batches, draw), None if batches.targets is None else batches.targets[draw.rows]
-        else:
-            X, y = batches.gather(draw)
-            yield model.forward(X, training=False), y
+    try:
+        for index in range(len(batches)):
+            draw = batches.draw(index)
+            compiled = compiled_for(model, batches, draw)
+            if compiled is not None:
+                yield compiled.outputs(batches, draw), None if batches.targets is None else batches.targets[draw.rows]
+            else:
+                X, y = batches.gather(draw)
+                yield model.forward(X, training=False), y
+    finally:
+        batches.close()
 
 
-def _predicted(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Array]:
+def _predicted(model: Trainable, samples: Samples | ChunkedSamples, batch_size: int) -> Iterator[Array]:
     """Return the outputs for the samples, batch by batch; a single sample is taken as it lies, if it can be."""
     batch_size = check_integer(batch_size, "batch_size", least=1)
-    alone = samples.sparse is None and len(samples) == 1
+    alone = isinstance(samples, Samples) and samples.sparse is None and len(samples) == 1
     if alone and samples.array.dtype == model.dtype and samples.scale is None:
         samples.check_finite()
         return iter((model.forward(samples.array.T, training=False),))
-    return (Z for Z, _ in outputs(model, Batches(samples, None, batch_size, model.dtype, buffer=model.inputs)))
+    batches = as_batches(samples, None, batch_size, dtype=model.dtype, buffer=model.inputs)
+    return (Z for Z, _ in outputs(model, batches))
 
 
 def check_loss(loss: Loss | None, model: Trainable) -> Loss:

@@ -132,6 +132,7 @@ class Run:
                 self._save(after_epoch=False)
             raise
         finally:
+            self.batches.close()
             self.finish()  # an interrupted run, too, leaves a network that can be used
             self._moments.end(self)
         return self.history

@@ -11,6 +11,7 @@ from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
 from nerva.training.batches import Batches, Draw
+from nerva.training.chunked_batches import as_batches
 from nerva.training.compiled import check_bfloat16, compiled_for, obstacle
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
@@ -111,8 +112,11 @@ def train_step(
     samples, targets = labelled_samples(model, X, y, loss, sample_weight, check=False)
     rate = check_not_negative(rate, "rate")
     check_batch_size(model, len(samples), len(samples))
-    batches = Batches(samples, targets, len(samples), model.dtype)
-    value = train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
+    batches = as_batches(samples, targets, len(samples), dtype=model.dtype)
+    try:
+        value = train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
+    finally:
+        batches.close()
     model.loss = loss
     return value
 

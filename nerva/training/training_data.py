@@ -12,6 +12,7 @@ from nerva.datasets.augment import Augment, check_augment
 from nerva.losses import Loss
 from nerva.losses.targets import Weighted, weighted
 from nerva.training.batches import Batches
+from nerva.training.chunked_batches import as_batches
 from nerva.training.evaluation import Evaluator
 from nerva.training.labels import Classes, encode, find_classes, listed, refuse_names
 from nerva.training.samples import labelled_samples
@@ -72,7 +73,8 @@ class TrainingData:
         """Return the mini-batches to train on; the arguments are those of `fit`."""
         shuffle, augment = check_flag(shuffle, "shuffle"), check_augment(augment, self._model.in_features)
         order, dtype = self._model.rng if rng is None else as_generator(rng), self._model.dtype
-        return Batches(self._samples, self._targets, batch_size, dtype, order, augment, shuffle=shuffle, rows=self.rows)
+        how = {"rng": order, "augment": augment, "shuffle": shuffle, "rows": self.rows, "dtype": dtype}
+        return as_batches(self._samples, self._targets, batch_size, **how)
 
     def evaluator(self, validation: Any, batch_size: int) -> Evaluator | None:
         """Return what evaluates the network on a pair (X, y), or on the samples held out; None where there are none.
