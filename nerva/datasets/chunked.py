@@ -127,6 +127,12 @@ class Chunked:
             return rows // size
         return np.searchsorted(self.starts, rows, side="right") - 1
 
+    def will_need(self, chunk: int) -> None:
+        """Let the system begin to read a chunk, where it can: `read` is about to ask for it."""
+        tell = getattr(self._rows, "will_need", None)
+        if tell is not None:
+            tell(int(self.starts[chunk]), int(self.starts[chunk + 1]))
+
     def read(self, first: int, last: int, out: NDArray[Any]) -> None:
         """Read the dense samples first to last - 1 into `out`, (last - first, features).
 

@@ -18,6 +18,7 @@ from nerva.training.read_ahead import Plan, ReadAhead, plan
 from nerva.training.samples import ChunkedSamples, Entries, Samples, SparseSamples, refuse_not_finite, room
 
 AHEAD = 8  # chunks in memory where the order of the samples is kept
+SOON = 2  # chunks after that one the system is told of the next to read
 BLOCK = 1024  # batches whose rows are translated at a time
 SHOWN_CHUNKS = 4  # of the data, in their fingerprint
 KINDS = (OSError, EOFError, TypeError, ValueError, MemoryError)  # of failures of reading, that keep their kind
@@ -80,6 +81,8 @@ class Ring:
             if self.sparse is not None:
                 self.sparse.load(position % self.places, first, last)
             else:
+                if position + SOON < len(self._sequence):
+                    self.X.will_need(int(self._sequence[position + SOON]))
                 self.X.read(first, last, self.array[own])
         except BaseException as error:
             kind = next((kind for kind in KINDS if isinstance(error, kind)), RuntimeError)
