@@ -132,7 +132,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "history",
         "layers_state moments progress samples",
         "batches",
-        "chunked_batches compiled run_state",
+        "chunked_batches compiled loaded_batches run_state",
         "evaluation",
         "step training_data",
         "run",

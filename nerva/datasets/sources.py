@@ -55,7 +55,7 @@ class FileArray:
 
         Raises EOFError where the file ends before.
         """
-        left, at = memoryview(out.reshape(-1).view(np.uint8)), self.offset + first * self._row
+        left, at = memoryview(out.reshape(-1).view(np.uint8).data), self.offset + first * self._row
         while left.nbytes:
             count = os.preadv(self._descriptor, [left], at)
             if count == 0:

@@ -15,6 +15,7 @@ from nerva._kernels.sparse_batch import SparseBatch
 from nerva.datasets.augment import Augment
 from nerva.losses.targets import Weighted
 from nerva.training.samples import Samples
+from nerva.training.trainable import Trainable
 
 SHOWN_ROWS = 256  # of the data, in their fingerprint
 
@@ -68,7 +69,7 @@ class Batches:
         if samples.sparse is not None:
             if augment is not None:
                 raise ValueError("augment is given, but X is sparse; it is for images, which are dense")
-            self._sparse = samples.sparse.batch(batch_size)
+            self._sparse: SparseBatch = samples.sparse.batch(batch_size)
         else:
             self._buffer = Buffer(samples.features, dtype) if buffer is None else buffer
         self._rows = np.arange(len(samples), dtype=np.int64) if rows is None else rows
@@ -141,7 +142,28 @@ class Batches:
         """(channels, height, width) of images that are moved; None without augmentation."""
         return None if self._augment is None else self._augment.image_shape
 
+    def draws(self) -> Iterator[Draw]:
+        """Yield the samples of every batch, in the present order."""
+        for index in range(len(self)):
+            yield self.draw(index)
+
     def __iter__(self) -> Iterator[tuple[Any, Array | None]]:
         self.start()
-        for index in range(len(self)):
-            yield self.gather(self.draw(index))
+        for draw in self.draws():
+            yield self.gather(draw)
+
+
+def least_batch(model: Trainable) -> int:
+    """Return how many samples a batch must have in training, for the layers of a network."""
+    return max((layer.least_batch for layer in getattr(model, "layers", ())), default=1)
+
+
+def check_batch_size(model: Trainable, samples: int, batch_size: int) -> None:
+    """Raise ValueError where a batch, such as the last one, has fewer samples than a layer needs in training."""
+    least = least_batch(model)
+    last = samples % batch_size or min(samples, batch_size)
+    if min(last, batch_size) < least:
+        raise ValueError(
+            f"batch_size is {batch_size}: {samples} samples leave a batch of {last}, and batch normalization needs "
+            f"at least {least} in training"
+        )

@@ -49,7 +49,8 @@ class Ring:
 
     def free(self) -> None:
         """Give the memory back."""
-        self.places, self.targets = 0, None
+        self.places = 0
+        self.targets: Any = None
         self.live = 0, 0  # from which to which position of the sequence the present batch needs
         self.array: Array = np.empty((0, self.features), self._kind)
         self._sequence: npt.NDArray[np.int64] = np.empty(0, np.int64)

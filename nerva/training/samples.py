@@ -159,6 +159,10 @@ class Samples:
             and self.array.dtype.isnative
         )
 
+    def lies_as(self, dtype: npt.DTypeLike) -> bool:
+        """Whether the array holds the features as they are, in this dtype."""
+        return self.sparse is None and self.array.dtype == dtype and self.scale is None
+
     def check_finite(self) -> None:
         """Raise ValueError, which names the entry, for one that is not finite in the dtype of the network."""
         if self.array.dtype.kind != "f":
