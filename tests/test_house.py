@@ -64,7 +64,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "augment download idx preprocess sources tasks",
         "dataset",
         "chunked cifar generated mnist npz shapes",
-        "cifar10 cifar100",
+        "cifar10 cifar100 svmlight",
     ],
     "inspection": [
         "gradients plots",

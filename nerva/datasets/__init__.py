@@ -7,6 +7,7 @@
 * `Chunked` are samples that are more than fit in memory, in files that are read while a network trains.
 * `npz` reads the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file, `save_npz` writes them; `read_idx` reads one
   array in MNIST's format.
+* `svmlight` reads sparse samples and labels of a text file.
 
 Each returns a `Dataset`: a training and a test `Split` of samples and labels, and the names of the classes. Images stay
 bytes in memory, as `Standardized` samples. `Augment` shifts and flips them at random during training.
@@ -22,6 +23,7 @@ from nerva.datasets.idx import read_idx
 from nerva.datasets.mnist import fashion_mnist, mnist
 from nerva.datasets.npz import npz, save_npz
 from nerva.datasets.shapes import shapes
+from nerva.datasets.svmlight import svmlight
 
 __all__ = [
     "Augment",
@@ -39,4 +41,5 @@ __all__ = [
     "read_idx",
     "save_npz",
     "shapes",
+    "svmlight",
 ]

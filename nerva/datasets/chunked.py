@@ -199,7 +199,7 @@ def _starts(X: Chunked, chunk: int | None) -> Rows:
     """Return the first rows of the chunks, and the number of rows."""
     rows, n = X.source, len(X)
     if isinstance(rows, CSRRows):
-        row_bytes = len(rows.data) * (4 + X.dtype.itemsize) / n + 8
+        row_bytes = int(rows.indptr[-1] - rows.indptr[0]) * (4 + X.dtype.itemsize) / n + 8
     else:
         row_bytes = X.shape[1] * X.dtype.itemsize
     wanted = max(int(CHUNK_BYTES // row_bytes), 1)
