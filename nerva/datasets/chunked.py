@@ -58,7 +58,7 @@ class Chunked:
         shape: tuple[int, int] | None = None,
         columns: Sequence[str] | None = None,
     ) -> None:
-        self.name = name_of(source)
+        self.name = name_of(source[0] if isinstance(source, tuple) else source)
         self._rows = _opened(source, shape, columns)
         self.sparse = isinstance(self._rows, CSRRows)
         self.dtype = dtype_of(self._rows)
@@ -169,7 +169,7 @@ def _opened(source: Any, shape: tuple[int, int] | None, columns: Sequence[str] |
     rows = open_rows(source, None if columns is None else list(columns))
     if isinstance(rows, CSRRows):
         return rows
-    if not hasattr(rows, "__len__") or not hasattr(rows, "__getitem__"):
+    if not hasattr(rows, "__getitem__") or not (hasattr(rows, "shape") or hasattr(rows, "__len__")):
         raise TypeError(f"source is {type(source).__name__}; it must have a length and slices, or be a path")
     return rows
 

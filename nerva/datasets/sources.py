@@ -148,12 +148,13 @@ class CSRRows:
         self.shape = (int(shape[0]), int(shape[1]))
         if len(self.indptr) != self.shape[0] + 1:
             raise ValueError(f"indptr has length {len(self.indptr)}; it must be rows + 1 = {self.shape[0] + 1}")
-        if len(self.data) != len(self.indices):
-            raise ValueError(f"data has length {len(self.data)}, indices {len(self.indices)}")
+        entries = length_of(self.data)
+        if entries != length_of(self.indices):
+            raise ValueError(f"data has length {entries}, indices {length_of(self.indices)}")
         falls = np.diff(self.indptr) < 0
-        if self.indptr[0] < 0 or self.indptr[-1] > len(self.data) or falls.any():
+        if self.indptr[0] < 0 or self.indptr[-1] > entries or falls.any():
             at = int(falls.argmax()) + 1 if falls.any() else 0 if self.indptr[0] < 0 else self.shape[0]
-            raise ValueError(f"indptr[{at}] is {self.indptr[at]}; it must ascend from 0 to at most {len(self.data)}")
+            raise ValueError(f"indptr[{at}] is {self.indptr[at]}; it must ascend from 0 to at most {entries}")
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -197,9 +198,15 @@ def dtype_of(rows: Any) -> np.dtype[Any]:
     return dtype if isinstance(dtype, np.dtype) else np.asarray(rows[0:1]).dtype
 
 
+def length_of(rows: Any) -> int:
+    """Return the number of rows."""
+    return int(rows.shape[0]) if hasattr(rows, "shape") else len(rows)
+
+
 def name_of(source: Any) -> str:
     """Return a few words for where rows lie, for messages."""
     path = source if isinstance(source, (str, os.PathLike)) else getattr(source, "path", None)
+    path = getattr(source, "filename", path)  # of a mapped array
     path = getattr(getattr(source, "file", None), "filename", path)  # of a data set of h5py
     if isinstance(path, (str, os.PathLike)):
         inner = getattr(source, "name", None)
