@@ -44,7 +44,7 @@ class Chunked:
     >>> np.save("X.npy", np.arange(12.0).reshape(6, 2))
     >>> X = Chunked("X.npy", chunk=2, window=1)
     >>> X.shape, X.order(0).tolist()
-    ((6, 2), [4, 5, 0, 1, 3, 2])
+    ((6, 2), [5, 4, 0, 1, 2, 3])
     """
 
     def __init__(

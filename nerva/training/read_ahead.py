@@ -50,7 +50,7 @@ def plan(
         here[own[::-1]] = batch[::-1]
         begins = np.where(begins < 0, here, begins)
     used = np.flatnonzero(begins >= 0)
-    sequence = used[np.argsort(begins[used], kind="stable")]
+    sequence = used[np.lexsort((ends[used], begins[used]))]  # of those that begin together, the first to end first
     numbers = np.arange(batches)
     loaded = np.searchsorted(begins[sequence], numbers, side="right")
     done = np.searchsorted(np.maximum.accumulate(ends[sequence]), numbers, side="left")
