@@ -64,10 +64,10 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "search sweep",
     ],
     "datasets": [
-        "augment download idx preprocess tasks",
+        "augment download idx preprocess sources tasks",
         "dataset",
-        "cifar generated mnist npz shapes",
-        "cifar10 cifar100",
+        "chunked cifar generated mnist npz shapes",
+        "cifar10 cifar100 svmlight",
     ],
     "experiments": [
         "cores energy flops grid journal owners paper.__init__ paper.figures paper.protocol paper.reference",
@@ -146,11 +146,11 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "cht deepr methods snfs srigl top_kast updater",
     ],
     "training": [
-        "checkpoints curves inputs labels profiling trainable",
+        "checkpoints curves inputs labels profiling read_ahead trainable",
         "history",
         "layers_state moments progress samples",
         "batches",
-        "compiled run_state",
+        "chunked_batches compiled loaded_batches run_state",
         "evaluation",
         "step training_data",
         "run",

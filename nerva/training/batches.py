@@ -13,7 +13,11 @@ from nerva._kernels.batches import gather
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.sparse_batch import SparseBatch
 from nerva.datasets.augment import Augment
+from nerva.losses.targets import Weighted
 from nerva.training.samples import Samples
+from nerva.training.trainable import Trainable
+
+SHOWN_ROWS = 256  # of the data, in their fingerprint
 
 
 class Draw(NamedTuple):
@@ -46,8 +50,8 @@ class Batches:
 
     def __init__(
         self,
-        samples: Samples,
-        targets: Array | None,
+        samples: Any,
+        targets: Any,
         batch_size: int,
         dtype: npt.DTypeLike,
         rng: np.random.Generator | None = None,
@@ -57,7 +61,7 @@ class Batches:
         shuffle: bool = True,
         rows: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        self.samples = samples
+        self.samples: Samples = samples
         self.targets = targets
         self.batch_size = batch_size
         self.rng, self._shuffle = rng, shuffle
@@ -65,9 +69,9 @@ class Batches:
         if samples.sparse is not None:
             if augment is not None:
                 raise ValueError("augment is given, but X is sparse; it is for images, which are dense")
-            self._sparse = samples.sparse.batch(batch_size)
+            self._sparse: SparseBatch = samples.sparse.batch(batch_size)
         else:
-            self._buffer = Buffer(samples.array.shape[1], dtype) if buffer is None else buffer
+            self._buffer = Buffer(samples.features, dtype) if buffer is None else buffer
         self._rows = np.arange(len(samples), dtype=np.int64) if rows is None else rows
         self.order = self._rows.copy()
 
@@ -87,11 +91,35 @@ class Batches:
         Batches must be drawn in turn: augmentation takes its random numbers here.
         """
         first = index * self.batch_size
-        rows = self.order[first : first + self.batch_size]
+        return self._moved(self.order[first : first + self.batch_size])
+
+    def _moved(self, rows: npt.NDArray[np.int64]) -> Draw:
+        """Return a draw of these rows, with random moves where there is augmentation."""
         if self._augment is None:
             return Draw(rows, None)
         assert self.rng is not None
         return Draw(rows, self._augment.draw(len(rows), self.rng))
+
+    def go_on(self, order: npt.NDArray[np.int64]) -> None:
+        """Take the order of an epoch that has begun."""
+        self.order[:] = order
+
+    def close(self) -> None:
+        """Give back what an iteration holds beside memory; call it after the last batch."""
+
+    def excerpt(self) -> list[Array]:
+        """Return the targets and some samples, evenly spaced: other data have others, most likely."""
+        samples, n = self.samples, len(self.samples)
+        rows = np.unique(np.linspace(0, n - 1, min(n, SHOWN_ROWS)).astype(np.int64))
+        arrays = self._targets_of(self.targets)
+        if samples.sparse is None:
+            return [*arrays, samples.array[rows]]
+        return [*arrays, samples.sparse.indptr, samples.sparse.indices[:SHOWN_ROWS], samples.sparse.data[:SHOWN_ROWS]]
+
+    @staticmethod
+    def _targets_of(targets: Any) -> list[Array]:
+        """Return targets as arrays: themselves, and their weights."""
+        return [targets.targets, targets.weights] if isinstance(targets, Weighted) else [targets]
 
     def gather(self, draw: Draw) -> tuple[Any, Array | None]:
         """Return inputs X and targets y of some samples; raise ValueError for a value that is not finite."""
@@ -114,7 +142,28 @@ class Batches:
         """(channels, height, width) of images that are moved; None without augmentation."""
         return None if self._augment is None else self._augment.image_shape
 
+    def draws(self) -> Iterator[Draw]:
+        """Yield the samples of every batch, in the present order."""
+        for index in range(len(self)):
+            yield self.draw(index)
+
     def __iter__(self) -> Iterator[tuple[Any, Array | None]]:
         self.start()
-        for index in range(len(self)):
-            yield self.gather(self.draw(index))
+        for draw in self.draws():
+            yield self.gather(draw)
+
+
+def least_batch(model: Trainable) -> int:
+    """Return how many samples a batch must have in training, for the layers of a network."""
+    return max((layer.least_batch for layer in getattr(model, "layers", ())), default=1)
+
+
+def check_batch_size(model: Trainable, samples: int, batch_size: int) -> None:
+    """Raise ValueError where a batch, such as the last one, has fewer samples than a layer needs in training."""
+    least = least_batch(model)
+    last = samples % batch_size or min(samples, batch_size)
+    if min(last, batch_size) < least:
+        raise ValueError(
+            f"batch_size is {batch_size}: {samples} samples leave a batch of {last}, and batch normalization needs "
+            f"at least {least} in training"
+        )

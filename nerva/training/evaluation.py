@@ -14,9 +14,11 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 from nerva.losses import Loss
 from nerva.training.batches import Batches
+from nerva.training.chunked_batches import as_batches
 from nerva.training.compiled import compiled_for
 from nerva.training.labels import decode
-from nerva.training.samples import Samples, labelled_samples
+from nerva.training.loaded_batches import LoadedBatches
+from nerva.training.samples import ChunkedSamples, Samples, as_samples, labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import check_integer
 
@@ -44,7 +46,7 @@ class Evaluator:
         self,
         model: Trainable,
         X: object,
-        y: npt.ArrayLike,
+        y: npt.ArrayLike | None,
         loss: Loss,
         batch_size: int,
         prefix: str = "",
@@ -52,14 +54,19 @@ class Evaluator:
         *,
         check: bool = True,
     ) -> None:
+        if y is None:
+            if sample_weight is not None:
+                raise ValueError("sample_weight is given, but y is None: batches have weights as their third part")
+            self._keep(model, loss, LoadedBatches(model, loss, X, name=f"{prefix}X"))
+            return
         samples, targets = labelled_samples(model, X, y, loss, sample_weight, prefix, check=check)
-        self._keep(model, loss, Batches(samples, targets, batch_size, model.dtype))
+        self._keep(model, loss, as_batches(samples, targets, batch_size, dtype=model.dtype))
 
     @classmethod
     def of_rows(
         cls,
         model: Trainable,
-        samples: Samples,
+        samples: Samples | ChunkedSamples,
         targets: Array,
         loss: Loss,
         batch_size: int,
@@ -67,27 +74,28 @@ class Evaluator:
     ) -> Self:
         """Return the evaluator on some rows of samples and targets that are checked already."""
         evaluator = cls.__new__(cls)
-        evaluator._keep(model, loss, Batches(samples, targets, batch_size, model.dtype, rows=rows))
+        evaluator._keep(model, loss, as_batches(samples, targets, batch_size, dtype=model.dtype, rows=rows))
         return evaluator
 
     def _keep(self, model: Trainable, loss: Loss, batches: Batches) -> None:
-        self._model, self._loss, self._batches, self._count = model, loss, batches, len(batches.order)
+        self._model, self._loss, self._batches = model, loss, batches
 
     def __call__(self) -> Evaluation:
-        total, weight = 0.0, 0.0
+        total, weight, count = 0.0, 0.0, 0
         correct: float | None = 0.0
         for Z, y in outputs(self._model, self._batches):
             assert y is not None
             value, _, right, share = self._loss(Z, y)
             total, weight = total + value * share, weight + share
+            count += Z.shape[1]
             correct = None if correct is None or right is None else correct + right
-        return Evaluation(total / weight if weight else 0.0, None if correct is None else correct / self._count)
+        return Evaluation(total / weight if weight else 0.0, None if correct is None else correct / count)
 
 
 def evaluate(
     model: Trainable,
     X: object,
-    y: npt.ArrayLike,
+    y: npt.ArrayLike | None = None,
     *,
     batch_size: int = EVALUATION_BATCH,
     loss: Loss | None = None,
@@ -97,7 +105,7 @@ def evaluate(
 
     Parameters
     ----------
-    X : samples (n, features), as of `fit`
+    X : samples (n, features), as of `fit`; or without y batches, as of `fit`
     y : targets, as the loss takes them: labels (n,) or rows (n, outputs)
     batch_size : samples in a batch; it changes speed and memory, and the result within rounding
     loss : None is the model's own, that of the last `fit`
@@ -130,7 +138,7 @@ def predict_proba(model: Trainable, X: object, *, batch_size: int = EVALUATION_B
     >>> nerva.MLP([4, 2], init="zeros").predict_proba(np.ones((1, 4)))
     array([[0.5, 0.5]], dtype=float32)
     """
-    samples = Samples(X, model.in_features, model.dtype, check=False)
+    samples = as_samples(X, model.in_features, model.dtype, check=False)
     probabilities = np.empty((len(samples), model.out_features), model.dtype)
     first = 0
     for outputs_of_batch in _predicted(model, samples, batch_size):
@@ -156,7 +164,7 @@ def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) 
     >>> model.predict(np.ones((2, 4)))
     array([0, 0])
     """
-    samples = Samples(X, model.in_features, model.dtype, check=False)
+    samples = as_samples(X, model.in_features, model.dtype, check=False)
     predictions = [model.loss.predict(Z) for Z in _predicted(model, samples, batch_size)]
     found = predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
     return decode(found, getattr(model, "classes", None))
@@ -164,24 +172,26 @@ def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) 
 
 def outputs(model: Trainable, batches: Batches) -> Iterator[tuple[Array, Array | None]]:
     """Yield the outputs (outputs, batch) for each batch, in memory that the next one overwrites, and its targets."""
-    for index in range(len(batches)):
-        draw = batches.draw(index)
-        compiled = compiled_for(model, batches, draw)
-        if compiled is not None:
-            yield compiled.outputs(batches, draw), None if batches.targets is None else batches.targets[draw.rows]
-        else:
-            X, y = batches.gather(draw)
-            yield model.forward(X, training=False), y
+    try:
+        for draw in batches.draws():
+            compiled = compiled_for(model, batches, draw)
+            if compiled is not None:
+                yield compiled.outputs(batches, draw), None if batches.targets is None else batches.targets[draw.rows]
+            else:
+                X, y = batches.gather(draw)
+                yield model.forward(X, training=False), y
+    finally:
+        batches.close()
 
 
-def _predicted(model: Trainable, samples: Samples, batch_size: int) -> Iterator[Array]:
+def _predicted(model: Trainable, samples: Samples | ChunkedSamples, batch_size: int) -> Iterator[Array]:
     """Return the outputs for the samples, batch by batch; a single sample is taken as it lies, if it can be."""
     batch_size = check_integer(batch_size, "batch_size", least=1)
-    alone = samples.sparse is None and len(samples) == 1
-    if alone and samples.array.dtype == model.dtype and samples.scale is None:
+    if isinstance(samples, Samples) and len(samples) == 1 and samples.lies_as(model.dtype):
         samples.check_finite()
         return iter((model.forward(samples.array.T, training=False),))
-    return (Z for Z, _ in outputs(model, Batches(samples, None, batch_size, model.dtype, buffer=model.inputs)))
+    batches = as_batches(samples, None, batch_size, dtype=model.dtype, buffer=model.inputs)
+    return (Z for Z, _ in outputs(model, batches))
 
 
 def check_loss(loss: Loss | None, model: Trainable) -> Loss:

@@ -22,19 +22,20 @@ from nerva.training.history import Callback, History
 from nerva.training.progress import shown_by
 from nerva.training.run import Run, WhenDiverged
 from nerva.training.trainable import Trainable
-from nerva.training.training_data import ClassWeight, TrainingData
+from nerva.training.training_data import ClassWeight, LoadedData, TrainingData, data_of
 from nerva.validation import check_flag, check_integer
 
 
 def fit(
     model: Trainable,
     X: object,
-    y: npt.ArrayLike,
+    y: npt.ArrayLike | None = None,
     *,
-    validation: tuple[object, npt.ArrayLike] | None = None,
+    validation: tuple[object, npt.ArrayLike] | Iterable[Any] | None = None,
     validation_split: float | None = None,
     epochs: int = 10,
     batch_size: int = 100,
+    steps_per_epoch: int | None = None,
     optimizer: Optimizer | None = None,
     schedule: float | Schedule | None = None,
     loss: Loss | None = None,
@@ -56,16 +57,16 @@ def fit(
 
     Parameters
     ----------
-    X : (n, features), real numbers or booleans, a data frame, a datasets.Standardized, or a SciPy sparse matrix
+    X : (n, features): array, data frame, sparse, Standardized, Chunked; without y batches (docs/large-data.md)
     y : as the loss takes it: labels (n,) from 0 on, names of classes (sorted: `model.classes`), or rows (n, outputs)
-    validation : a pair (X, y) to evaluate after every epoch
+    validation : a pair (X, y) to evaluate after every epoch, or batches of such pairs
     validation_split : the fraction of samples to hold out for that instead, the same in every call (docs/training.md)
     epochs, batch_size : passes over the data; samples in a step, the last one of an epoch on those that remain
+    steps_per_epoch : batches of an epoch, where X gives them; None is len(X)
     optimizer : a nerva.Optimizer; None is Nesterov(0.9)
     schedule : the learning rate, or a callable epoch -> rate (see nerva.schedules); None is optimizer.default_rate
     loss : None is the model's own: that of the last `fit`, SoftmaxCrossEntropy() before any
-    sample_weight : (n,) weights of the samples in the loss
-    class_weight : a dict of labels and weights, which multiply those of samples; "balanced" gives classes equal sums
+    sample_weight, class_weight : (n,) weights in the loss; a dict of labels and factors, "balanced" for equal sums
     rng : generator or seed, of the order of samples, augmentation and topology; None is the model's own generator
     shuffle : whether every epoch has a new random order; False keeps the order of X
     augment : shifts and flips the training images at random, such as nerva.Augment((3, 32, 32))
@@ -73,15 +74,14 @@ def fit(
     callbacks : called as callback(model, record) after every epoch (see nerva.training.history.Callback)
     verbose : whether to show the progress; "auto" does in terminals and notebooks, where somebody sees it
     initial_epoch : epochs of calls before this one: schedule and records count on, optimizer state is taken over
-    checkpoint : a folder for the state of the run, of which the last two are kept (see docs/checkpoints.md)
-    checkpoint_every : steps from one state to the next; None is after every epoch
+    checkpoint, checkpoint_every : a folder for the state of the run; the steps between two, None is an epoch
     resume : go on from the last state there, if there is one; all else is given as to the run that ended
     diverged : "raise" ends a training whose loss is not finite by nerva.Diverged; "warn" goes on, and warns once
 
     Raises TypeError or ValueError, which names the argument that is wrong, before the first step; FileExistsError where
     `checkpoint` holds states already, without `resume`, and ValueError, which names the file, for one that is broken.
     """
-    data = TrainingData(model, X, y, check_loss(loss, model), sample_weight, class_weight, validation_split)
+    data = data_of(model, X, y, check_loss(loss, model), steps_per_epoch, sample_weight, class_weight, validation_split)
     batches = data.batches(check_integer(batch_size, "batch_size", least=1), rng, augment, shuffle)
     how: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "topology": topology, "callbacks": callbacks}
     how |= {"epochs": epochs, "initial_epoch": initial_epoch, "diverged": diverged, "display": shown_by(verbose)}
@@ -90,7 +90,7 @@ def fit(
 
 def _train(
     model: Trainable,
-    data: TrainingData,
+    data: TrainingData | LoadedData,
     batches: Batches,
     validation: Any,
     checkpoints: AbstractContextManager[Checkpoints | None],

@@ -43,6 +43,17 @@ def as_dense(X: object, name: str, dtype: np.dtype[Any]) -> Array:
     raise TypeError(f"{name} has dtype {array.dtype}; it must be real numbers, such as float32, float64 or uint8")
 
 
+def kept_dtype(given: np.dtype[Any], dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype that samples of a given one have in memory for a network of `dtype`: as `as_dense` makes it.
+
+    >>> kept_dtype(np.dtype(np.int64), np.dtype(np.float32)), kept_dtype(np.dtype(np.uint8), np.dtype(np.float32))
+    (dtype('float32'), dtype('uint8'))
+    """
+    if given.type in READ:
+        return given.newbyteorder("=")
+    return np.dtype(np.uint8) if given.kind == "b" else np.dtype(np.float32) if given == np.float16 else dtype
+
+
 def _of_columns(columns: Iterable[tuple[Any, Array]], name: str, dtype: np.dtype[Any]) -> Array:
     """Return the columns side by side; raise TypeError, which names it, for one that is not of real numbers."""
     checked = [_numbers(column, f"{name}[{label!r}]", dtype) for label, column in columns]

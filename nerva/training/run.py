@@ -13,7 +13,7 @@ from nerva.optimizers import Optimizer
 from nerva.parameters import Parameter
 from nerva.schedules import Schedule, as_schedule, tell
 from nerva.topology import Topology, TopologyUpdater
-from nerva.training.batches import Batches
+from nerva.training.batches import Batches, check_batch_size
 from nerva.training.checkpoints import Checkpoints
 from nerva.training.compiled import check_bfloat16
 from nerva.training.evaluation import Evaluator
@@ -22,7 +22,7 @@ from nerva.training.labels import Classes
 from nerva.training.layers_state import adopt
 from nerva.training.moments import Moments
 from nerva.training.run_state import restore_run, run_state, settings_of
-from nerva.training.step import StepResult, check_batch_size, check_optimizer, train_draw
+from nerva.training.step import StepResult, check_optimizer, train_draw
 from nerva.training.trainable import Trainable
 from nerva.validation import check_choice, check_integer, check_not_negative
 
@@ -132,6 +132,7 @@ class Run:
                 self._save(after_epoch=False)
             raise
         finally:
+            self.batches.close()
             self.finish()  # an interrupted run, too, leaves a network that can be used
             self._moments.end(self)
         return self.history

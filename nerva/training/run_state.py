@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from nerva._kernels import isa
-from nerva.losses.targets import Weighted
 from nerva.optimizers import Optimizer
 from nerva.training.batches import Batches
 from nerva.training.history import EpochRecord
@@ -20,7 +19,6 @@ from nerva.training.layers_state import check_layers, layers_state, restore_laye
 from nerva.validation import check_integer
 
 PROGRESS = ("done", "loss_sum", "weight_sum", "samples", "correct", "seconds")  # of a Run, within an epoch
-SHOWN_ROWS = 256  # of the data, in their fingerprint
 
 # The methods by which an object saves and takes back what it remembers.
 METHODS = (("state", "restore"), ("state_dict", "load_state_dict"))
@@ -100,17 +98,9 @@ def settings_of(run: Any) -> dict[str, Any]:
 
 
 def fingerprint(batches: Batches) -> str:
-    """Return a hash of the targets and of some samples, evenly spaced: other data have another one, most likely."""
-    known, samples = hashlib.sha256(), batches.samples
-    n = len(samples)
-    rows = np.unique(np.linspace(0, n - 1, min(n, SHOWN_ROWS)).astype(np.int64))
-    targets: Any = batches.targets
-    arrays = [targets.targets, targets.weights] if isinstance(targets, Weighted) else [targets]
-    if samples.sparse is None:
-        arrays.append(samples.array[rows])
-    else:
-        arrays += [samples.sparse.indptr, samples.sparse.indices[:SHOWN_ROWS], samples.sparse.data[:SHOWN_ROWS]]
-    for array in arrays:
+    """Return a hash of the targets and of some samples: other data have another one, most likely."""
+    known = hashlib.sha256()
+    for array in batches.excerpt():
         plain = np.ascontiguousarray(array)
         known.update(f"{plain.dtype} {plain.shape}".encode() + plain.tobytes())
     return known.hexdigest()
@@ -173,7 +163,7 @@ def restore_run(run: Any, state: Mapping[str, Any]) -> None:
         run.updater.restore(state["topology"])
     if run.batches.rng is not None:
         run.batches.rng.bit_generator.state = state["rng"]
-    run.batches.order[:] = state["order"]
+    run.batches.go_on(state["order"])
     run.history.epochs[:] = history
     run.current_epoch, run.stopped = state["epoch"], stopped
     for name, value in progress.items():

@@ -1,12 +1,13 @@
 """Samples: the rows of a user's data, dense or sparse, checked once before training or evaluation."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array
 from nerva._kernels.sparse_batch import SparseBatch
+from nerva.datasets.chunked import Chunked
 from nerva.datasets.dataset import Standardized
 from nerva.losses import Loss
 from nerva.losses.targets import weighted
@@ -18,6 +19,19 @@ CHUNK = 1 << 24  # bytes checked at a time, so that checking takes little memory
 PIECE = 1 << 22  # entries of sparse data checked at a time
 
 
+class Entries(NamedTuple):
+    """The arrays of a matrix in compressed sparse rows, as SparseSamples takes it."""
+
+    data: Array
+    indices: Array
+    indptr: Array
+    shape: tuple[int, int]
+
+    def tocsr(self) -> "Entries":
+        """Return itself, which it is already."""
+        return self
+
+
 class SparseSamples:
     """The rows of a user's sparse matrix, checked.
 
@@ -26,7 +40,7 @@ class SparseSamples:
     X : (samples, features), with a method `tocsr()` that returns `indptr`, `indices`, `data` and `shape`, as SciPy's
     features : that the network takes
     dtype : of the network: values must be finite in it
-    name : of X in the messages of errors
+    name, first : of X in the messages of errors, and the number of its first sample there
 
     Of a CSR matrix, `data` is copied where it is of integers or booleans other than uint8, and `indptr` where it is
     int32; nothing else. Column indices need not be sorted within a row; values of duplicate entries are summed.
@@ -35,7 +49,7 @@ class SparseSamples:
     that decreases, or values that are not finite.
     """
 
-    def __init__(self, X: Any, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
+    def __init__(self, X: Any, features: int, dtype: npt.DTypeLike, name: str = "X", *, first: int = 0) -> None:
         if len(getattr(X, "shape", (0, 0))) == 2:  # SciPy makes no rows of a vector
             X = _as_csr(X, name)
         if len(X.shape) != 2 or X.shape[1] != features:
@@ -58,9 +72,9 @@ class SparseSamples:
             raise ValueError(
                 f"{name}.indptr[{at}] is {self.indptr[at]}; it must ascend from 0 to at most {len(self.indices)}"
             )
-        self._check_entries(name)
+        self._check_entries(name, first)
 
-    def _check_entries(self, name: str) -> None:
+    def _check_entries(self, name: str, first_row: int) -> None:
         """Raise ValueError, which names the entry, for a column out of range or a value that is not finite."""
         for first in range(int(self.indptr[0]), int(self.indptr[-1]), PIECE):
             own = slice(first, min(first + PIECE, int(self.indptr[-1])))
@@ -76,8 +90,8 @@ class SparseSamples:
                 bad = int(finite.argmin())
                 row = int(np.searchsorted(self.indptr, first + bad, side="right")) - 1
                 raise ValueError(
-                    f"{name}[{row}, {columns[bad]}] is {self.data[first + bad]}; every number must be finite in "
-                    f"{self.dtype}"
+                    f"{name}[{first_row + row}, {columns[bad]}] is {self.data[first + bad]}; every number must be "
+                    f"finite in {self.dtype}"
                 )
 
     def __len__(self) -> int:
@@ -85,10 +99,7 @@ class SparseSamples:
 
     def batch(self, size: int) -> SparseBatch:
         """Return an empty batch with room for any `size` of the samples: for the entries of those with most."""
-        size = min(size, len(self))
-        lengths = np.diff(self.indptr)
-        entries = int(np.partition(lengths, len(self) - size)[len(self) - size :].sum())
-        return SparseBatch(self.features, self.dtype, size, entries)
+        return room(np.diff(self.indptr), size, self.features, self.dtype)
 
     def gather(self, rows: npt.NDArray[np.int64], batch: SparseBatch) -> None:
         """Copy these samples into the batch."""
@@ -117,6 +128,7 @@ class Samples:
         self.scale: Array | None = None
         self.shift: Array | None = None
         self.sparse: SparseSamples | None = None
+        self.features = features
         if hasattr(X, "tocsr"):
             self.sparse = SparseSamples(X, features, dtype, name)
             return
@@ -147,6 +159,10 @@ class Samples:
             and self.array.dtype.isnative
         )
 
+    def lies_as(self, dtype: npt.DTypeLike) -> bool:
+        """Whether the array holds the features as they are, in this dtype."""
+        return self.sparse is None and self.array.dtype == dtype and self.scale is None
+
     def check_finite(self) -> None:
         """Raise ValueError, which names the entry, for one that is not finite in the dtype of the network."""
         if self.array.dtype.kind != "f":
@@ -154,17 +170,39 @@ class Samples:
         name, dtype = self._name, self._dtype
         rows = max(1, CHUNK // max(1, self.array.shape[1] * self.array.itemsize))
         for first in range(0, len(self.array), rows):
-            chunk = self.array[first : first + rows]
-            finite = _finite(chunk, dtype)  # once: another thread may write meanwhile
-            if not finite.all():
-                row, column = np.argwhere(~finite)[0]
-                raise ValueError(
-                    f"{name}[{first + row}, {column}] is {chunk[row, column]}; every number must be finite in {dtype}"
-                )
+            refuse_not_finite(self.array[first : first + rows], name, dtype, first)
         self.checked = True
 
     def __len__(self) -> int:
         return len(self.array if self.sparse is None else self.sparse)
+
+
+class ChunkedSamples:
+    """Samples that are read by chunks, checked as far as they can be without reading them.
+
+    Parameters
+    ----------
+    X, features, dtype, name : as of Samples
+
+    Raises ValueError for another number of features.
+    """
+
+    def __init__(self, X: Chunked, features: int, dtype: npt.DTypeLike, name: str = "X") -> None:
+        if X.shape[1] != features:
+            raise ValueError(f"{name} has shape {X.shape}; it must be (samples, {features})")
+        self.X, self.features, self.dtype, self.name = X, features, np.dtype(dtype), name
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+def as_samples(
+    X: object, features: int, dtype: npt.DTypeLike, name: str = "X", *, check: bool = True
+) -> Samples | ChunkedSamples:
+    """Return samples of any kind, checked; arguments and errors as of Samples."""
+    if isinstance(X, Chunked):
+        return ChunkedSamples(X, features, dtype, name)
+    return Samples(X, features, dtype, name, check=check)
 
 
 def labelled_samples(
@@ -176,15 +214,32 @@ def labelled_samples(
     prefix: str = "",
     *,
     check: bool = True,
-) -> tuple[Samples, Any]:
+) -> tuple[Samples | ChunkedSamples, Any]:
     """Return samples X and targets y (weighted, where there are weights), checked for this network and this loss.
 
     `prefix` goes before "X" and "y" in the messages of errors; `check` is as of Samples.
     """
-    samples = Samples(X, model.in_features, model.dtype, f"{prefix}X", check=check)
+    samples = as_samples(X, model.in_features, model.dtype, f"{prefix}X", check=check)
     y = encode(y, getattr(model, "classes", None), f"{prefix}y")
     targets = loss.check_targets(y, len(samples), model.out_features, f"{prefix}y")
     return samples, weighted(targets, sample_weight, len(samples))
+
+
+def room(lengths: npt.NDArray[np.int64], size: int, features: int, dtype: npt.DTypeLike) -> SparseBatch:
+    """Return an empty batch with room for any `size` of samples that have so many entries."""
+    n = len(lengths)
+    size = min(size, n)
+    return SparseBatch(features, dtype, size, int(np.partition(lengths, n - size)[n - size :].sum()))
+
+
+def refuse_not_finite(rows: Array, name: str, dtype: np.dtype[Any], first: int) -> None:
+    """Raise ValueError, which names the entry, for one that is not finite; `first` is the number of the first row."""
+    finite = _finite(rows, dtype)  # once: another thread may write meanwhile
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"{name}[{first + row}, {column}] is {rows[row, column]}; every number must be finite in {dtype}"
+        )
 
 
 def _finite(array: Array, dtype: np.dtype[Any]) -> Array:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 from nerva.losses import Loss, LossResult
 from nerva.optimizers import Nesterov, Optimizer
-from nerva.training.batches import Batches, Draw
+from nerva.training.batches import Batches, Draw, check_batch_size
+from nerva.training.chunked_batches import as_batches
 from nerva.training.compiled import check_bfloat16, compiled_for, obstacle
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
@@ -111,8 +112,11 @@ def train_step(
     samples, targets = labelled_samples(model, X, y, loss, sample_weight, check=False)
     rate = check_not_negative(rate, "rate")
     check_batch_size(model, len(samples), len(samples))
-    batches = Batches(samples, targets, len(samples), model.dtype)
-    value = train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
+    batches = as_batches(samples, targets, len(samples), dtype=model.dtype)
+    try:
+        value = train_draw(model, batches, batches.draw(0), optimizer, rate, loss).value
+    finally:
+        batches.close()
     model.loss = loss
     return value
 
@@ -124,14 +128,3 @@ def check_optimizer(optimizer: Optimizer | None) -> Optimizer:
     if isinstance(optimizer, type) or not callable(getattr(optimizer, "step", None)):
         raise TypeError(f"optimizer is {optimizer!r}; it must be an optimizer, such as nerva.Nesterov(0.9)")
     return optimizer
-
-
-def check_batch_size(model: Trainable, samples: int, batch_size: int) -> None:
-    """Raise ValueError where a batch, such as the last one, has fewer samples than a layer needs in training."""
-    least = max((layer.least_batch for layer in getattr(model, "layers", ())), default=1)
-    last = samples % batch_size or min(samples, batch_size)
-    if min(last, batch_size) < least:
-        raise ValueError(
-            f"batch_size is {batch_size}: {samples} samples leave a batch of {last}, and batch normalization needs "
-            f"at least {least} in training"
-        )

@@ -12,8 +12,10 @@ from nerva.datasets.augment import Augment, check_augment
 from nerva.losses import Loss
 from nerva.losses.targets import Weighted, weighted
 from nerva.training.batches import Batches
-from nerva.training.evaluation import Evaluator
+from nerva.training.chunked_batches import as_batches
+from nerva.training.evaluation import EVALUATION_BATCH, Evaluator
 from nerva.training.labels import Classes, encode, find_classes, listed, refuse_names
+from nerva.training.loaded_batches import LoadedBatches, check_source, iter_once, steps_of
 from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import as_generator, check_flag, check_not_negative, check_proper_fraction
@@ -72,7 +74,8 @@ class TrainingData:
         """Return the mini-batches to train on; the arguments are those of `fit`."""
         shuffle, augment = check_flag(shuffle, "shuffle"), check_augment(augment, self._model.in_features)
         order, dtype = self._model.rng if rng is None else as_generator(rng), self._model.dtype
-        return Batches(self._samples, self._targets, batch_size, dtype, order, augment, shuffle=shuffle, rows=self.rows)
+        how = {"rng": order, "augment": augment, "shuffle": shuffle, "rows": self.rows, "dtype": dtype}
+        return as_batches(self._samples, self._targets, batch_size, **how)
 
     def evaluator(self, validation: Any, batch_size: int) -> Evaluator | None:
         """Return what evaluates the network on a pair (X, y), or on the samples held out; None where there are none.
@@ -85,11 +88,79 @@ class TrainingData:
             return Evaluator.of_rows(self._model, self._samples, self._plain, self.loss, batch_size, self.held_out)
         if len(self.held_out):
             raise ValueError("validation_split is given, and so is validation: it holds out samples in place of these")
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise TypeError(f"validation is {type(validation).__name__}; it must be a pair (X, y)")
+        return evaluator_of(self._model, validation, self.loss, batch_size, self.classes)
+
+
+class LoadedData:
+    """Batches that something else makes, with the interface of TrainingData.
+
+    Parameters
+    ----------
+    model, loss : as of `fit`
+    source : X of `fit`
+    steps_per_epoch : as of `fit`
+    """
+
+    def __init__(self, model: Trainable, source: Any, loss: Loss, steps_per_epoch: int | None) -> None:
+        self._model, self.loss, self._source = model, loss, source
+        check_source(source, "X")
+        self._steps = steps_of(source, steps_per_epoch)
+        self.classes: Classes = getattr(model, "classes", None)
+
+    def batches(
+        self, batch_size: int, rng: np.random.Generator | int | None, augment: Augment | None, shuffle: bool
+    ) -> Batches:
+        """Return the mini-batches to train on, as they come: `batch_size` and `shuffle` are the source's matter."""
+        check_flag(shuffle, "shuffle")
+        augment = check_augment(augment, self._model.in_features)
+        drawn = self._model.rng if rng is None else as_generator(rng)
+        how: Any = {"rng": drawn, "augment": augment, "training": True}
+        return LoadedBatches(self._model, self.loss, self._source, self._steps, **how)
+
+    def evaluator(self, validation: Any, batch_size: int) -> Evaluator | None:
+        """Return what evaluates the network, as TrainingData."""
+        if validation is None:
+            return None
+        return evaluator_of(self._model, validation, self.loss, EVALUATION_BATCH, self.classes)
+
+
+def data_of(
+    model: Trainable,
+    X: object,
+    y: npt.ArrayLike | None,
+    loss: Loss,
+    steps_per_epoch: int | None,
+    sample_weight: npt.ArrayLike | None,
+    class_weight: ClassWeight | None,
+    validation_split: float | None,
+) -> TrainingData | LoadedData:
+    """Return the data of these arguments of `fit`: samples and targets, or without y batches.
+
+    Raises TypeError or ValueError for those that do not go together.
+    """
+    settings = {"sample_weight": sample_weight, "class_weight": class_weight, "validation_split": validation_split}
+    if y is not None:
+        if steps_per_epoch is not None:
+            raise ValueError(f"steps_per_epoch is {steps_per_epoch}, but y is given: it is for X that gives batches")
+        return TrainingData(model, X, y, loss, sample_weight, class_weight, validation_split)
+    for name, given in settings.items():
+        if given is not None:
+            raise ValueError(f"{name} is given, but y is None: of batches, whatever gives them decides that")
+    return LoadedData(model, X, loss, steps_per_epoch)
+
+
+def evaluator_of(model: Trainable, validation: Any, loss: Loss, batch_size: int, classes: Classes) -> Evaluator:
+    """Return what evaluates a network on a pair (X, y), or on batches; raise TypeError or ValueError for others."""
+    if isinstance(validation, (tuple, list)) and len(validation) == 2:
         X, y = validation
-        y = encode(y, self.classes, "validation y")
-        return Evaluator(self._model, X, y, self.loss, batch_size, "validation ")
+        return Evaluator(model, X, encode(y, classes, "validation y"), loss, batch_size, "validation ")
+    if isinstance(validation, (tuple, np.ndarray)) or not (hasattr(validation, "__iter__") or callable(validation)):
+        raise TypeError(
+            f"validation is {type(validation).__name__}; it must be a pair (X, y), or batches of such pairs"
+        )
+    if iter_once(validation):
+        raise TypeError(f"validation is a {type(validation).__name__}, which is used up by one epoch; give a list")
+    return Evaluator(model, validation, None, loss, batch_size, "validation ")
 
 
 def split(targets: npt.NDArray[Any], fraction: float) -> tuple[Rows, Rows]:
