@@ -22,8 +22,8 @@ if not __package__:  # run as a script, which finds the modules of its own folde
 
 import nerva
 from harness.tables import markdown
-from harness.workers import Worker
 from harness.workloads import BATCH, RATE, SIZES, SPARSITY
+from nerva.experiments.workers import Worker
 
 PIECE = 1 << 24  # bytes written at a time
 MEAN, STD = 0.5, 0.25
