@@ -72,9 +72,11 @@ from nerva.schedules import (
     WarmUp,
 )
 from nerva.topology import (
+    CHT,
     GMP,
     SET,
     SNFS,
+    CHTs,
     DeepR,
     GraNet,
     Magnitude,
@@ -110,6 +112,7 @@ _sys.modules |= {f"{__name__}.plots": plots, f"{__name__}.supports": supports}
 _show_in_notebooks()
 
 __all__ = [
+    "CHT",
     "CSR",
     "GELU",
     "GMP",
@@ -123,6 +126,7 @@ __all__ = [
     "AllReLU",
     "Augment",
     "BatchNorm",
+    "CHTs",
     "Constant",
     "Cosine",
     "CrossEntropy",

@@ -25,13 +25,14 @@ from peers.inference import (
 )
 from peers.products import CSRPyTorchProduct, MKLProduct, NervaProduct, SciPyProduct
 from peers.rows import DensePyTorchTrainStep, MaskedPyTorchTrainStep, NervaTrainStep
-from peers.sparse_steps import NervaTorchStep, SparseLabStep, SparsePropStep
+from peers.sparse_steps import NervaSequentialStep, NervaTorchStep, SparseLabStep, SparsePropStep
 from peers.steps import DensePyTorchStep, MaskedPyTorchStep, MKLStep, NervaStep
 
 HOT_STEPS = (
     NervaStep,
     MKLStep,
     NervaTorchStep,
+    NervaSequentialStep,
     MaskedPyTorchStep,
     DensePyTorchStep,
     SparsePropStep,

@@ -57,6 +57,18 @@ class NervaTorchStep(TorchStep):
         return values
 
 
+class NervaSequentialStep(NervaTorchStep):
+    """The same layers in nerva.torch.SparseSequential: one operation of PyTorch."""
+
+    name = "nerva in PyTorch, SparseSequential"
+
+    def network(self, modules: list[Any]) -> Any:
+        """Return the modules as one."""
+        from nerva.torch import SparseSequential
+
+        return SparseSequential(*modules)
+
+
 class SparsePropStep(TorchStep):
     """SparseProp's SparseLinear. PyTorch is imported first, so that both share one OpenMP runtime and its threads."""
 

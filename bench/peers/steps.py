@@ -100,11 +100,17 @@ class TorchStep(Peer):
         modules: list[Any] = []
         for W in work.weights:
             modules += [dense_layer(W) if isinstance(W, np.ndarray) else self.sparse_layer(W), torch.nn.ReLU()]
-        self.model = torch.nn.Sequential(*modules[:-1])
+        self.model = self.network(modules[:-1])
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), lr=work.rate, momentum=MOMENTUM, nesterov=True, fused=True
         )
         self._X, self._y = torch.from_numpy(work.X), torch.from_numpy(work.y)
+
+    def network(self, modules: list[Any]) -> Any:
+        """Return the modules one after another."""
+        import torch
+
+        return torch.nn.Sequential(*modules)
 
     def sparse_layer(self, W: csr_array) -> Any:
         """Return a layer with these sparse weights and zero bias."""

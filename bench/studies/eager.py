@@ -1,9 +1,10 @@
-"""Time steps of nerva.torch layers by an autograd function and by registered operators, in turns.
+"""Time steps of nerva.torch layers by autograd functions, one or several, and by registered operators, in turns.
 
     python bench/studies/eager.py [--threads 1]
 
-3072-1024-512-10 with ReLU, cross-entropy and PyTorch's SGD with Nesterov momentum; beside it `train_step` of nerva's
-own compiled network. The table has the medians of the times, and of the ratios to the compiled step of the same round.
+3072-1024-512-10 with ReLU, cross-entropy and PyTorch's fused SGD with Nesterov momentum; beside it `train_step` of
+nerva's own compiled network. The table has the medians of the times, and of the ratios to the compiled step of the same
+round.
 """
 
 import argparse
@@ -32,22 +33,22 @@ def steps_of(density: float) -> dict[str, Callable[[], Any]]:
     """Return a step of each way, on the same samples."""
     import torch
 
-    from nerva.torch import SparseLinear, eager
+    from nerva.torch import SparseLinear, SparseSequential, eager
 
     densities = nerva.erdos_renyi(list(pairwise(SIZES)), density)
     layers: list[Any] = []
     for (D, K), d in zip(pairwise(SIZES), densities, strict=True):
         layers += [SparseLinear(D, K, density=d), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True)
+    model, row = torch.nn.Sequential(*layers[:-1]), SparseSequential(*layers[:-1])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
     rng, is_plain = np.random.default_rng(0), eager.is_plain
     X, y = rng.standard_normal((BATCH, SIZES[0]), dtype=np.float32), rng.integers(0, SIZES[-1], BATCH)
     x, labels = torch.from_numpy(X), torch.from_numpy(y)
     compiled, nesterov = nerva.MLP(SIZES, density=densities, backend="native"), nerva.Nesterov(0.9)
 
-    def function() -> None:
+    def function(network: Any = model) -> None:
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(x), labels).backward()
+        torch.nn.functional.cross_entropy(network(x), labels).backward()
         optimizer.step()
 
     def operators() -> None:
@@ -60,6 +61,7 @@ def steps_of(density: float) -> dict[str, Callable[[], Any]]:
     return {
         "operators": operators,
         "function": function,
+        "SparseSequential": lambda: function(row),
         "compiled": lambda: compiled.train_step(X, y, nesterov, 0.01),
     }
 

@@ -163,6 +163,8 @@ cdef extern from "table.h" nogil:
                               int64_t *positions) noexcept nogil
         void (*plan_step)(const nerva_plan *plan, int threads) noexcept nogil
         void (*plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y) noexcept nogil
+        void (*chain_forward)(const void *chain, int threads) noexcept nogil
+        void (*chain_backward)(const void *chain, int threads) noexcept nogil
 
     const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64
     const nerva_table nerva_table_avx512_bf16

@@ -1,6 +1,6 @@
-"""The command `nerva`: train a network from the shell (`train`), or many (`sweep`), ask one in a file (`evaluate`,
-`predict`, `summary`), write it in other formats (`export`), show the configuration (`info`), and repeat the paper's
-experiments (`reproduce`).
+"""The command `nerva`: train a network from the shell (`train`), many (`sweep`), or the best (`search`), ask one in a
+file (`evaluate`, `predict`, `summary`), write it in other formats (`export`), repeat the paper's experiments
+(`reproduce`), and show the configuration (`info`).
 
 Exit codes: 0 for success; 1 if something failed while it ran (data, disk, memory, a loss that is not finite); 2 if the
 command line is wrong; 128 + n if signal n ended it, 130 for Ctrl-C.
@@ -21,6 +21,7 @@ from nerva.cli.export import export
 from nerva.cli.info import info
 from nerva.cli.predict import predict
 from nerva.cli.reproduce import reproduce
+from nerva.cli.search import search
 from nerva.cli.summary import summary
 from nerva.cli.sweep import sweep
 from nerva.cli.train import train
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     "evaluate": evaluate,
                     "export": export,
                     "predict": predict,
+                    "search": search,
                     "summary": summary,
                     "sweep": sweep,
                 }

@@ -16,6 +16,7 @@ from nerva.cli.options import add_source, add_target, add_threads, default_rates
 from nerva.cli.reproduce_options import add_reproduce
 from nerva.cli.rules import apply_data_rules, apply_rules
 from nerva.cli.samples import READ, WRITTEN
+from nerva.cli.search_options import add_search, check_search
 from nerva.cli.sweep_options import add_sweep, settle
 from nerva.cli.types import (
     ascending,
@@ -25,6 +26,7 @@ from nerva.cli.types import (
     existing_file,
     fraction,
     list_of,
+    model_file,
     new_file,
     not_negative,
     positive,
@@ -70,6 +72,25 @@ class Parser(ArgumentParser):
 
 def parse(argv: Sequence[str]) -> Namespace:
     """Return the options of a command line; exit with code 2 if one is wrong, or two contradict each other."""
+    parser, commands = _parsers()
+    options, unknown = parser.parse_known_args(argv)
+    own = commands.get(options.command, parser)
+    if options.command == "search":
+        check_search(options, unknown, own, commands["train"])
+    elif unknown:
+        own.refuse(unknown[0])
+    if options.command is None and not options.version:
+        *names, last = commands
+        parser.error(f"name a command, {', '.join(names)} or {last} (nerva --help tells more)")
+    if options.command == "sweep":
+        settle(options, commands["train"], own.error)
+    elif options.command in (checks := {"train": apply_rules, "evaluate": apply_data_rules, "export": check_export}):
+        checks[options.command](options, own.error)
+    return options
+
+
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser of the command line, and those of the commands by name."""
     parser = Parser(prog="nerva", description="Truly sparse neural networks for the CPU.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
@@ -80,6 +101,11 @@ def parse(argv: Sequence[str]) -> Namespace:
         description="Train a sparse network. In parentheses: what holds without the option. Tables: .csv and .parquet.",
         epilog=EXAMPLES,
     )
+    for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
+        add(train)
+    add_sweep(commands, train)
+    add_search(commands)
+    add_reproduce(commands)
     evaluate = commands.add_parser(
         "evaluate",
         help="evaluate a model in a file",
@@ -109,29 +135,11 @@ def parse(argv: Sequence[str]) -> Namespace:
     about = "print versions, libraries, instruction set and threads"
     info = commands.add_parser("info", help=about, description=f"{about.capitalize()}, and the speed of the backends.")
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
-    for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
-        add(train)
-    sweep = add_sweep(commands, train)
-    parsers = {"train": train, "sweep": sweep, "evaluate": evaluate, "predict": predict, "export": export}
-    parsers |= {"summary": summary, "reproduce": add_reproduce(commands), "info": info}
-    options, unknown = parser.parse_known_args(argv)
-    if unknown:
-        parsers.get(options.command, parser).refuse(unknown[0])
-    if options.command is None and not options.version:
-        parser.error(f"name a command, {', '.join([*parsers][:-1])} or {[*parsers][-1]} (nerva --help tells more)")
-    if options.command == "train":
-        apply_rules(options, train.error)
-    elif options.command == "sweep":
-        settle(options, train, parsers["sweep"].error)
-    elif options.command == "evaluate":
-        apply_data_rules(options, evaluate.error)
-    elif options.command == "export":
-        check_export(options, export.error)
-    return options
+    return parser, commands.choices
 
 
 def _add_file(parser: Parser) -> None:
-    parser.add_argument("file", metavar="FILE", type=existing_file, help="of nerva.save or nerva.save_weights")
+    parser.add_argument("file", metavar="FILE", type=model_file, help="a model, or a folder of nerva.save_pretrained")
 
 
 def _add_prediction(parser: Parser) -> None:
@@ -199,7 +207,7 @@ def _add_network(parser: Parser) -> None:
     add(
         "--load-weights",
         metavar="FILE",
-        type=existing_file,
+        type=model_file,
         help="start from these, of the same shape, or of the original Nerva",
     )
     add(

@@ -191,15 +191,14 @@ def build_topology(options: Namespace) -> Topology | None:
 
 
 def fit_settings(options: Namespace, data: Dataset) -> dict[str, Any]:
-    """Return the settings of `fit` that say what is computed."""
+    """Return the keywords of `fit` that say how to train."""
     return {
-        "validation": data.test,
         "epochs": options.epochs,
         "batch_size": options.batch_size,
         "optimizer": OPTIMIZERS.build(options.optimizer, options),
         "schedule": build_schedule(options),
         "topology": build_topology(options),
+        "loss": build_loss(options, data),
         "shuffle": not options.no_shuffle,
         "augment": Augment(data.image_shape) if options.augment and data.image_shape else None,
-        "verbose": False,
     }

@@ -38,7 +38,21 @@ from nerva.schedules import (
     StepDecay,
     TimeBased,
 )
-from nerva.topology import GMP, SET, SNFS, DeepR, GraNet, Magnitude, RigL, SRigL, Threshold, TopKAST, Topology
+from nerva.topology import (
+    CHT,
+    GMP,
+    SET,
+    SNFS,
+    CHTs,
+    DeepR,
+    GraNet,
+    Magnitude,
+    RigL,
+    SRigL,
+    Threshold,
+    TopKAST,
+    Topology,
+)
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -234,6 +248,8 @@ TOPOLOGIES: Choices[Topology] = Choices(
         "srigl": Choice(SRigL, {**EVERY, **FRACTION, **INIT}),
         "snfs": Choice(SNFS, {**EVERY, **FRACTION}),
         "deepr": Choice(DeepR, EVERY, defaults={"update_every": 1}),
+        "cht": Choice(CHT, {**EVERY, **FRACTION, **INIT}),
+        "chts": Choice(CHTs, {**EVERY, **FRACTION, **INIT}),
         "gmp": Choice(GMP, {**EVERY, **DENSITY}, required=("final_density",), network={"sparse": True}),
         "granet": Choice(
             GraNet,

@@ -14,7 +14,6 @@ from typing import Any
 from nerva._kernels import mkl
 from nerva.cli.arguments import parse
 from nerva.cli.build import (
-    build_loss,
     build_network,
     build_topology,
     fit_settings,
@@ -63,10 +62,10 @@ def measure(argv: Sequence[str], threads: int | None = None) -> Costs:
 def _measure(options: Namespace, data: Dataset) -> Costs:
     """Return the costs of a run from its start to the first step, and of an epoch, without the start of a process."""
     began = perf_counter()
-    model, loss, clock = build_network(options, data), build_loss(options, data), Clock()
+    model, clock = build_network(options, data), Clock()
     with tempfile.TemporaryDirectory(prefix="nerva-") as folder:
         settings = fit_settings(options, data) | {"diverged": "warn", "callbacks": [clock]}
-        model.fit(*data.train, loss=loss, checkpoint=Path(folder) / "checkpoint", **settings)
+        model.fit(*data.train, validation=data.test, verbose=False, checkpoint=Path(folder) / "checkpoint", **settings)
         ended = perf_counter()
     steps = -(-len(data.train.y) // options.batch_size)
     method = settings["topology"]

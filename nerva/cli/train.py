@@ -21,7 +21,6 @@ from nerva.callbacks.interruption import DeferredInterrupt
 from nerva.callbacks.json_lines import Metrics
 from nerva.cli.build import (
     Failure,
-    build_loss,
     build_network,
     fit_settings,
     fit_topology,
@@ -65,19 +64,19 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
             print(f"nerva: {options.data}: {word}", file=sys.stderr)
         if (word := fit_topology(options, data)) is not None and not options.check_gradients:
             print(f"nerva: {word}", file=sys.stderr)
-        model, loss = build_network(options, data), build_loss(options, data)
+        model, settings = build_network(options, data), fit_settings(options, data)
         if options.save_weights is not None:
             check_model(model)
             check_writable(options.save_weights)
         report.say(_describe(options, data))
         report.say(f"\n{model.summary(options.batch_size)}\n")
         if options.check_gradients:
-            _check_gradients(model, data, loss)
+            _check_gradients(model, data, settings["loss"])
             return
         if metrics is not None and not (options.resume and _goes_on(options.checkpoint)):
             metrics.write({"run": _run_record(options, argv, data, model)})
         try:
-            timer = _fit(model, data, loss, options, report, metrics)
+            timer = _fit(model, data, settings, options, report, metrics)
         except (KeyboardInterrupt, OSError, MemoryError) as error:
             if options.save_weights is not None:
                 _keep(model, options.save_weights)
@@ -97,7 +96,12 @@ def train(options: Namespace, argv: Sequence[str]) -> None:
 
 
 def _fit(
-    model: Sequential, data: Dataset, loss: Loss, options: Namespace, report: Report, metrics: Metrics | None
+    model: Sequential,
+    data: Dataset,
+    settings: dict[str, Any],
+    options: Namespace,
+    report: Report,
+    metrics: Metrics | None,
 ) -> Profile | None:
     """Train the network and show the result, also of an interrupted training run; return the profile, if any."""
     patience, timing = DeferredInterrupt(), profile() if options.timer else contextlib.nullcontext()
@@ -105,12 +109,13 @@ def _fit(
         with handling(patience.hold), timing as timer:
             model.fit(
                 *data.train,
-                loss=loss,
+                validation=data.test,
+                **settings,
                 checkpoint=options.checkpoint,
                 checkpoint_every=options.checkpoint_every,
                 resume=options.resume,
+                verbose=False,
                 callbacks=[report, *filter(None, [metrics]), patience],
-                **fit_settings(options, data),
             )
     except FileExistsError as error:
         if options.checkpoint is None:

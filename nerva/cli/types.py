@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from nerva.cli.choices import DATA
 from nerva.cli.tables import is_table
+from nerva.saving.hub import MODEL
 
 T = TypeVar("T")
 
@@ -40,6 +41,11 @@ def existing_file(text: str) -> str:
     if not Path(text).is_file():
         raise ArgumentTypeError(f"there is no file {text}")
     return text
+
+
+def model_file(text: str) -> str:
+    """Return the path of a file that exists; of a folder of `save_pretrained`, that of its model."""
+    return existing_file(str(Path(text) / MODEL) if (Path(text) / MODEL).is_file() else text)
 
 
 def ending_in(suffixes: Sequence[str], file: Callable[[str], str]) -> Callable[[str], str]:

@@ -1,6 +1,4 @@
-"""Many training runs: sweeps over options of `nerva train`, by the processors of this machine or by a cluster's; and
-the experiments of the paper (`nerva.experiments.paper`).
-"""
+"""Many training runs, each in a folder of its own: sweeps, searches, and the experiments of the paper."""
 
 from nerva.experiments.calling import sweep
 from nerva.experiments.engines import Finished, run_all

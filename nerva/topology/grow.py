@@ -12,34 +12,13 @@ import numpy.typing as npt
 from nerva._kernels.memory import Array
 from nerva._kernels.rewiring import empty_positions, flat_positions
 from nerva.topology.layer_state import LayerState
+from nerva.topology.patterns import distinct
 from nerva.topology.supports import Positions
 from nerva.topology.top_gradients import top_gradients
 
 Grow = Callable[[LayerState, int], Positions]
 
 ROUNDS = 32  # of drawing again by momentum what was taken, before the rest is drawn uniformly
-
-
-def distinct(rng: np.random.Generator, population: int, count: int) -> Positions:
-    """Draw `count` of 0 to population - 1 without replacement, uniformly; return them ascending.
-
-    O(count log count), however large the population is. Raises ValueError where the count exceeds it.
-
-    >>> from nerva.topology.grow import distinct
-    >>> len(distinct(np.random.default_rng(0), 10**12, 5))
-    5
-    """
-    if not 0 <= count <= population:
-        raise ValueError(f"count is {count}; there are {population} to draw from")
-    if 2 * count > population:
-        left = np.ones(population, np.bool_)
-        left[distinct(rng, population, population - count)] = False
-        return np.flatnonzero(left)
-    found = np.empty(0, np.int64)
-    while len(found) < count:
-        # Every draw treats all positions alike, and so every set is equally likely.
-        found = np.union1d(found, rng.integers(population, size=count - len(found)))
-    return found
 
 
 def uniformly(layer: LayerState, count: int) -> Positions:
@@ -81,6 +60,11 @@ def by_momentum(layer: LayerState, count: int) -> Positions:
             break
         drawn = np.unique(_draw(layer.rng, rows, left) * D + _draw(layer.rng, columns, left))
         grown = np.union1d(grown, drawn[~_among(drawn, taken)])
+    return filled(layer, grown, count)
+
+
+def filled(layer: LayerState, grown: Positions, count: int) -> Positions:
+    """Return the empty positions `grown`, which ascend, and others drawn uniformly, `count` in all."""
     while len(grown) < count:
         drawn = uniformly(layer, min(count, layer.empties))
         others = drawn[~_among(drawn, grown)]

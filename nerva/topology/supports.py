@@ -5,22 +5,42 @@ positions, int32, the column indices of each row sorted. Those here take O(count
 is, and the same seed gives the same pattern.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nerva._kernels.csr import CSR
-from nerva._kernels.memory import Array
 from nerva._kernels.supports import draw_support
+from nerva.topology.networks import degrees, like, receptive_field, small_world
+from nerva.topology.patterns import (
+    Pattern,
+    Positions,
+    Support,
+    check_count,
+    draw_rows,
+    evenly,
+    pattern_of,
+    share_out,
+)
 from nerva.validation import check_integer, check_not_negative
 
-Pattern = tuple[Array, Array]
-Support = Callable[[int, int, int, np.random.Generator], Pattern]
-Positions = npt.NDArray[np.int64]  # ascending: in a K x D matrix row x D + column, in a vector the index
-
-LARGEST = 2**31 - 1  # weights of a layer: what an int32 row pointer can count
+__all__ = [
+    "SUPPORTS",
+    "Pattern",
+    "Positions",
+    "Support",
+    "as_support",
+    "blocks",
+    "degrees",
+    "fan_in",
+    "fan_out",
+    "from_mask",
+    "like",
+    "random",
+    "receptive_field",
+    "skewed",
+    "small_world",
+]
 
 
 def random(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
@@ -42,8 +62,8 @@ def fan_in(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
     >>> np.diff(nerva.supports.fan_in(3, 5, 6, np.random.default_rng(0))[0]).tolist()
     [2, 2, 2]
     """
-    _check(K, D, count)
-    return _pattern(_draw_rows(_evenly(count, K, rng), D, rng), K, D)
+    check_count(K, D, count)
+    return pattern_of(draw_rows(evenly(count, K, rng), D, rng), K, D)
 
 
 def fan_out(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
@@ -52,9 +72,9 @@ def fan_out(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
     >>> np.bincount(nerva.supports.fan_out(3, 5, 10, np.random.default_rng(0))[1]).tolist()
     [2, 2, 2, 2, 2]
     """
-    _check(K, D, count)
-    columns, rows = np.divmod(_draw_rows(_evenly(count, D, rng), K, rng), K)
-    return _pattern(np.sort(rows * D + columns), K, D)
+    check_count(K, D, count)
+    columns, rows = np.divmod(draw_rows(evenly(count, D, rng), K, rng), K)
+    return pattern_of(np.sort(rows * D + columns), K, D)
 
 
 def skewed(exponent: float = 1.0, *, axis: int = 0) -> Support:
@@ -73,14 +93,14 @@ def skewed(exponent: float = 1.0, *, axis: int = 0) -> Support:
         raise ValueError(f"axis is {axis}; it must be 0 for rows or 1 for columns")
 
     def support(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-        _check(K, D, count)
+        check_count(K, D, count)
         many, each = (K, D) if axis == 0 else (D, K)
         shares = rng.permutation(np.arange(1.0, many + 1.0) ** -exponent)
-        keys = _draw_rows(_share_out(count, shares, each), each, rng)
+        keys = draw_rows(share_out(count, shares, each), each, rng)
         if axis == 1:
             columns, rows = np.divmod(keys, K)
             keys = np.sort(rows * D + columns)
-        return _pattern(keys, K, D)
+        return pattern_of(keys, K, D)
 
     return support
 
@@ -97,7 +117,7 @@ def blocks(size: int = 16) -> Support:
     b = check_integer(size, "size", least=1)
 
     def support(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-        _check(K, D, count)
+        check_count(K, D, count)
         across = -(-D // b)
         total = -(-K // b) * across
         tried = min(total, count // (b * b) + 1)
@@ -113,7 +133,7 @@ def blocks(size: int = 16) -> Support:
         block = np.repeat(np.arange(full), (heights * widths)[:full])[:count]
         within = np.arange(count) - (ends - heights * widths)[block]
         keys = (top[block] + within // widths[block]) * D + left[block] + within % widths[block]
-        return _pattern(np.sort(keys), K, D)
+        return pattern_of(np.sort(keys), K, D)
 
     return support
 
@@ -147,6 +167,8 @@ SUPPORTS: dict[str, Support] = {
     "fan-out": fan_out,
     "skewed": skewed(),
     "blocks": blocks(),
+    "receptive-field": receptive_field(),
+    "small-world": small_world(),
 }
 
 
@@ -159,64 +181,3 @@ def as_support(support: str | Support) -> Support:
     if not callable(support):
         raise TypeError(f"support is {type(support).__name__}; it must be a name, a callable or a matrix")
     return support
-
-
-def _check(K: int, D: int, count: int) -> None:
-    if not 0 <= count <= min(K * D, LARGEST):
-        raise ValueError(f"count is {count}; {K} x {D} has 0 to {min(K * D, LARGEST)} positions for weights")
-
-
-def _evenly(count: int, rows: int, rng: np.random.Generator) -> Array:
-    """Return how many positions each row has, such that they differ by one at most."""
-    counts = np.full(rows, count // rows)
-    counts[rng.permutation(rows)[: count % rows]] += 1
-    return counts
-
-
-def _share_out(count: int, shares: Array, most: int) -> Array:
-    """Return integers that sum to `count`, each near its share and at most `most`, by the largest remainders."""
-    wanted, capped = np.zeros(len(shares)), np.zeros(len(shares), bool)
-    while True:  # what the largest rows have no room for is shared among the others
-        left = count - most * int(capped.sum())
-        open_shares = np.where(capped, 0.0, shares)
-        wanted = np.where(capped, most, left * open_shares / max(open_shares.sum(), 1e-300))
-        over = (wanted > most) & ~capped
-        if not over.any():
-            break
-        capped |= over
-    counts = np.floor(wanted).astype(np.int64)
-    order = np.argsort(counts - wanted, kind="stable")
-    order = order[counts[order] < most]
-    missing = count - int(counts.sum())
-    counts[order[:missing]] += 1
-    for row in np.flatnonzero(counts < most) if counts.sum() < count else ():  # after rounding errors alone
-        counts[row] += min(most - counts[row], count - counts.sum())
-    return counts
-
-
-def _draw_rows(counts: Array, columns: int, rng: np.random.Generator) -> Array:
-    """Return counts[r] of the columns of each row r, drawn uniformly, as ascending r x columns + column, int64."""
-    many = counts > columns // 2  # of these rows, draw the positions they do not have
-    keys = _draw_few(np.where(many, columns - counts, counts), columns, rng)
-    if not many.any():
-        return keys
-    lacking = keys[many[keys // columns]]
-    full = (np.flatnonzero(many)[:, None] * columns + np.arange(columns)).ravel()
-    return np.sort(np.concatenate([keys[~many[keys // columns]], np.setdiff1d(full, lacking, assume_unique=True)]))
-
-
-def _draw_few(counts: Array, columns: int, rng: np.random.Generator) -> Array:
-    """Do so for rows with at most half of the columns: draw again what was drawn twice."""
-    keys, missing = np.zeros(0, np.int64), counts
-    while missing.any():
-        rows = np.repeat(np.arange(len(counts)), missing)
-        keys = np.union1d(keys, rows * columns + rng.integers(columns, size=len(rows)))
-        missing = counts - np.bincount(keys // columns, minlength=len(counts))
-    return keys
-
-
-def _pattern(keys: Array, K: int, D: int) -> Pattern:
-    """Return ascending flat positions as CSR."""
-    indptr = np.zeros(K + 1, np.int32)
-    np.cumsum(np.bincount(keys // D, minlength=K), out=indptr[1:])
-    return indptr, (keys % D).astype(np.int32)

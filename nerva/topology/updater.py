@@ -11,6 +11,7 @@ from nerva._kernels.csr import CSR
 from nerva.system.signals import deferred
 from nerva.topology.grow import by_momentum, uniformly
 from nerva.topology.layer_state import LayerState
+from nerva.topology.link_prediction import LinkPrediction
 from nerva.topology.records import TopologyRecord, record
 from nerva.topology.schedules import Update, When
 from nerva.topology.snapshot import Snapshot
@@ -104,7 +105,7 @@ class TopologyUpdater:
 
     def reads_factors(self, step: int) -> bool:
         """Return whether the gradient factors of this batch may be read, so that it must be computed layer by layer."""
-        due = self._now is not None and self.method.grow not in WITHOUT_FACTORS
+        due = self._now is not None and not self._without_factors
         return self.accumulates(step) or due or self.reads_last_batch(step + 1)
 
     def reads_last_batch(self, step: int) -> bool:
@@ -112,7 +113,7 @@ class TopologyUpdater:
 
         These are in no state: there is none to restore at such a step.
         """
-        if self.method.moment != "before" or self.method.grow in WITHOUT_FACTORS:
+        if self.method.moment != "before" or self._without_factors:
             return False
         return step in self.when.updates(self.steps, self.steps_per_epoch)
 
@@ -170,6 +171,11 @@ class TopologyUpdater:
         have, given = [layer.index for layer in self.layers], [saved["index"] for saved in state["layers"]]
         if have != given:
             raise ValueError(f"state is that of the sparse layers {given}; those of the network are {have}")
+
+    @property
+    def _without_factors(self) -> bool:
+        """Whether the growth criterion reads no factors of the gradient."""
+        return self.method.grow in WITHOUT_FACTORS or isinstance(self.method.grow, LinkPrediction)
 
     def _update(self, rate: float) -> None:
         now, self._now = self._now, None

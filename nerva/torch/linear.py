@@ -88,12 +88,13 @@ class SparseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x W' + b, shape (..., K), for x (..., D)."""
-        values = self.values
+        parts = None if torch.compiler.is_compiling() else self.parts()
+        values, bias, indptr, indices = (self.values, self.bias, self.indptr, self.indices) if parts is None else parts
         right = x.is_cpu and values.is_cpu and x.dtype is values.dtype and x.dtype in DTYPES
-        if right and x.ndim == 2 and x.shape[1] == self.in_features:
-            return multiply(x, values, self.indptr, self.indices, self.bias)
+        if right and x.dim() == 2 and x.size(1) == self.in_features:
+            return multiply(x, values, indptr, indices, bias)
         x = self._checked(x)
-        y = multiply(x.reshape(-1, self.in_features), values, self.indptr, self.indices, self.bias)
+        y = multiply(x.reshape(-1, self.in_features), values, indptr, indices, bias)
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def _checked(self, x: Tensor) -> Tensor:
@@ -112,6 +113,15 @@ class SparseLinear(nn.Module):
         return x
 
     # ---- its weights
+
+    def parts(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """Return values, bias, indptr and indices: where they are kept, or attributes that others have set instead."""
+        try:  # an attribute of a module that is found there costs ten times as much
+            kept, buffers = self._parameters, self._buffers
+            values, bias, indptr, indices = kept["values"], kept["bias"], buffers["indptr"], buffers["indices"]
+        except KeyError:
+            values, bias, indptr, indices = self.values, self.bias, self.indptr, self.indices
+        return values, bias, indptr, indices
 
     @property
     def nnz(self) -> int:

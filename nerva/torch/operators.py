@@ -125,8 +125,13 @@ def gradients(
         if needs_x:
             products.spmm_t(W, DZ, _array(dx), choice.input_gradient)
         if pattern.factors is not None:
-            pattern.factors.append(Factors(X.copy(), DZ.copy()))  # PyTorch may go on with the memory of either
+            pattern.factors.append(factors(x, gradient))
     return dx, dv, db
+
+
+def factors(x: Tensor, gradient: Tensor) -> Factors:
+    """Return copies of the inputs and the gradient by the outputs: PyTorch may go on with the memory of either."""
+    return Factors(_array(x).copy(), _array(gradient).copy())
 
 
 sparse_linear_backward = library.custom_op("nerva::sparse_linear_backward", mutates_args=(), device_types="cpu")(

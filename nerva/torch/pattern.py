@@ -2,6 +2,8 @@
 
 import hashlib
 import threading
+import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +11,12 @@ import numpy.typing as npt
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from nerva._kernels.chain import Chain
 from nerva._kernels.csr import CSR
 from nerva._kernels.memory import Array
-from nerva.backends.choice import ChoiceCache
+from nerva._kernels.mkl import get_num_threads
+from nerva._kernels.operations import IDENTITY
+from nerva.backends.choice import MOST_CHOICES, ChoiceCache
 from nerva.backends.cost_model import BackendChoice
 
 
@@ -41,6 +46,8 @@ class Pattern:
         self.lock = threading.Lock()
         self.factors: list[Factors] | None = None
         self._choices = ChoiceCache()
+        self._chains: dict[np.dtype[Any], Chain] = {}
+        self._passes: dict[tuple[int, int, torch.dtype], tuple[Chain | None]] = {}
         self._matrices: dict[np.dtype[Any], CSR] = {}
         # Its memory cannot become that of another tensor, of the same address, as long as it is held here.
         self._indptr = indptr
@@ -51,16 +58,53 @@ class Pattern:
 
     def is_of(self, indptr: torch.Tensor, indices: torch.Tensor, columns: int) -> bool:
         """Whether these tensors, unchanged since, are those of the pattern."""
-        return self.shape[1] == columns and self._stamp == _stamp(indptr, indices)
+        own = self._stamp
+        return (
+            self.shape[1] == columns
+            and own[0] == indptr.data_ptr()
+            and own[2] == indices.data_ptr()
+            and own[4] == indptr.numel()
+            and own[5] == indices.numel()
+            and own[1] == _version(indptr)
+            and own[3] == _version(indices)
+        )
 
     def matrix(self, values: Array) -> CSR:
         """Return the CSR matrix of these values (nnz,), float32 or float64, which it copies; the lock is held."""
-        W = self._matrices.get(values.dtype)
-        if W is None:
-            (other,) = self._matrices.values()
-            W = self._matrices[values.dtype] = CSR(self.shape, other.indptr, other.indices, values)
+        W = self._of(values.dtype)
         W.values = values
         return W
+
+    def _of(self, dtype: np.dtype[Any]) -> CSR:
+        """Return the matrix of a dtype, whatever its values; the lock is held."""
+        W = self._matrices.get(dtype)
+        if W is None:
+            (other,) = self._matrices.values()
+            W = self._matrices[dtype] = CSR(self.shape, other.indptr, other.indices, np.zeros(other.nnz, dtype))
+        return W
+
+    def structure(self, dtype: torch.dtype) -> CSR:
+        """Return a matrix of the pattern whose values are not to be read."""
+        with self.lock:
+            return self._of(np.dtype(str(dtype).removeprefix("torch.")))
+
+    def chain(self, batch: int, dtype: torch.dtype) -> Chain | None:
+        """Return the pass of the layer alone; None for no samples, and where not all of nerva's products cost least."""
+        key = batch, get_num_threads(), dtype
+        found = self._passes.get(key)
+        if found is None:
+            if len(self._passes) >= MOST_CHOICES:
+                self._passes.clear()
+            found = self._passes[key] = self._pass(batch, np.dtype(str(dtype).removeprefix("torch.")))
+        return found[0]
+
+    def _pass(self, batch: int, dtype: np.dtype[Any]) -> tuple[Chain | None]:
+        with self.lock:
+            W = self._of(dtype)
+            native = batch > 0 and set(self.choice(batch, W)) == {"native"}
+            if native and dtype not in self._chains:
+                self._chains[dtype] = Chain([W], [IDENTITY])
+        return (self._chains[dtype] if native else None,)
 
     def choice(self, batch: int, W: CSR) -> BackendChoice:
         """Return the backend of each product for such a batch, as nerva.SparseLinear's "auto"."""
@@ -69,22 +113,40 @@ class Pattern:
 
 def _stamp(indptr: torch.Tensor, indices: torch.Tensor) -> tuple[int, ...]:
     """Return what changes where an index tensor is written to, or gets other memory."""
-    return (*_version(indptr), *_version(indices), indptr.numel(), indices.numel())
+    tensors = indptr, indices
+    where = (each for tensor in tensors for each in (tensor.data_ptr(), _version(tensor)))
+    return (*where, *(tensor.numel() for tensor in tensors))
 
 
-def _version(tensor: torch.Tensor) -> tuple[int, int]:
-    return tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version
+def _version(tensor: torch.Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
 
 
 _patterns: Any = WeakTensorKeyDictionary()  # by the tensor of the indices: gone where that is
+_recent: dict[int, tuple[weakref.ref[torch.Tensor], Pattern]] = {}  # the same by id, which is faster
 
 
 def pattern_of(indptr: torch.Tensor, indices: torch.Tensor, columns: int) -> Pattern:
     """Return the pattern of two index tensors, for a matrix of so many columns."""
+    found = _recent.get(id(indices))
+    if found is not None and found[0]() is indices and found[1].is_of(indptr, indices, columns):
+        return found[1]
     pattern: Pattern | None = _patterns.get(indices)
     if pattern is None or not pattern.is_of(indptr, indices, columns):
         pattern = _patterns[indices] = Pattern(indptr, indices, columns)
+    key = id(indices)
+    _recent[key] = weakref.ref(indices, _forgets(key)), pattern
     return pattern
+
+
+def _forgets(key: int) -> Callable[[object], None]:
+    """Return what is called when the tensor is gone: it looks nothing up, as when Python ends."""
+    pop = _recent.pop
+
+    def forget(_: object) -> None:
+        pop(key, None)
+
+    return forget
 
 
 def fingerprint(shape: tuple[int, int], indptr: npt.ArrayLike, indices: npt.ArrayLike) -> torch.Tensor:

@@ -106,6 +106,16 @@ def test_options_reach_the_keywords_that_a_row_names():
         ),
         (["--topology", "deepr"], {}, {"topology": nerva.DeepR()}),
         (
+            ["--topology", "cht", "--update-every", 4, "--drop-fraction", 0.2, "--support", "receptive-field"],
+            {"support": "receptive-field"},
+            {"topology": nerva.CHT(0.2, every=4, unit="step")},
+        ),
+        (
+            ["--topology", "chts", "--update-every", 4, "--grow-init", "he"],
+            {},
+            {"topology": nerva.CHTs(every=4, unit="step", init="he")},
+        ),
+        (
             ["--topology", "threshold", "--drop-threshold", 0.05, "--update-every", 4],
             {},
             {"topology": nerva.Threshold(0.05, every=4, unit="step")},

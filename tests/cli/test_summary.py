@@ -46,6 +46,13 @@ def test_a_loss_has_the_name_by_which_the_command_takes_it(command, tmp_path, lo
     assert command("summary", tmp_path / "model")[1][-1] == f"loss: {expected}"
 
 
+def test_the_folder_of_a_model_stands_for_its_file(command, model, tmp_path):
+    nerva.save_pretrained(model, tmp_path / "model")
+    assert command("summary", tmp_path / "model") == command("summary", tmp_path / "model" / "model.safetensors")
+    (tmp_path / "empty").mkdir()
+    assert command("summary", tmp_path / "empty")[2][-1].endswith(f"there is no file {tmp_path / 'empty'}")
+
+
 def test_a_file_that_is_no_model_is_one_line(command, model, tmp_path):
     nerva.save(model, tmp_path / "model")
     whole = (tmp_path / "model").read_bytes()

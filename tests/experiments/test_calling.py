@@ -20,16 +20,10 @@ def test_it_returns_the_table_and_prints_its_lines(blobs, tmp_path, capsys):
 
 
 def test_runs_that_fail_are_warned_of(blobs, tmp_path, capsys):
-    options = {
-        "data": blobs,
-        "hidden": [16, 8],
-        "density": 0.3,
-        "learning_rate": [1e30, 0.1],
-        "epochs": 1,
-        "verbose": False,
-    }
+    (tmp_path / "broken.npz").write_bytes(b"no weights")
+    options = {"data": blobs, "hidden": [8], "load_weights": [None, tmp_path / "broken.npz"], "epochs": 1}
     with pytest.warns(RuntimeWarning, match="1 of 2 runs failed"):
-        frame = sweep(tmp_path, prediction=False, verbose=False, **options)
+        frame = sweep(tmp_path / "runs", prediction=False, verbose=False, **options)
     assert sorted(frame["status"]) == ["done", "failed"]
     assert capsys.readouterr().out == ""
 

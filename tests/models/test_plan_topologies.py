@@ -24,6 +24,8 @@ METHODS = {
     "GraNet, accumulated": (lambda: nerva.GraNet(0.2, every=5, end=1.0, accumulate=2), None),
     "SRigL": (lambda: nerva.SRigL(every=5, end=1.0), None),
     "SNFS": (lambda: nerva.SNFS(every=3, unit="step"), 0),
+    "CHT": (lambda: nerva.CHT(every=3, unit="step"), 0),
+    "CHTs": (lambda: nerva.CHTs(every=3, unit="step"), 0),
     "DeepR": (lambda: nerva.DeepR(l1=1e-2, temperature=1e-6), 0),
     "TopKAST": (lambda: nerva.TopKAST(0.5, every=4), 0),
     "Threshold": (lambda: nerva.Threshold(0.02, every=3), 0),

@@ -20,6 +20,8 @@ METHODS = [
     nerva.SNFS(),
     nerva.DeepR(1e-3, 1e-7),
     nerva.SRigL(every=7),
+    nerva.CHT(every=7, unit="step"),
+    nerva.CHTs(every=7, unit="step"),
 ]
 
 

@@ -139,6 +139,8 @@ SETTINGS = [
     (nerva.SNFS, (), 0.3, EPOCHS_OF_SET | {"decay": "cosine"}),
     (nerva.DeepR, (), 1.0, EPOCHS_OF_SET | {"unit": "step"}),
     (nerva.TopKAST, (), 0.1, STEPS_OF_RIGL),
+    (nerva.CHT, (), 0.3, EPOCHS_OF_SET),
+    (nerva.CHTs, (), 0.3, EPOCHS_OF_SET),
 ]
 FIXED = {nerva.Threshold, nerva.GMP, nerva.DeepR}  # in fraction and decay
 

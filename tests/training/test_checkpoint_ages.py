@@ -14,6 +14,7 @@ RUNS = {
     "set": lambda: nerva.SET(every=3, unit="step"),
     "rigl": lambda: nerva.RigL(every=4, regrow=True, end=1.0),
     "srigl": lambda: nerva.SRigL(every=4),
+    "chts": lambda: nerva.CHTs(every=3, unit="step"),
     "deepr": lambda: nerva.DeepR(1e-3, 1e-4),
     "top-kast": lambda: nerva.TopKAST(every=3),
 }

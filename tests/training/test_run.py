@@ -81,6 +81,8 @@ RUNS = {
                            "augment": nerva.Augment((3, 2, 2), 1)},
     "srigl": {"topology": lambda: nerva.SRigL(every=3)},
     "snfs": {"topology": nerva.SNFS},
+    "cht": {"topology": nerva.CHT},
+    "chts": {"topology": lambda: nerva.CHTs(every=4, unit="step", magnitude=0.5), "optimizer": nerva.Adam},
     "gmp": {"topology": lambda: nerva.GMP(0.1, every=3)},
     "granet": {"topology": lambda: nerva.GraNet(0.1, every=3, accumulate=2)},
     "deepr": {"topology": lambda: nerva.DeepR(1e-3, 1e-4)},

@@ -30,6 +30,8 @@ int64_t NAME(candidates)(const nerva_csr *, int64_t, int64_t, int64_t, int64_t, 
 
 void NAME(plan_step)(const nerva_plan *, int);
 void NAME(plan_forward)(const nerva_plan *, int, nerva_matrix);
+void NAME(chain_forward)(const nerva_chain *, int);
+void NAME(chain_backward)(const nerva_chain *, int);
 
 #ifdef NERVA_BFLOAT16
 const nerva_table NAME(table) = {
@@ -69,5 +71,7 @@ const nerva_table NAME(table) = {
     .sparse_input_sddmm = NAME(sparse_input_sddmm),
     .sparse_input_outer = NAME(sparse_input_outer),
     .candidates = NAME(candidates),
+    .chain_forward = NAME(chain_forward),
+    .chain_backward = NAME(chain_backward),
 };
 #endif

@@ -184,6 +184,7 @@ typedef struct {
     int64_t *nanoseconds;
 } nerva_plan;
 
+typedef struct nerva_chain nerva_chain; /* see chain.h */
 typedef struct {
     const char *isa;
 
@@ -285,6 +286,9 @@ typedef struct {
 
     /* The outputs (K, N) of a whole network. */
     void (*plan_forward)(const nerva_plan *plan, int threads, nerva_matrix Y);
+    /* Y and the tape of a chain of products; then all gradients that are wanted. */
+    void (*chain_forward)(const nerva_chain *chain, int threads);
+    void (*chain_backward)(const nerva_chain *chain, int threads);
 } nerva_table;
 
 extern const nerva_table nerva_table_avx2_f32, nerva_table_avx2_f64, nerva_table_avx512_f32, nerva_table_avx512_f64;
