@@ -71,10 +71,10 @@ def test_the_batches_of_fit_are_those_of_pytorch():
     assert not np.array_equal(seen[0], seen[3])
 
 
-@pytest.mark.parametrize("epochs", [4, 6])  # of six, three quarters are no whole number
+@pytest.mark.parametrize("epochs", [4, 3])  # of three, neither a half nor three quarters is a whole number
 def test_both_sides_have_the_same_epochs(epochs, tmp_path):
     ours, theirs = (do(run(tiny(), side, 0.9, 1, epochs), tmp_path)["result"] for side in ("nerva", "masked"))
-    assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-4)
+    assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-5)
     assert theirs["accuracy"] == pytest.approx(ours["accuracy"], abs=2e-3)
     assert (theirs["weights"], theirs["nonzeros"]) == (ours["weights"], ours["nonzeros"])
     assert ours["loss"][0] - ours["loss"][-1] > 0.005
