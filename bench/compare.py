@@ -19,7 +19,6 @@ from pathlib import Path
 
 import parts
 from harness.check import check
-from harness.cores import allowed
 from harness.pairs import BUDGET, PATIENCE, ROUNDS, Pairs
 from harness.peer import Peer, installed
 from harness.probe import Probe, probe
@@ -38,6 +37,7 @@ from harness.workloads import (
     product,
 )
 from harness.workloads import PRODUCTS as KINDS
+from nerva.experiments.cores import allowed
 from peers import GATHERS, HOT_STEPS, PRODUCTS
 
 

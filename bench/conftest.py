@@ -9,13 +9,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness.cores import allowed
 from harness.pairs import PATIENCE, ROUNDS, Pairs
 from harness.peer import Peer, installed
 from harness.probe import Probe, probe
 from harness.records import Record, Table, Unit, records
 from harness.tables import comparison, environment
-from harness.workers import rest
+from nerva.experiments.cores import allowed
+from nerva.experiments.workers import rest
 
 TABLES = pytest.StashKey[dict[str, Table]]()
 TEXTS = pytest.StashKey[list[str]]()

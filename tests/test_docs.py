@@ -25,9 +25,11 @@ PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sor
 BLOCK = re.compile(r"^(?:<!-- ([\w ]+) -->\n)?```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^ *```(?!pycon)(\w+)", re.MULTILINE)
 EXTRAS = ("onnxruntime", "onnx", "sklearn", "torch")  # that not every run of the tests has
-SUBMODULES = [f"nerva.{name}" for name in ("callbacks", "datasets", "layers", "losses", "optimizers", "topology")]
+SUBMODULES = [
+    f"nerva.{name}" for name in ("callbacks", "datasets", "experiments", "layers", "losses", "optimizers", "topology")
+]
 LAZY = ["nerva.sklearn", "nerva.torch"]
-IN_FILES = (".safetensors", ".npz", ".csv", ".parquet", ".npy")
+IN_FILES = (".toml", ".safetensors", ".npz", ".csv", ".parquet", ".npy")
 
 
 def blocks(text):

@@ -34,7 +34,7 @@ FLOORS = [
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LADDERS = {  # of each room, its modules, the lowest rung first
     "_kernels": [
-        "arena isa mkl pages slices",
+        "arena cores isa mkl pages slices",
         "memory",
         "ages arrays conversion mkl_handles pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",
@@ -59,6 +59,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "build rules types",
         "export_options options reproduce_options sweep_options",
         "arguments evaluate export info predict reproduce summary train",
+        "measuring",
         "sweep",
     ],
     "datasets": [
@@ -68,17 +69,17 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "cifar10 cifar100",
     ],
     "experiments": [
-        "paper.__init__ paper.figures paper.masked paper.protocol paper.sections paper.statistics",
-        "paper.units paper.versions",
-        "paper.batches paper.document paper.folder paper.networks paper.parts paper.results paper.worker",
-        "paper.pool paper.training",
-        "paper.accuracy paper.distributions paper.run paper.seeds paper.trajectories paper.twice",
-        "paper.cause paper.display paper.report",
-        "grid stop",
-        "engines",
-        "runs",
-        "display tables",
-        "sweeps",
+        "cores energy flops grid paper.__init__ paper.figures paper.protocol paper.reference paper.sections",
+        "paper.statistics paper.units prediction ram stop",
+        "backends paper.accuracies paper.batches paper.masked paper.networks workers",
+        "engines paper.peers paper.training rounds",
+        "paper.accuracy paper.distributions paper.epochs paper.results paper.seeds paper.trajectories paper.twice runs",
+        "display paper.cause paper.layer_times tables",
+        "calling paper.inference paper.layers paper.memory paper.scaling paper.small paper.timing sweeps",
+        "paper.document paper.folder paper.parts paper.versions paper.work paper.worker",
+        "paper.pool",
+        "paper.run",
+        "paper.display paper.report",
     ],
     "inspection": [
         "gradients plots",

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.peer import Peer, installed, supported
-from harness.workers import Worker
 from harness.workloads import Array, Step, hot_step
+from nerva.experiments.workers import Worker
 
 STEPS = 3
 RATE = 0.1  # so high that the change of the weights is far above their rounding errors

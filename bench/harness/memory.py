@@ -7,7 +7,6 @@ network is made until after three steps on a batch of 100, so it includes the ac
 """
 
 import argparse
-import os
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,8 +21,9 @@ if not __package__:  # run as a script, which finds the modules of its own folde
 
 from harness.records import save
 from harness.tables import markdown
-from harness.workers import Worker
 from harness.workloads import BATCH, RATE, SPARSITY
+from nerva.experiments.ram import resident
+from nerva.experiments.workers import Worker
 
 SIZES = (8192, 8192, 8192)
 STEPS = 3
@@ -97,12 +97,6 @@ class MaskedPyTorchNetwork:
         before = resident()
         weights, counted = train(sizes)
         return Footprint(self.name, weights, counted, resident() - before)
-
-
-def resident() -> int:
-    """Return the bytes of this process's resident memory."""
-    pages: int = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def footprints(sizes: tuple[int, ...] = SIZES, sparsity: float = SPARSITY) -> list[Footprint]:

@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from statistics import median, quantiles
 from typing import Literal, NamedTuple, get_args
 
-from harness.cores import Distance, distance
 from harness.peer import Peer, supported
-from harness.workers import Worker
+from nerva.experiments.cores import Distance, distance
+from nerva.experiments.rounds import DISTURBED
+from nerva.experiments.workers import Worker
 
 Apart = Distance | Literal["mixed"]  # in a round or turn; mixed: it changed meanwhile
 APART: tuple[Apart, ...] = (*get_args(Distance), "mixed")
@@ -25,7 +26,6 @@ PATIENCE = 60.0  # seconds after which disturbed rounds are not repeated
 MIN_REPETITIONS, MAX_REPETITIONS = 5, 5000  # in a turn, if one repetition is shorter than the turn
 MIN_LONG_REPETITIONS = 2  # in a turn, if one repetition is longer
 BUDGET = 20.0  # seconds of turns for one workload; slow ones get fewer rounds, but at least MIN_ROUNDS
-DISTURBED = 0.2  # cores taken by other processes above which a round is disturbed
 
 
 class Turn(NamedTuple):

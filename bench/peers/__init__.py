@@ -1,6 +1,7 @@
 """The implementations that are measured, nerva's first in every tuple.
 
-Each runs in a process of its own (see harness/workers.py) and imports its framework there, not with its module.
+Each runs in a process of its own (see nerva/experiments/workers.py) and imports its framework there, not with its
+module.
 """
 
 from peers.by_hand import CSRPyTorchStep, SparseLabByHand, SparsePropByHand

@@ -26,12 +26,12 @@ if not __package__:  # run as a script, which finds the modules of its own folde
 
 from harness.peer import installed
 from harness.tables import environment, markdown
-from harness.workers import Worker
 from harness.workloads import BATCH, SIZES, Array, Step, Weights, network
 from nerva._kernels.batches import gather
 from nerva._kernels.memory import empty_batch
 from nerva.datasets import Augment, cifar10
 from nerva.datasets.dataset import Split
+from nerva.experiments.workers import Worker
 from nerva.schedules import MultiStep
 from peers import MaskedPyTorchStep, NervaStep
 

@@ -16,7 +16,7 @@ The contract of every kernel:
 
 The ladder of imports, lowest rung first; a module imports from lower rungs only:
 
-1. isa, mkl, pages
+1. cores, isa, mkl, pages
 2. memory
 3. ages, arrays, conversion, mkl_handles, pattern, supports
 4. activations, batches, csr, dropout, losses, normalization, selection, softmax, sparse_batch, updates

@@ -111,8 +111,9 @@ def parse(argv: Sequence[str]) -> Namespace:
     info.add_argument("--calibrate", action="store_true", help="measure the backends anew, in a few seconds")
     for add in (_add_data, _add_network, _add_training, _add_topology, _add_computation, _add_output):
         add(train)
-    parsers = {"train": train, "sweep": add_sweep(commands, train), "evaluate": evaluate, "predict": predict}
-    parsers |= {"export": export, "summary": summary, "reproduce": add_reproduce(commands), "info": info}
+    sweep = add_sweep(commands, train)
+    parsers = {"train": train, "sweep": sweep, "evaluate": evaluate, "predict": predict, "export": export}
+    parsers |= {"summary": summary, "reproduce": add_reproduce(commands), "info": info}
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parsers.get(options.command, parser).refuse(unknown[0])

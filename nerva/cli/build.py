@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from nerva.cli.choices import CRITERIA, DATA, LOSSES, LOSSES_OF, SCHEDULES, TOPOLOGIES
+from nerva.cli.choices import CRITERIA, DATA, LOSSES, LOSSES_OF, OPTIMIZERS, SCHEDULES, TOPOLOGIES
 from nerva.cli.explain import explain
 from nerva.cli.tables import is_table, load_table
-from nerva.datasets import Dataset, npz
+from nerva.datasets import Augment, Dataset, npz
 from nerva.datasets.tasks import Task
 from nerva.losses import Loss
 from nerva.models.mlp import MLP
@@ -188,3 +188,18 @@ def fit_topology(options: Namespace, data: Dataset) -> str | None:
 def build_topology(options: Namespace) -> Topology | None:
     """Return the method of dynamic sparse training; None if the topology is static."""
     return None if options.topology is None else TOPOLOGIES.build(options.topology, options, unit="step")
+
+
+def fit_settings(options: Namespace, data: Dataset) -> dict[str, Any]:
+    """Return the settings of `fit` that say what is computed."""
+    return {
+        "validation": data.test,
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "optimizer": OPTIMIZERS.build(options.optimizer, options),
+        "schedule": build_schedule(options),
+        "topology": build_topology(options),
+        "shuffle": not options.no_shuffle,
+        "augment": Augment(data.image_shape) if options.augment and data.image_shape else None,
+        "verbose": False,
+    }

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from nerva.cli.build import Failure, printing
 from nerva.datasets.cifar10 import located
+from nerva.experiments.paper import parts
 from nerva.experiments.paper.display import Display
 from nerva.experiments.paper.folder import Folder, OtherSettingsError
-from nerva.experiments.paper.parts import PARTS, check_packages
 from nerva.experiments.paper.protocol import Protocol, full, quick
 from nerva.experiments.paper.report import write_report
 from nerva.experiments.paper.run import Plan, cores, minutes, run
@@ -27,7 +27,7 @@ PATHS = ("--data", "--out")  # options whose values the report does not tell
 def reproduce(options: Namespace, argv: Sequence[str]) -> None:
     """Repeat the experiments, and write the report; raise Failure or OSError if that fails."""
     try:
-        check_packages()
+        parts.check_packages()
     except ImportError as error:
         raise Failure(error) from error
     folder = Folder(options.out)
@@ -37,7 +37,7 @@ def reproduce(options: Namespace, argv: Sequence[str]) -> None:
             return
         protocol = _protocol(options)
         folder.check(protocol)
-        plan = Plan(folder, protocol, options.part or list(PARTS), options.jobs or cores())
+        plan = Plan(folder, protocol, options.part or list(parts.PARTS), options.jobs or cores())
         if options.dry_run:
             with printing():
                 print(*plan.lines(), sep="\n")
@@ -63,6 +63,8 @@ def _protocol(options: Namespace) -> Protocol:
 
 def _label(data: str | None) -> str:
     """Return what the data are called: whether they are the official archive."""
+    if data == "shapes":
+        return "Shapes (images that nerva draws, not CIFAR-10)"
     found = located(data)
     if found is None or found[1]:  # what would be downloaded is compared with its checksum
         return "CIFAR-10 (official archive)"
@@ -82,7 +84,7 @@ def _run(plan: Plan, options: Namespace, argv: Sequence[str]) -> int:
                 plan.protocol.load()  # what is wrong with them shows before anything starts
             shown = run(plan, command=_command(argv), machine=versions(), started=display.started)
             try:
-                with contextlib.closing(shown):  # type: ignore[type-var]
+                with contextlib.closing(shown):
                     for done in shown:
                         failed += done.error is not None
                         display.done(done)

@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 from typing import Any
 
 from nerva.cli.types import existing_path, list_of, new_folder, number, whole
-from nerva.experiments.paper.parts import PARTS
+from nerva.experiments.paper import parts
 
 EXAMPLES = """examples:
   nerva reproduce paper --quick
@@ -34,7 +34,7 @@ def add_reproduce(commands: Any) -> Any:
         action="append",
         type=_part,
         metavar="NAME",
-        help=f"this part, and others that are named so: {', '.join(PARTS)} (all)",
+        help=f"this part, and others that are named so: {', '.join(parts.PARTS)} (all)",
     )
     add("--out", metavar="DIR", type=new_folder, default="paper", help="of records and report (%(default)s)")
     _add_data(parser.add_argument_group("data"))
@@ -50,8 +50,8 @@ def add_reproduce(commands: Any) -> Any:
 
 
 def _add_data(group: Any) -> None:
-    where = "a folder or archive of CIFAR-10 ($NERVA_DATA, or downloaded)"
-    group.add_argument("--data", metavar="DIR", type=existing_path, help=where)
+    where = "a folder or archive of CIFAR-10 ($NERVA_DATA, or downloaded), or shapes, which nerva draws, to try it"
+    group.add_argument("--data", metavar="DIR", type=_place, help=where)
     group.add_argument("--data-name", metavar="TEXT", type=_name, help="what the report calls them")
 
 
@@ -64,9 +64,13 @@ def _add_settings(group: Any) -> None:
     add("--sparsities", metavar="S,S", type=_several(list_of(sparsity)), help="(0.5,0.8,0.9,0.95,0.99,0.995,0.999)")
 
 
+def _place(text: str) -> str:
+    return text if text == "shapes" else existing_path(text)
+
+
 def _part(text: str) -> str:
-    if text not in PARTS:
-        raise ArgumentTypeError(f"{text!r} is none of {', '.join(PARTS)}")
+    if text not in parts.PARTS:
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(parts.PARTS)}")
     return text
 
 

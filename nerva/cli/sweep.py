@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nerva.cli.arguments import parse
 from nerva.cli.build import Failure, printing
+from nerva.cli.measuring import measure
 from nerva.experiments.display import Display
-from nerva.experiments.engines import cores
+from nerva.experiments.engines import places, run_all
 from nerva.experiments.grid import Value, as_argv, combinations, dashed, folder_names, varied
-from nerva.experiments.runs import RESULT, SETTINGS, Run, read_json
+from nerva.experiments.prediction import Costs, estimate, makespan, mean, spread
+from nerva.experiments.runs import METRICS, RESULT, SETTINGS, Run, read_json, read_lines
 from nerva.experiments.sweeps import place, run_sweep, unfinished
 from nerva.tables import table
+from nerva.training.progress import duration
+
+MEASURED = 12  # kinds of runs, at most, that are measured to predict the others
 
 # What is not part of what a run computes, or is the sweep's.
 IDLE = {"command", "version", "quiet", "metrics", "overwrite", "checkpoint", "checkpoint_every", "resume"} | {
@@ -28,33 +35,77 @@ IDLE = {"command", "version", "quiet", "metrics", "overwrite", "checkpoint", "ch
 
 def sweep(options: Namespace) -> None:
     """Train every combination of values, and write a table; raise Failure or OSError if that fails."""
+    began = time.monotonic()
     try:
         runs, epochs = plan(options)
-        count = options.jobs or cores()
-    except (ValueError, ImportError) as error:
-        raise Failure(error, 2) from error
-    left = unfinished(runs, retry_failed=options.retry_failed)
-    if options.dry_run:
-        with printing():
-            print(_listed(runs, left))
-        return
-    Path(options.out).mkdir(parents=True, exist_ok=True)
-    chosen = {run.folder for run in left}
-    shown = Display(left, [epochs[i] for i, run in enumerate(runs) if run.folder in chosen], quiet=options.quiet)
-    shown.say(f"{len(runs)} runs in {options.out}, {len(left)} to do, {min(count, max(1, len(left)))} at a time")
-    settings = {"engine": options.engine, "jobs": options.jobs, "scheduler": options.scheduler}
-    try:
+        left = unfinished(runs, retry_failed=options.retry_failed)
+        chosen = {run.folder for run in left}
+        todo = [count for run, count in zip(runs, epochs, strict=True) if run.folder in chosen]
+        count = places(options.engine, options.jobs, options.scheduler, len(left))
+        engine = engine_of(options, count)
+        seconds = None if options.no_prediction else predict(left, todo, count, engine)
+        if options.dry_run:
+            with printing():
+                print("\n".join([_listed(runs, left), "", *_told(seconds, count)]).rstrip())
+            return
+        shown = Display(left, todo, seconds, quiet=options.quiet)
+        shown.say(f"{len(runs)} runs in {options.out}, {len(left)} to do, {count} at a time")
+        for line in _told(seconds, count):
+            shown.say(line)
+        measured = time.monotonic()
         with shown:
-            run_sweep(left, options.out, shown, retry_failed=options.retry_failed, **settings)
+            run_sweep(left, options.out, shown, retry_failed=options.retry_failed, **engine)
     except (ValueError, ImportError) as error:
         raise Failure(error, 2) from error
     except RuntimeError as error:
         raise Failure(error) from error
+    if left:
+        before = f", after {duration(measured - began)} of preparation" if seconds else ""
+        shown.say(f"took {duration(time.monotonic() - measured)}{before}")
     states = [(read_json(run.folder / RESULT) or {"status": "unfinished"})["status"] for run in runs]
     done, path = states.count("done"), Path(options.out) / "table.csv"
     shown.result(f"{done} of {len(runs)} runs done; {path} has a row for each")
     if done < len(runs):
         raise Failure(f"{len(runs) - done} of {len(runs)} runs failed: {path} tells why")
+
+
+def engine_of(options: Namespace, count: int) -> dict[str, Any]:
+    """Return the arguments of `run_all` that say by what so many runs at a time are run."""
+    if options.engine == "dask":
+        return {"engine": "dask", "scheduler": options.scheduler}
+    if options.engine == "submitit":
+        folder = Path(options.out) / ".submitit"
+        return {"engine": "submitit", "jobs": options.jobs, "folder": folder, "parameters": options.submitit}
+    return {"engine": "loky", "jobs": count}
+
+
+def predict(runs: Sequence[Run], epochs: Sequence[int], count: int, engine: Mapping[str, Any]) -> list[float] | None:
+    """Return the seconds that each run will take, as measured on some of them; None where none could be measured.
+
+    As many measure at a time as there will be runs, since they take time from each other; for submitit, one here.
+    """
+    if not runs:
+        return None
+    if engine["engine"] == "submitit":
+        engine = {"engine": "loky", "jobs": 1}
+    chosen = spread([run.settings for run in runs], MEASURED)
+    copies = [chosen[i % len(chosen)] for i in range(max(len(chosen), min(count, len(runs))))]
+    tasks = [partial(measure, runs[i].argv, runs[i].threads) for i in copies]
+    found: dict[int, list[Costs]] = {}
+    for done in run_all(tasks, **engine):
+        if done.error is None:
+            found.setdefault(copies[done.index], []).append(done.value)
+    if not found:
+        return None
+    known = [(runs[i].settings, mean(costs)) for i, costs in found.items()]
+    return [
+        estimate(run.settings, known).seconds(count, max(0, len(read_lines(run.folder / METRICS)) - 1))
+        for run, count in zip(runs, epochs, strict=True)
+    ]
+
+
+def _told(seconds: Sequence[float] | None, count: int) -> list[str]:
+    return [] if not seconds else [f"predicted {duration(makespan(seconds, count))}"]
 
 
 def plan(options: Namespace) -> tuple[list[Run], list[int]]:

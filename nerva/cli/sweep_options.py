@@ -21,29 +21,28 @@ EXAMPLES = """examples:
 # What a sweep decides itself for each run.
 ITS_OWN = ("metrics", "overwrite", "checkpoint", "resume", "save_weights", "timer", "check_gradients", "quiet", "help")
 FIXED = ("checkpoint_every",)
-IN_FILE = ("out", "engine", "jobs", "scheduler", "save_weights")
+IN_FILE = ("out", "engine", "jobs", "scheduler", "submitit", "save_weights")
 SWITCHES: Mapping[str, Value] = {"on": True, "off": False}
 
 
 def add_sweep(commands: Any, train: Any) -> Any:
-    """Add the command to the others, and return its parser; the options that vary are those of `nerva train`."""
-    about = "train many networks, with every combination of values"
+    """Add `nerva sweep` to the commands, and return its parser; it takes the options of that of `nerva train`, too."""
+    about = "train networks with every combination of values"
+    usage = "nerva sweep [FILE.toml] [options]"
     parser = commands.add_parser(
-        "sweep",
-        help=about,
-        usage="nerva sweep [FILE.toml] [options]",
-        description=f"{about.capitalize()}.",
-        epilog=EXAMPLES,
+        "sweep", help=about, usage=usage, description=f"{about.capitalize()}.", epilog=EXAMPLES
     )
     add = parser.add_argument
     add("file", metavar="FILE.toml", nargs="?", type=existing_file, help="options by name, with a value or a list each")
     add("--out", metavar="DIR", help="the folder of the runs, a folder each (runs)")
-    add("--engine", choices=ENGINES, metavar="NAME", help="that runs them: %(choices)s (loky, of this machine)")
+    add("--engine", choices=ENGINES, metavar="NAME", help="that runs them: %(choices)s (loky, this machine)")
     add("--jobs", metavar="N", type=whole(1, 4096), help="runs at a time (as many as processors, which they share)")
     add("--scheduler", metavar="ADDRESS", help="of --engine dask, such as tcp://host:8786")
+    add("--submitit", metavar="KEY=VALUE", type=parameters, help="of its jobs, as timeout_min=60,slurm_partition=cpu")
     add("--save-weights", action="store_true", help="write each network to model.safetensors in its folder")
     add("--retry-failed", action="store_true", help="try runs that failed again, from their last checkpoint")
     add("--dry-run", action="store_true", help="show the runs, and train nothing")
+    add("--no-prediction", action="store_true", help="begin without measuring how long the runs will take")
     add("--quiet", action="store_true", help="print nothing but the result")
     group = parser.add_argument_group(
         "of nerva train, with several values by commas",
@@ -56,6 +55,18 @@ def add_sweep(commands: Any, train: Any) -> Any:
         else:
             group.add_argument(action.option_strings[0], metavar=action.metavar, action="append")
     return parser
+
+
+def parameters(text: str) -> dict[str, int | str]:
+    """Return names and values, which are numbers where they look like them.
+
+    >>> parameters("timeout_min=60,slurm_partition=cpu")
+    {'timeout_min': 60, 'slurm_partition': 'cpu'}
+    """
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise ArgumentTypeError(f"{text!r} is not KEY=VALUE, or several with commas between")
+    return {name: int(value) if value.isdecimal() else value for name, _, value in pairs}
 
 
 def actions(train: Any) -> dict[str, Action]:
@@ -97,7 +108,9 @@ def settle(options: Namespace, train: Any, error: Error) -> None:
     if (options.scheduler is None) == (options.engine == "dask"):
         error("--scheduler: goes with --engine dask" if options.scheduler else "--engine dask: needs --scheduler")
     if options.engine == "dask" and options.jobs is not None:
-        error("--jobs: goes with --engine loky; with dask, the workers' threads are the runs at a time")
+        error("--jobs: does not go with --engine dask, where the workers' threads are the runs at a time")
+    if options.submitit and options.engine != "submitit":
+        error("--submitit: goes with --engine submitit")
     if Path(options.out).exists() and not Path(options.out).is_dir():
         error(f"--out: {options.out} is a file, not a folder")
 
@@ -108,8 +121,9 @@ def _take_own(options: Namespace, top: dict[str, Any], error: Error) -> None:
         if name not in top:
             continue
         value = top.pop(name)
-        wanted = {"jobs": int, "save_weights": bool}.get(name, str)
-        if type(value) is not wanted or (name == "jobs" and value < 1) or (name == "engine" and value not in ENGINES):
+        wanted: type = {"jobs": int, "submitit": dict, "save_weights": bool}.get(name, str)
+        known = name != "engine" or value in ENGINES
+        if type(value) is not wanted or not known or (isinstance(value, int) and name == "jobs" and value < 1):
             error(f"{options.file}: {name} is {value!r}, which it cannot be")
         if not getattr(options, name):
             setattr(options, name, value)

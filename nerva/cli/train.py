@@ -23,19 +23,17 @@ from nerva.cli.build import (
     Failure,
     build_loss,
     build_network,
-    build_schedule,
-    build_topology,
+    fit_settings,
     fit_topology,
     gaps,
     load_data,
     save_model,
     settle_task,
 )
-from nerva.cli.choices import OPTIMIZERS
 from nerva.cli.explain import explain, told
 from nerva.cli.scores import scores
 from nerva.cli.tables import is_table, names_of
-from nerva.datasets import Augment, Dataset
+from nerva.datasets import Dataset
 from nerva.inspection.gradients import check_gradients
 from nerva.losses import Loss
 from nerva.models.sequential import Sequential
@@ -107,20 +105,12 @@ def _fit(
         with handling(patience.hold), timing as timer:
             model.fit(
                 *data.train,
-                validation=data.test,
-                epochs=options.epochs,
-                batch_size=options.batch_size,
-                optimizer=OPTIMIZERS.build(options.optimizer, options),
-                schedule=build_schedule(options),
-                topology=build_topology(options),
                 loss=loss,
-                shuffle=not options.no_shuffle,
-                augment=Augment(data.image_shape) if options.augment and data.image_shape else None,
                 checkpoint=options.checkpoint,
                 checkpoint_every=options.checkpoint_every,
                 resume=options.resume,
-                verbose=False,
                 callbacks=[report, *filter(None, [metrics]), patience],
+                **fit_settings(options, data),
             )
     except FileExistsError as error:
         if options.checkpoint is None:

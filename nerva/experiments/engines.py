@@ -1,24 +1,30 @@
-"""Call many functions by an engine of joblib: processes of this machine (loky), or the workers of a Dask cluster."""
+"""Call many functions by an engine of joblib: processes of this machine, the workers of Dask, or jobs of Slurm."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pickle
+import shutil
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from nerva.experiments.stop import Stop
 from nerva.validation import check_choice, check_integer
 
-ENGINES = ("loky", "dask")
+ENGINES = ("loky", "dask", "submitit")
+DAY = 24 * 60  # minutes of a job, unless parameters say other
 BROKEN = 3  # times in a row that the processes may break before a single task has ended
 _here = threading.local()
 
 
-class Finished(NamedTuple):
+@dataclass(frozen=True)
+class Finished:
     """What came of a task: the index of it, and what it returned or raised; `stopped` if it was not begun."""
 
     index: int
@@ -48,6 +54,8 @@ def run_all(
     engine: str = "loky",
     jobs: int | None = None,
     scheduler: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     stop: Stop | None = None,
 ) -> Iterator[Finished]:
     """Call every task once, several at a time, and yield what came of each as they end.
@@ -55,9 +63,12 @@ def run_all(
     Parameters
     ----------
     tasks : functions without arguments that can be pickled, such as functools.partial(function, folder)
-    engine : "loky", processes of this machine, or "dask", the workers of a cluster
-    jobs : tasks at a time with loky (as many as there are processors); with dask, those that the workers' threads take
+    engine : "loky", processes of this machine; "dask", the workers of a cluster; or "submitit", an array of Slurm's
+        jobs, or processes of this machine where there is no Slurm
+    jobs : tasks at a time (as many as there are processors here, or as Slurm gives); with dask, the workers' threads
     scheduler : the address of Dask's scheduler, such as "tcp://host:8786"
+    folder : of submitit's files, which every machine sees
+    parameters : of submitit's jobs, such as timeout_min, cpus_per_task, slurm_partition
     stop : once it is set, no further task begins; those that run have to look for themselves
 
     What a task raises is its result, and the others go on. Where a worker dies, its task is called again by another, so
@@ -72,10 +83,26 @@ def run_all(
     if (scheduler is None) == (engine == "dask"):
         raise ValueError("scheduler: engine 'dask' needs the address of one, and no other engine takes it")
     _joblib()
+    if (folder is None) == (engine == "submitit"):
+        raise ValueError("folder: engine 'submitit' needs one, and no other engine takes it")
+    if parameters and engine != "submitit":
+        raise ValueError("parameters: go with engine 'submitit'")
     if engine == "dask":
         assert scheduler is not None
         return _by_dask(tasks, scheduler, stop)
+    if folder is not None:
+        return _by_submitit(tasks, jobs, Path(folder).absolute(), parameters or {}, stop)
     return _by_loky(tasks, jobs, stop)
+
+
+def places(engine: str, jobs: int | None, scheduler: str | None, tasks: int) -> int:
+    """Return how many of so many tasks an engine calls at a time; parameters and errors are those of `run_all`."""
+    if engine == "dask":
+        with _client(scheduler) as client:
+            count = int(sum(client.ncores().values()))
+    else:
+        count = jobs or (tasks if engine == "submitit" and shutil.which("sbatch") else cores())
+    return max(1, min(count, tasks))
 
 
 def _by_loky(tasks: Sequence[Callable[[], Any]], jobs: int | None, stop: Stop | None) -> Iterator[Finished]:
@@ -98,21 +125,62 @@ def _by_loky(tasks: Sequence[Callable[[], Any]], jobs: int | None, stop: Stop | 
                 raise RuntimeError(f"the processes of the engine ended {BROKEN} times in a row ({error})") from error
 
 
-def _by_dask(tasks: Sequence[Callable[[], Any]], scheduler: str, stop: Stop | None) -> Iterator[Finished]:
+def _client(scheduler: str | None) -> Any:
+    """Return a connection to a Dask scheduler."""
     try:
         from distributed import Client
     except ImportError:
         raise ImportError("engine 'dask' needs Dask: pip install 'nerva-sparse[dask]'") from None
     try:
-        client = Client(scheduler, set_as_default=False, timeout=20)
+        return Client(scheduler, set_as_default=False, timeout=20)
     except (OSError, ValueError) as error:
         raise OSError(f"there is no Dask scheduler at {scheduler} ({error})") from error
-    with client:
+
+
+def _by_dask(tasks: Sequence[Callable[[], Any]], scheduler: str, stop: Stop | None) -> Iterator[Finished]:
+    with _client(scheduler) as client:
+        from nerva.experiments.backends import Dask
+
         hosts: Counter[str] = Counter()
         for worker in client.scheduler_info(n_workers=-1)["workers"].values():
             hosts[worker["host"]] += worker["nthreads"]
         share = max(hosts.values(), default=1)
-        yield from _parallel(dict(enumerate(tasks)), share, stop, backend="dask", client=client, pre_dispatch="all")
+        yield from _parallel(dict(enumerate(tasks)), share, stop, backend=Dask(client, _lost), pre_dispatch="all")
+
+
+def _by_submitit(
+    tasks: Sequence[Callable[[], Any]], jobs: int | None, folder: Path, parameters: Mapping[str, Any], stop: Stop | None
+) -> Iterator[Finished]:
+    from nerva.experiments.backends import Submitit
+
+    executor = _executor(folder, parameters)
+    here = executor.cluster != "slurm"  # processes of this machine, all of which would begin at once
+    count = min(jobs or (cores() if here else len(tasks)), max(1, len(tasks)))
+    if not here and jobs is not None:
+        executor.update_parameters(slurm_array_parallelism=jobs)
+    backend = Submitit(executor, count, stop, _lost)
+    yield from _parallel(
+        dict(enumerate(tasks)), count if here else 1, stop, backend=backend, pre_dispatch=str(count) if here else "all"
+    )
+
+
+def _executor(folder: Path, parameters: Mapping[str, Any]) -> Any:
+    """Return submitit's executor: Slurm where it is there, else processes of this machine."""
+    try:
+        import submitit
+    except ImportError:
+        raise ImportError("engine 'submitit' needs submitit: pip install 'nerva-sparse[submitit]'") from None
+    executor = submitit.AutoExecutor(folder=folder / "%j")
+    try:
+        executor.update_parameters(**{"timeout_min": DAY, "name": "nerva", **parameters})
+    except (NameError, ValueError, TypeError, AssertionError) as error:
+        raise ValueError(f"parameters: {error}") from None
+    return executor
+
+
+def _lost(index: int, error: BaseException | None) -> Finished:
+    """Return what came of a task that an engine has lost, or not begun."""
+    return Finished(index, error=error, stopped=error is None)
 
 
 def _parallel(
@@ -140,7 +208,16 @@ def _call(index: int, task: Callable[[], Any], share: int, stop: Stop | None) ->
     try:
         return Finished(index, task())
     except Exception as error:
-        return Finished(index, error=error)
+        return Finished(index, error=_portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that comes through between processes: another one with its words, where it does not."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _ignore_interrupts() -> None:

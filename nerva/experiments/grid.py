@@ -40,7 +40,7 @@ def _named(table: Mapping[str, Any], path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name != "submitit":
             raise ValueError(f"{path}: [{key}] is a table; options stand at the top, or under [[grid]]")
         if name in found:
             raise ValueError(f"{path}: {key} is there twice")
@@ -57,7 +57,9 @@ def combinations(grids: Sequence[Mapping[str, Sequence[Value]]]) -> list[dict[st
     found: dict[tuple[tuple[str, Value], ...], dict[str, Value]] = {}
     for grid in grids:
         for values in product(*grid.values()):
-            given = {name: value for name, value in zip(grid, values, strict=True) if value not in (None, False)}
+            given: dict[str, Value] = {
+                name: value for name, value in zip(grid, values, strict=True) if value not in (None, False)
+            }
             found.setdefault(tuple(sorted(given.items())), given)
     return list(found.values())
 

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import nerva
 from nerva.experiments.engines import threads_here
 from nerva.experiments.stop import Stop
 from nerva.system.files import replacing
@@ -175,9 +174,13 @@ def _command(run: Run, threads: int) -> list[str]:
     files = ["--metrics", str(folder / METRICS), "--checkpoint", str(folder / CHECKPOINT), "--resume"]
     if run.save_weights:
         files += ["--save-weights", str(folder / "model.safetensors")]
-    here = Path(nerva.__file__).parents[1] == Path.cwd()  # nerva was found in this folder, as `python -m` finds it
-    python = [sys.executable] if here else [sys.executable, "-P"]
-    return [*python, "-m", "nerva", "train", *run.argv, *files, "--threads", str(threads)]
+    return [*nerva_command(), "train", *run.argv, *files, "--threads", str(threads)]
+
+
+def nerva_command() -> list[str]:
+    """Return the command that is this nerva, whatever lies in the present folder."""
+    here = Path(__file__).parents[2] == Path.cwd()  # nerva was found in this folder, as `python -m` finds it
+    return [*([sys.executable] if here else [sys.executable, "-P"]), "-m", "nerva"]
 
 
 def _start(command: list[str], log: Any, threads: int, lock: int) -> subprocess.Popen[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ def place(out: str | os.PathLike[str], names: Sequence[str], settings: Sequence[
     Raises ValueError, which names a setting, where there is a folder of this name with other settings.
     """
     folder = as_path(out).absolute()
-    known = {}
+    known: dict[str, Path] = {}
     for path in sorted(folder.glob(f"*/{SETTINGS}")):
         known.setdefault(_key((read_json(path) or {}).get("settings", {})), path.parent)
     found = []
@@ -60,10 +61,8 @@ def run_sweep(
     out: str | os.PathLike[str],
     display: Display,
     *,
-    engine: str = "loky",
-    jobs: int | None = None,
-    scheduler: str | None = None,
     retry_failed: bool = False,
+    **engine: Any,
 ) -> Counter[str]:
     """Bring runs to an end, show them, write the tables, and return how many runs have each status.
 
@@ -72,11 +71,11 @@ def run_sweep(
     runs : in folders of `out`, those that are left to do
     out : the folder of the tables, which have all runs in it
     display : of these runs, entered
-    engine, jobs, scheduler : as of `run_all`
     retry_failed : as of `execute`
+    engine : engine, jobs and so on, as of `run_all`
 
     SIGINT and SIGTERM end the runs, each with a checkpoint, and then raise KeyboardInterrupt; a second signal does at
-    once. A run that cannot be run at all, as on a full disk, counts as failed.
+    once. A run that cannot be run at all, as on a full disk, counts as failed, and is told of on standard error.
     """
     stop, held, counts = Stop(out), list[int](), Counter[str]()
 
@@ -90,13 +89,14 @@ def run_sweep(
     written = time.monotonic()
     try:
         with handling(hold):
-            for done in run_all(tasks, engine=engine, jobs=jobs, scheduler=scheduler, stop=stop):
+            for done in run_all(tasks, stop=stop, **engine):
                 if done.stopped or (done.error is None and done.value["status"] == "stopped"):
                     counts["unfinished"] += 1
                     continue
                 row = row_of(runs[done.index].folder)
                 if done.error is not None:
-                    row |= {"status": "failed", "error": str(done.error)}
+                    row |= {"status": "failed", "error": " ".join(str(done.error).split())[:500]}
+                    print(f"nerva: {runs[done.index].name}: {row['error']}", file=sys.stderr)
                 counts[row["status"]] += 1
                 display.ended(done.index, row)
                 if time.monotonic() > written + PATIENCE:
@@ -108,5 +108,6 @@ def run_sweep(
     stop.clear()
     write_tables(out, rows(out))
     if held:
+        print("nerva: every run keeps a checkpoint; the same command goes on from there", file=sys.stderr)
         raise KeyboardInterrupt(held[0])
     return counts

@@ -18,8 +18,7 @@ FLOORS = [
 RUNGS = {
     "harness": [
         ["__init__", "compiled", "peer", "workloads"],
-        ["cores", "probe", "use"],
-        ["workers"],
+        ["probe", "use"],
         ["pairs"],
         ["records"],
         ["tables"],
@@ -74,7 +73,7 @@ def height(module):
 
 def test_the_walk_sees_imports():
     assert imports("compare") >= {"harness.check", "peers.__init__"}
-    assert imports("harness.pairs") == {"harness.cores", "harness.peer", "harness.workers"}
+    assert imports("harness.pairs") == {"harness.peer"}
     assert "harness.memory" in imports("timings.bench_memory")
 
 

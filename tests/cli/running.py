@@ -42,11 +42,11 @@ def start(*argv, cwd, **settings):
     return subprocess.Popen([*COMMAND, *map(str, argv)], cwd=cwd, env=environment, **settings)
 
 
-def finish(process):
+def finish(process, seconds=60):
     """(exit code, lines of output, lines of errors) of a process that ends by itself."""
     with process:
         try:
-            out, errors = process.communicate(timeout=60)
+            out, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

@@ -17,7 +17,7 @@ def test_help_names_every_option(command):
 @pytest.mark.parametrize(
     ("argv", "complaint"),
     [
-        ([], "nerva: name a command, train, evaluate, predict, export, summary or info"),
+        ([], "nerva: name a command, train, sweep, evaluate, predict, export, summary, reproduce or info"),
         (["tain"], "invalid choice: 'tain'"),
         (["--colour"], "unknown option --colour"),
         (["info", "more"], "unexpected argument 'more'"),

@@ -21,10 +21,7 @@ def fakes(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(PARTS_FOLDER)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PARTS_FOLDER), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setattr(parts, "PACKAGES", ("matplotlib",))
-    for name in list(parts.PARTS):
-        monkeypatch.delitem(parts.PARTS, name)
-    for name, module in PARTS.items():
-        monkeypatch.setitem(parts.PARTS, name, module)
+    monkeypatch.setattr(parts, "PARTS", PARTS)
     monkeypatch.setattr(Protocol, "load", lambda self: None)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "data_batch_1.bin").touch()
@@ -240,3 +237,10 @@ def test_a_signal_ends_the_processes_and_the_command_goes_on(reproduce, out, num
     assert reproduce("20,103")[0] == 0
     assert [seed for seed, _, _ in calls(out)[before:]] == [103]
     assert [session["units"] for session in state(out)["sessions"]] == [2, 1]
+
+
+def test_sources_in_the_present_folder_do_not_hide_nerva(reproduce, out, tmp_path):
+    """As in a clone of which nerva was installed, but which is not built."""
+    (tmp_path / "nerva").mkdir()
+    (tmp_path / "nerva" / "__init__.py").write_text("raise ImportError('not built')")
+    assert reproduce("1,20")[0] == 0

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 
 import pandas
@@ -10,6 +11,7 @@ import pytest
 
 from nerva.experiments import load_table
 
+from ..terminal import Terminal
 from .running import ENDLESS, SMALL, assert_refused, finish, read, start, wait_for
 
 NETWORK = ["--hidden", "16,8", "--batch-size", "32"]
@@ -36,7 +38,9 @@ def test_every_combination_is_a_run_of_nerva_train(command, sweep, blobs, tmp_pa
     code, out, errors = sweep("--density", "0.5,0.3", "--seed", "1,2", "--topology", "none,rigl")
     assert (code, errors) == (0, [])
     assert out[-1].startswith("8 of 8 runs done")
-    assert len(out) == 10
+    assert [line.split(" of ")[0] for line in out[2:-2]] == [str(i) for i in range(1, 9)]
+    assert out[1].startswith("predicted ")
+    assert out[-2].startswith("took ")
     found = rows(tmp_path / "runs")
     names = [f"density={d},seed={s},topology={t}" for d in (0.3, 0.5) for s in (1, 2) for t in ("none", "rigl")]
     assert list(found) == names
@@ -111,7 +115,7 @@ def test_a_file_of_options(command, blobs, tmp_path, monkeypatch):
     assert not (tmp_path / "from-file").exists()
     assert command("sweep", "sweep.toml", "--quiet", "--topology", "rigl", "--update-every", 2)[:2] == (
         0,
-        ["8 of 8 runs done; from-file/table.csv has a row for each"],
+        ["6 of 6 runs done; from-file/table.csv has a row for each"],
     )
 
 
@@ -188,6 +192,34 @@ def test_a_signal_stops_the_runs_and_the_next_call_goes_on_with_the_same_bits(co
         assert command("train", *options, "--seed", seed, "--metrics", plain)[0] == 0
         wanted = [{**epoch, "seconds": 0} for epoch in read(plain)[1]]
         assert [{**epoch, "seconds": 0} for epoch in read(metrics[seed - 1])[1]] == wanted
+
+
+def test_a_job_of_submitit_whose_time_is_over_goes_on(command, blobs, tmp_path):
+    options = ["--data", blobs, *SMALL, "--epochs", 120, "--seed", 1]
+    out = tmp_path / "runs"
+    process = start("sweep", *options, "--engine", "submitit", "--out", out, "--no-prediction", cwd=tmp_path)
+    metrics = out / "run" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) > 3, 120)
+    begun = json.loads((out / "run" / "attempts.jsonl").read_text().splitlines()[0])
+    os.kill(begun["pid"], signal.SIGUSR2)  # so Slurm tells, and submitit's own executor
+    assert finish(process, 300)[0] == 0
+    assert attempts(out / "run") == 2
+    assert command("train", *options, "--metrics", tmp_path / "m")[0] == 0
+    wanted = [{**epoch, "seconds": 0} for epoch in read(tmp_path / "m")[1]]
+    assert [{**epoch, "seconds": 0} for epoch in read(metrics)[1]] == wanted
+
+
+def test_a_terminal_has_bars(blobs, tmp_path):
+    terminal = Terminal()
+    options = ["--data", blobs, *SMALL, "--epochs", 200, "--seed", "1,2", "--out", tmp_path / "runs", "--jobs", 1]
+    settings = {"TERM": "xterm", "COLUMNS": "120"}
+    process = start("sweep", *options, "--no-prediction", cwd=tmp_path, stdout=terminal.theirs, env=settings)
+    text = terminal.read()
+    assert finish(process)[0] == 0
+    assert "1 of 2 runs" in text
+    assert re.search(r"seed=1 .*epoch \d+ of 200", text)
+    assert " left" in text
+    assert "2 of 2  seed=2  test accuracy" in text
 
 
 def test_a_run_that_is_killed_is_a_failure(blobs, tmp_path):

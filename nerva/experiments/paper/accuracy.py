@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import mean
 
 from nerva.experiments.paper import figures
+from nerva.experiments.paper.accuracies import LOGS, differences, finals, listed, missing, points, result, with_range
 from nerva.experiments.paper.protocol import Protocol
-from nerva.experiments.paper.results import LOGS, differences, finals, listed, missing, points, result, with_range
 from nerva.experiments.paper.sections import Claim, Picture, Section, Table, Verdict
 from nerva.experiments.paper.statistics import mean_interval, tost
 from nerva.experiments.paper.training import SIDES, run

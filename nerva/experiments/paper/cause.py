@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nerva.experiments.paper import figures, twice
+from nerva.experiments.paper.accuracies import LOGS, differences, listed, missing, points
 from nerva.experiments.paper.protocol import Protocol
-from nerva.experiments.paper.results import LOGS, differences, listed, missing, points
 from nerva.experiments.paper.sections import Claim, Section, Table, Verdict
 from nerva.experiments.paper.statistics import Equivalence, tost
 from nerva.experiments.paper.training import SIDES, run

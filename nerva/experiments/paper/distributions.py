@@ -6,8 +6,8 @@ from pathlib import Path
 from statistics import mean
 
 from nerva.experiments.paper import figures
+from nerva.experiments.paper.accuracies import differences, finals, listed, missing, points, with_range
 from nerva.experiments.paper.protocol import Protocol
-from nerva.experiments.paper.results import differences, finals, listed, missing, points, with_range
 from nerva.experiments.paper.sections import Picture, Section, Table
 from nerva.experiments.paper.statistics import mean_interval
 from nerva.experiments.paper.training import run

@@ -115,7 +115,7 @@ def _markdown(block: Block) -> str:
         case Bullets(items):
             return "\n".join(f"- {item}" for item in items)
         case Commands(lines):
-            return "\n".join(["```sh", *lines, "```"])
+            return "\n".join(["```text", *lines, "```"])
         case Drawing(number, name, caption, _):
             shown = re.sub(r"[\[\]`*]", "", caption)
             return f"![{shown}](figures/{name}.svg)\n\n**Figure {number}.** {caption}"

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nerva.pictures import COLOURS
+from nerva.training.curves import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLOURS
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "x")
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "---", "+++")
+HATCHES = ("", "///", "\\\\\\", "xxx", "---", "+++", "...")  # dots make large files
 SERIES = (  # in the order of colours, lines and markers
     "nerva",
     "masked PyTorch",
@@ -75,12 +76,14 @@ def new(
     height: float = 3.6,
     title: str = "",
 ) -> tuple[Figure, Any]:
-    """Return a figure of `width` x `height` inches, and its axes: one, or an array of rows x columns without ones."""
+    """Return a figure of `width` x `height` inches, and its axes: one, or an array of rows x columns without ones.
+
+    Notebooks show the figure as a picture. Raises ImportError without matplotlib.
+    """
+    figure = new_figure(width, height)
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
     with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]
-        figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns)
         for each in np.ravel(axes):
             each.set(xlabel=xlabel, ylabel=ylabel, title=title)

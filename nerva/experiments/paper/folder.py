@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nerva.experiments.paper.protocol import Protocol
+from nerva.experiments.paper.units import LOCAL
 from nerva.system.files import replacing
 
 
@@ -71,23 +72,30 @@ class Folder:
         known = {field.name for field in fields(Protocol)}
         if unknown := set(state["settings"]) - known:
             raise ValueError(f"{self._file}: made by another version of nerva: {', '.join(sorted(unknown))} is unknown")
-        settings = {name: tuple(v) if isinstance(v, list) else v for name, v in state["settings"].items()}
-        return Protocol(**settings)
+        given: dict[str, Any] = {}
+        for name, value in state["settings"].items():
+            given[name] = tuple(value) if isinstance(value, list) else value
+        return Protocol(**given)
 
     def check(self, protocol: Protocol) -> None:
         """Raise OtherSettingsError, which names the settings, where the folder holds a run with others."""
         if not self.state():
             return
-        before, now = self.protocol().settings(), protocol.settings()
+        before, now = _settings(self.protocol()), _settings(protocol)
         other = [f"{name} {_word(before[name])}, not {_word(now[name])}" for name in now if before[name] != now[name]]
         if other:
             raise OtherSettingsError(f"{self.path} holds a run with {'; '.join(other)}")
 
     def write(self, protocol: Protocol, **changes: Any) -> None:
         """Write run.json: these settings, and the changes to what it held."""
-        state = {**self.state(), "settings": protocol.settings(), **changes}
+        state = {**self.state(), "settings": _settings(protocol), **changes}
         with replacing(self._file) as stream:
             stream.write(json.dumps(state, indent=1).encode() + b"\n")
+
+
+def _settings(protocol: Protocol) -> dict[str, Any]:
+    """Return the settings without the place of the data, for which their label stands."""
+    return {name: value for name, value in protocol.settings().items() if name not in LOCAL}
 
 
 def _word(value: Any) -> str:

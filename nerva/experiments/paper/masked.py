@@ -62,17 +62,23 @@ class Masked:
 
     def step(self, X: Array, y: Array, rate: float) -> float:
         """Take one step on samples X (features, batch) with labels y (batch,); return the mean loss before it."""
-        torch = self._torch
         rows = self._X[: len(y)]
-        rows.copy_(torch.from_numpy(X).T)
+        rows.copy_(self._torch.from_numpy(X).T)
         self.optimizer.param_groups[0]["lr"] = rate
+        return float(self.update(rows, self._torch.from_numpy(y)).item())
+
+    def update(self, rows: Any, labels: Any, *, masked: bool = True) -> Any:
+        """Take one step on tensors, samples as rows, at the optimizer's rate; return the mean loss before it.
+
+        The gradients are not masked unless `masked`: the weights off the support are trained, too.
+        """
         self.optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(self.model(rows), torch.from_numpy(y))
+        loss = self._torch.nn.functional.cross_entropy(self.model(rows), labels)
         loss.backward()
-        if self._masked:
-            torch._foreach_mul_([weight.grad for weight, _ in self._masked], [mask for _, mask in self._masked])
+        if masked and self._masked:
+            self._torch._foreach_mul_([weight.grad for weight, _ in self._masked], [mask for _, mask in self._masked])
         self.optimizer.step()
-        return float(loss.item())
+        return loss.detach()
 
     def accuracy(self, X: Any, y: Array) -> float:
         """Return the fraction of samples X (n, features) whose largest output is that of their label."""
@@ -92,6 +98,14 @@ class Masked:
     def weights(self) -> list[Array]:
         """Return the weights (K, D) of each layer, in the memory in use."""
         return [linear.weight.detach().numpy() for linear in self.linears]
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of weights, biases, their gradients and velocities, and masks, as far as they are there."""
+        parameters = list(self.model.parameters())
+        tensors = [*parameters, *(p.grad for p in parameters if p.grad is not None), *(m for _, m in self._masked)]
+        tensors += [s["momentum_buffer"] for s in self.optimizer.state.values() if "momentum_buffer" in s]
+        return sum(tensor.nbytes for tensor in tensors)
 
     def state(self) -> dict[str, Array]:
         """Return weights, biases and their velocities, in the memory in use; no velocities before the first step."""

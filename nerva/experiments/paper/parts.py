@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nerva.experiments.paper.units import Unit
+from nerva.experiments.paper.units import Unit, lasting
 
 if TYPE_CHECKING:
     from nerva.experiments.paper.protocol import Protocol
@@ -26,7 +26,9 @@ PARTS = {
         "inference",
         "memory",
         "layers",
+        "scaling",
         "small",
+        "work",
     )
 }
 PACKAGES = ("torch", "scipy", "matplotlib")  # that the parts and the report need, of the extra 'compare'
@@ -56,7 +58,7 @@ def check_packages() -> None:
 def load(names: Iterable[str]) -> dict[str, Part]:
     """Return these parts by name, in the order of the report."""
     wanted = set(names)
-    return {name: importlib.import_module(module) for name, module in PARTS.items() if name in wanted}  # type: ignore[misc]
+    return {name: importlib.import_module(module) for name, module in PARTS.items() if name in wanted}
 
 
 def all_units(parts: Iterable[Part], protocol: Protocol) -> list[Unit]:
@@ -65,7 +67,7 @@ def all_units(parts: Iterable[Part], protocol: Protocol) -> list[Unit]:
     for part in parts:
         for unit in part.units(protocol):
             known = found.setdefault(unit.name, unit)
-            assert (known.work, known.settings) == (unit.work, unit.settings), f"two units are called {unit.name}"
+            assert (known.work, lasting(known)) == (unit.work, lasting(unit)), f"two units are called {unit.name}"
     return list(found.values())
 
 

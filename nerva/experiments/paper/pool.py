@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -37,7 +37,7 @@ def do_all(
     threads: int,
     log: Path,
     started: Callable[[Unit], None] = lambda unit: None,
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Do units, and yield what came of each as they end.
 
     Parameters
@@ -63,9 +63,10 @@ def do_all(
 
 def _do(
     units: list[Unit], folder: Path, jobs: int, threads: int, log: IO[bytes], started: Callable[[Unit], None]
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Do units in at most so many processes at a time."""
-    waiting, doing, workers = units[::-1], {}, []
+    waiting, workers = units[::-1], list[_Worker]()
+    doing: dict[_Worker, Unit] = {}
     with selectors.DefaultSelector() as selector:
         try:
             while waiting or doing:
@@ -95,7 +96,7 @@ class _Worker:
     def __init__(self, threads: int, log: IO[bytes]) -> None:
         own = dict.fromkeys(THREADS, str(threads))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "nerva.experiments.paper.worker"],
+            [*_python(), "-m", "nerva.experiments.paper.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -136,6 +137,12 @@ def _end(workers: Sequence[_Worker], *, at_once: bool) -> None:
             os.killpg(worker.process.pid, signal.SIGKILL)  # with what it has started
             worker.process.wait()
         worker.process.stdout.close()  # type: ignore[union-attr]
+
+
+def _python() -> list[str]:
+    """Return the interpreter that finds this nerva, whatever lies in the present folder, such as its sources."""
+    here = Path(__file__).parents[3] == Path.cwd()  # nerva was found in this folder, as `python -m` finds it
+    return [sys.executable] if here else [sys.executable, "-P"]
 
 
 def _name(number: int) -> str:

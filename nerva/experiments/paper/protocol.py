@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import asdict, dataclass, replace
 from math import ceil
@@ -32,6 +33,8 @@ class Protocol:
     epochs, batch_size, momentum : of Nesterov's method
     masked_epochs : of all runs that are compared with masked PyTorch step by step, on both sides
     augment : whether images are shifted and flipped
+    depths, width, widths, depth : of the hidden layers of other networks that are timed: deeper ones of one width, and
+        wider ones of one depth
     dense : whether dense networks are trained, too, on both sides, for `masked_epochs`
     redraws, redraw_sparsity : how many supports, and how many initial weights, the part `seeds` draws, and where
     distribution_sparsities : at which weights are shared out among the layers in other ways
@@ -52,6 +55,10 @@ class Protocol:
     batch_size: int = 100
     momentum: float = 0.9
     augment: bool = True
+    depths: tuple[int, ...] = (1, 2, 3, 5, 10)
+    width: int = 1024
+    widths: tuple[int, ...] = (1024, 2048, 4096, 8192, 16384)
+    depth: int = 3
     dense: bool = False
     redraws: int = 10
     redraw_sparsity: float = 0.99
@@ -72,7 +79,7 @@ class Protocol:
         """Read the data; raise FileNotFoundError or OSError as `nerva.datasets.cifar10` does."""
         if self.data == "shapes":
             return shapes(20_000 if self.samples is None else self.samples)
-        data = cifar10(self.data, download=self.data is None)
+        data = _read(self.data)
         if self.samples is None:
             return data
         X, y = data.train
@@ -81,6 +88,11 @@ class Protocol:
     def settings(self) -> dict[str, Any]:
         """Return the settings as JSON takes them."""
         return asdict(self)
+
+
+@functools.lru_cache(maxsize=1)  # a process trains many networks, and an archive takes seconds to read
+def _read(data: str | None) -> Dataset:
+    return cifar10(data, download=data is None)
 
 
 def full(**changes: Any) -> Protocol:
@@ -94,9 +106,13 @@ def quick(**changes: Any) -> Protocol:
         samples=10_000,
         sparsities=(0.5, 0.9, 0.95, 0.99, 0.999),
         seeds=(1, 2),
-        epochs=5,
-        masked_epochs=3,
-        redraws=5,
+        cause_sparsities=(0.99, 0.999),
+        cause_seeds=(1, 2, 3),
+        epochs=4,
+        masked_epochs=2,
+        depths=(1, 3, 10),
+        widths=(1024, 4096),
+        redraws=4,
         distribution_sparsities=(0.95, 0.99, 0.999),
         rounds=3,
         threads=_cores(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -56,28 +57,28 @@ def _blocks(folder: Folder, protocol: Protocol, state: dict[str, Any]) -> list[B
     sections = {name: part.section(protocol, folder.records) for name, part in loaded.items() if done[name]}
     missing = [
         *(f"{part.TITLE}: nothing is done yet" for name, part in loaded.items() if not done[name]),
-        *(f"{section.title}: {', '.join(section.missing)}" for section in sections.values() if section.missing),
+        *(f"{section.title}: {_some(section.missing)}" for section in sections.values() if section.missing),
         *(f"{unit} failed: {error}" for unit, error in state.get("failures", {}).items()),
     ]
     writer = _Writer()
     writer.add(Heading(1, TITLE), Paragraph(_opening(protocol, state)))
     if missing:
         writer.add(Paragraph("**This report is not complete.** What is missing:"), Bullets(missing))
-    writer.add(Heading(2, "Answers"))
-    writer.add(Bullets([f"**{s.title}**: {s.answer}" for s in sections.values() if s.answer]))
-    writer.add(Heading(2, "What the paper says, and what was found"))
+    if answers := [f"**{section.title}**: {section.answer}" for section in sections.values() if section.answer]:
+        writer.add(Heading(2, "Answers"), Bullets(answers))
     claims = [(c.says, c.found, c.verdict) for section in sections.values() for c in section.claims]
     if claims:
+        writer.add(Heading(2, "What the paper says, and what was found"))
         caption = f"Claims of the paper, or of the logs and questions it left, beside what was found. {protocol.label}."
         writer.table(Table(caption, ("the paper", "found here", "verdict"), claims))
     front = [sections[name].pictures[0] for name in FRONT if name in sections and sections[name].pictures]
     for picture in front:
         writer.picture(picture)
-    for section in sections.values():
-        writer.section(section, front)
+    for name, section in sections.items():
+        writer.section(section, _alone(section, name, state))
     writer.add(Heading(2, "How this was made"))
     _made(writer, protocol, state, loaded, done)
-    return [block for block in writer.blocks if not (isinstance(block, Bullets) and not block.items)]
+    return writer.blocks
 
 
 class _Writer:
@@ -99,8 +100,8 @@ class _Writer:
         number = self._figures[picture.name] = len(self._figures) + 1
         self.add(Drawing(number, picture.name, picture.caption, figures.svg(picture.figure)))
 
-    def section(self, section: Section, front: Sequence[Picture]) -> None:
-        """Add a section, without the figures that stand in front: these it refers to."""
+    def section(self, section: Section, command: str) -> None:
+        """Add a section, with the command that repeats it; to figures that stand in front it refers."""
         self.add(Heading(2, section.title))
         self.add(*(Paragraph(text) for text in section.text))
         for picture in section.pictures:
@@ -110,7 +111,29 @@ class _Writer:
                 self.picture(picture)
         for table in section.tables:
             self.table(table)
-        self.add(Paragraph("This part alone:"), Commands([section.command]))
+        self.add(Paragraph("This part alone:"), Commands([command]))
+
+
+def _some(units: Sequence[str]) -> str:
+    """Return the first names, and how many more there are.
+
+    >>> _some(["a", "b"]), _some(list("abcdefg"))
+    ('a, b', 'a, b, c, d and 3 more')
+    """
+    return ", ".join(units) if len(units) <= 5 else f"{', '.join(units[:4])} and {len(units) - 4} more"
+
+
+def _alone(section: Section, name: str, state: dict[str, Any]) -> str:
+    """Return the command that repeats a part: the last one there was, with its settings, for this part alone."""
+    if not state.get("sessions"):
+        return section.command
+    words = shlex.split(state["sessions"][-1]["command"])
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if "--part" not in (before, word) and not word.startswith("--part=")
+    ]
+    return shlex.join([*kept, "--part", name])
 
 
 def _opening(protocol: Protocol, state: dict[str, Any]) -> str:
@@ -142,7 +165,8 @@ def _made(
         for name, part in loaded.items()
     ]
     total = duration(sum(session["seconds"] for session in sessions))
-    caption = f"Durations: of the units of work added up; {total} from start to end, in {len(sessions)} session(s)."
+    count = f"{len(sessions)} session{'s' * (len(sessions) != 1)}"
+    caption = f"Durations: of the units of work added up; {total} from start to end, in {count}."
     writer.table(Table(caption, ("part", "units of work", "duration"), rows))
 
 

@@ -1,74 +1,85 @@
-"""What sections read from the records of training runs, and how they write it."""
+"""What sections are made of: the records that are there, and numbers as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import mean
+from typing import Any, NamedTuple
 
-from nerva.experiments.paper.statistics import Interval
+from nerva.experiments.paper import figures
+from nerva.experiments.paper.sections import Verdict
 from nerva.experiments.paper.units import Record, Unit, record
-
-# Test accuracies in % of the original's logs, (Nerva, PyTorch) by sparsity: means of seeds 1 to 3, after 100 epochs.
-LOGS = {
-    0.0: (64.20, 65.20),
-    0.5: (65.07, 66.14),
-    0.8: (64.70, 65.61),
-    0.9: (61.97, 63.84),
-    0.95: (61.16, 62.09),
-    0.99: (56.21, 53.90),
-    0.995: (53.22, 46.48),
-    0.999: (32.93, 10.00),
-}
+from nerva.experiments.rounds import Spread
 
 
-def result(folder: Path, unit: Unit) -> Record | None:
-    """Return the result of a unit, or None where it is not done."""
-    found = record(folder, unit)
-    return None if found is None else found["result"]
+class Results(NamedTuple):
+    """The results of the units that are done, by name, and the names of the others."""
+
+    results: dict[str, Record]
+    missing: tuple[str, ...]
 
 
-def missing(folder: Path, units: Iterable[Unit]) -> list[str]:
-    """Return the names of the units that are not done."""
-    return [unit.name for unit in units if record(folder, unit) is None]
+def results(folder: Path, units: Iterable[Unit]) -> Results:
+    """Return what is in the folder of these units."""
+    found: dict[str, Record] = {}
+    missing = []
+    for unit in units:
+        made = record(folder, unit)
+        if made is None:
+            missing.append(unit.name)
+        else:
+            found[unit.name] = made["result"]
+    return Results(found, tuple(missing))
 
 
-def finals(folder: Path, units: Iterable[Unit]) -> list[float]:
-    """Return the test accuracies in percent, after the last epoch, of those runs that are done."""
-    found = (result(folder, unit) for unit in units)
-    return [100 * each["accuracy"][-1] for each in found if each is not None]
+def number(value: float) -> str:
+    """Return a positive number with three digits.
 
-
-def differences(folder: Path, pairs: Iterable[tuple[Unit, Unit]]) -> list[float]:
-    """Return the accuracy of the first run less that of the second one, in points, of the pairs that are done."""
-    both = (finals(folder, pair) for pair in pairs)
-    return [pair[0] - pair[1] for pair in both if len(pair) == 2]
-
-
-def points(interval: Interval) -> str:
-    """Return a difference in points with its interval.
-
-    >>> points(Interval(0.123, -0.5, 0.746))
-    '+0.12 (-0.50 to +0.75)'
+    >>> number(0.012345), number(1234.5), number(12.0)
+    ('0.0123', '1,234', '12.0')
     """
-    return f"{interval.value:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
+    if value >= 100:
+        return f"{value:,.0f}"
+    digits = 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4 if value >= 0.01 else 5
+    return f"{value:.{digits}f}"
 
 
-def with_range(values: Sequence[float]) -> str:
-    """Return the mean with the range; the value alone where there is one, "-" where there is none.
+def times(found: Spread) -> str:
+    """Return a ratio with the range of the rounds.
 
-    >>> with_range([1.0, 2.0]), with_range([1.0]), with_range([])
-    ('1.50 (1.00 to 2.00)', '1.00', '-')
+    >>> times(Spread(4.0, 3.5, 4.25))
+    '4.00 (3.50 to 4.25)'
     """
-    if len(values) < 2:
-        return f"{values[0]:.2f}" if values else "-"
-    return f"{mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+    return f"{number(found.median)} ({number(found.least)} to {number(found.most)})"
 
 
-def listed(items: Sequence[str]) -> str:
-    """Return items in a row, the last one after "and".
+def at_least(found: Spread, limit: float) -> Verdict:
+    """Return whether a ratio is at least as large: in all rounds, by its median or in none of both; or above 1 only."""
+    if found.least >= limit:
+        return "holds"
+    return "holds in part" if found.most >= limit or found.least > 1 else "does not hold"
 
-    >>> listed(["1", "2", "3"]), listed(["1"])
-    ('1, 2 and 3', '1')
+
+def threads_told(threads: int) -> str:
+    """Return a number of threads as text.
+
+    >>> threads_told(1), threads_told(2)
+    ('1 thread', '2 threads')
     """
-    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+    return f"{threads} thread{'s' * (threads != 1)}"
+
+
+def rounds_told(rounds: int) -> str:
+    """Return what a section says of its rounds."""
+    return (
+        f"All have turns, one after the other, in {rounds} rounds, and are compared round by round: median (least to "
+        "most). All rounds are in the records; those do not count in which another process took the cores, or in which "
+        "these were not as far apart as in most; where others ran in all rounds, a claim is open. Cores are near if "
+        "they share an L3 cache, and far if not."
+    )
+
+
+def spread_line(axes: Any, x: Iterable[float], spreads: Sequence[Spread], series: str | int, label: str = "") -> None:
+    """Draw medians, with a band of the range of the rounds."""
+    medians, least, most = (list(values) for values in zip(*spreads, strict=True))
+    figures.line(axes, list(x), medians, series, label=label or None, low=least, high=most)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -64,7 +64,7 @@ class Plan:
 
 def run(
     plan: Plan, *, command: str, machine: dict[str, Any], started: Callable[[Unit], None] = lambda unit: None
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Do what the plan has to do, and yield what came of each unit; the folder must be locked.
 
     What failed is in run.json, with the sessions: this one is added when it ends, however it does.
@@ -75,19 +75,17 @@ def run(
     failures = {name: error for name, error in state.get("failures", {}).items() if name not in units}
     parts = [name for name in parts_.PARTS if name in {*state.get("parts", ()), *plan.parts}]
     folder.write(protocol, parts=parts, failures=failures)
-    began, clock, count = datetime.now(UTC), time.monotonic(), 0
+    began, clock, todo = datetime.now(UTC), time.monotonic(), plan.todo()
     try:
-        done = do_all(
-            plan.todo(), folder.records, jobs=plan.jobs, threads=protocol.threads, log=folder.log, started=started
-        )
-        with contextlib.closing(done):  # type: ignore[type-var]
+        done = do_all(todo, folder.records, jobs=plan.jobs, threads=protocol.threads, log=folder.log, started=started)
+        with contextlib.closing(done):
             for each in done:
-                count += 1
                 if each.error is not None:
                     failures[each.unit.name] = each.error
                     folder.write(protocol, failures=failures)
                 yield each
     finally:
+        count = len(todo) - len(plan.todo())
         session = {
             "began": began.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock, 1),

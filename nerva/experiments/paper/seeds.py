@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nerva.experiments.paper import figures
+from nerva.experiments.paper.accuracies import finals, missing, with_range
 from nerva.experiments.paper.protocol import Protocol
-from nerva.experiments.paper.results import finals, missing, with_range
 from nerva.experiments.paper.sections import Picture, Section, Table
 from nerva.experiments.paper.statistics import Interval, ratio_interval, spread_interval
 from nerva.experiments.paper.training import run

@@ -11,10 +11,10 @@ import numpy as np
 
 from nerva._kernels.mkl import set_num_threads
 from nerva.experiments.paper import figures
+from nerva.experiments.paper.accuracies import result
 from nerva.experiments.paper.batches import batches, order_rng
 from nerva.experiments.paper.masked import Masked, require_torch
 from nerva.experiments.paper.protocol import Protocol
-from nerva.experiments.paper.results import result
 from nerva.experiments.paper.sections import Picture, Table
 from nerva.experiments.paper.training import network_of, settings_of
 from nerva.experiments.paper.units import Record, Unit

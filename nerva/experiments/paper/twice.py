@@ -6,8 +6,8 @@ from pathlib import Path
 from statistics import mean
 
 from nerva.experiments.paper import figures
+from nerva.experiments.paper.accuracies import LOGS, finals, listed, result, with_range
 from nerva.experiments.paper.protocol import Protocol
-from nerva.experiments.paper.results import LOGS, finals, listed, result, with_range
 from nerva.experiments.paper.sections import Picture, Table
 from nerva.experiments.paper.training import SIDES, run
 from nerva.experiments.paper.units import Unit

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from nerva.backends.config import config
+from nerva.experiments.cores import allowed, distance
 
 PACKAGES = {"PyTorch": "torch", "SciPy": "scipy", "matplotlib": "matplotlib"}
 
@@ -21,12 +22,19 @@ def versions() -> dict[str, str]:
     return {
         "processor": found["processor"],
         "instruction set": found["instruction set"],
-        "processors of the process": str(len(os.sched_getaffinity(0))),
+        "processors of the process": f"{len(allowed())}, {_apart()}",
         "memory": f"{memory / 2**30:.0f} GiB",
         "system": _system(),
         **{name: found[name] for name in ours},
         **{title: _version(name) for title, name in PACKAGES.items()},
     }
+
+
+def _apart() -> str:
+    """Return whether the first two processors share an L3 cache; each measurement tells it for its own time."""
+    found = distance()
+    shared = {"near": " (they share an L3 cache)", "far": " (they share no L3 cache)"}
+    return f"the first two {found}{shared[found]}" if found in shared else found
 
 
 def _version(package: str) -> str:

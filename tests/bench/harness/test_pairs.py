@@ -13,7 +13,7 @@ def pairs(monkeypatch):
     """
     from harness import pairs
     from harness.peer import Peer
-    from harness.workers import Times
+    from nerva.experiments.workers import Times
 
     class Ours(Peer):
         name, timed, long = "ours", "run", True

@@ -1,9 +1,12 @@
-"""Processes that run the peers, and the time that a peer's method takes.
+"""Processes that run what is measured, and the time that a method takes there.
 
-Each peer has a process of its own because two OpenMP runtimes in one process steal each other's cores. Even in two
-processes they do while a thread pool spins after its last region (libiomp5 spins for 200 ms). A shorter KMP_BLOCKTIME
-would change what is measured, so a worker answers only when all its threads are asleep.
+Each framework has a process of its own because two OpenMP runtimes in one process steal each other's cores. (nerva is
+loaded in each of them, but starts no threads unless it computes.) Even in two processes they do while a thread pool
+spins after its last region (libiomp5 spins for 200 ms). A shorter KMP_BLOCKTIME would change what is measured, so a
+worker answers only when all its threads are asleep.
 """
+
+from __future__ import annotations
 
 import multiprocessing
 import os
@@ -14,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.cores import allowed
+from nerva.experiments.cores import allowed
 
 WARM_UP = 2  # calls before those that are timed
 LONG = 0.1  # seconds of a call that needs only one to warm up

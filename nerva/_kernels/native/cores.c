@@ -2,7 +2,8 @@
 
    Cores that share an L3 take 50-90 ns, cores of different core complexes or sockets 200-400 ns. */
 
-#define _GNU_SOURCE
+#include "cores.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -64,9 +65,8 @@ static int start(pthread_t *thread, int core, void *(*work)(void *), Rally *rall
   return error;
 }
 
-/* The nanoseconds of a round trip: the least mean of a block of trips, since a thread that is interrupted can only make
-   it longer. Negative, the error's number, where a thread cannot be started on its core. */
-double cores_round_trip(int first, int second, long blocks, long trips) {
+/* The least mean of a block of trips, since a thread that is interrupted can only make it longer. */
+double nerva_round_trip(int first, int second, long blocks, long trips) {
   Rally rally = {.blocks = blocks, .trips = trips};
   pthread_t near, far;
   int error = start(&far, second, answer, &rally);

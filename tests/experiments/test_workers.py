@@ -14,7 +14,7 @@ intr 12 34
 
 @pytest.mark.parametrize(("cores", "ticks"), [([0], 316), ([1], 604), ([0, 1], 920), ([], 0)])
 def test_busy_is_all_but_idle_and_waiting(cores, ticks):
-    from harness.workers import busy_seconds
+    from nerva.experiments.workers import busy_seconds
 
     assert busy_seconds(STAT, cores) == ticks / os.sysconf("SC_CLK_TCK")
 
@@ -22,7 +22,7 @@ def test_busy_is_all_but_idle_and_waiting(cores, ticks):
 @pytest.fixture
 def contention(monkeypatch, tmp_path):
     """A function that returns the contention over two seconds in which the two cores were busy for so long."""
-    from harness import workers
+    from nerva.experiments import workers
 
     def measure(threads, busy, ours):
         clock, tick = iter([10.0, 12.0]), os.sysconf("SC_CLK_TCK")
@@ -55,7 +55,7 @@ def test_a_spare_core_may_be_used_by_others(contention):
 
 
 def test_a_turn_without_warm_up_is_its_calls_alone():
-    from harness.workers import _repeat
+    from nerva.experiments.workers import _repeat
 
     calls = []
     assert len(_repeat(lambda: calls.append(1), 3, 1, 0).seconds) == 3
