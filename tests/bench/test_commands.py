@@ -16,7 +16,7 @@ SCRIPTS = sorted(
 
 
 def test_there_are_commands(bench):
-    assert {"bench/compare.py", "bench/harness/memory.py", "bench/studies/accuracy.py"} <= set(SCRIPTS)
+    assert {"bench/compare.py", "bench/harness/memory.py", "bench/studies/topologies.py"} <= set(SCRIPTS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
