@@ -133,6 +133,8 @@ def _claims(protocol: Protocol, folder: Path, tests: dict[tuple[float, ...], Equ
         found = (
             f"a mask drawn twice, as in the script of these logs, costs {_listed(gaps)} after {protocol.epochs} epochs"
         )
+        if biased := twice.gaps(protocol, folder, "twice-biased"):
+            found += f", and {_listed(biased)} with the biases of nn.Linear"
         found += "; with one mask the two are equivalent" if equivalent else ""
         says = f"Nerva is more accurate than masked PyTorch, in the original's logs by {logs}."
         claims.append(Claim(says, found, "does not hold" if equivalent else "open"))
@@ -170,4 +172,6 @@ def _answer(protocol: Protocol, folder: Path, tests: dict[tuple[float, ...], Equ
         better = "Whether truly sparse training is as accurate as masked training is not decided by these runs"
     gaps = twice.gaps(protocol, folder)
     drawn = f"; a mask drawn twice, as in the original's baseline, costs {_listed(gaps)}" if gaps else ""
+    biased = twice.gaps(protocol, folder, "twice-biased")
+    drawn += f", and {_listed(biased)} with the biases of nn.Linear" if biased else ""
     return f"{better} at 99 % sparsity and more: the difference is {_found(test)}{drawn}."

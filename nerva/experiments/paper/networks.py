@@ -24,6 +24,7 @@ WAYS = {
     "balanced": ("balanced", "random"),
     "fan-in": ("erdos-renyi", "fan-in"),
     "twice": ("erdos-renyi", "random"),
+    "twice-biased": ("erdos-renyi", "random"),
 }
 
 
@@ -44,7 +45,7 @@ def network(
     sparsity : 1 - the density of the whole network
     support_seed, weight_seed : of the positions of weights, and of their values
     way : a name in WAYS; "twice" draws two masks, as the original's baseline did: the second one are the weights, and
-        those that the first one lacks begin at zero
+        those that the first one lacks begin at zero; "twice-biased" draws biases, too, as PyTorch's nn.Linear does
     dtype : float64 takes the values of float32, so that two networks of one seed are the same
 
     Raises ValueError for an unknown way, and what MLP raises.
@@ -52,14 +53,17 @@ def network(
     distribution, name = WAYS[check_choice(way, "way", WAYS)]
     densities = distribute(distribution, list(pairwise(sizes)), 1.0 - sparsity)
     rng = initial_rng(support_seed)
-    first = _patterns(sizes, densities, name, rng) if way == "twice" else None
+    first = _patterns(sizes, densities, name, rng) if way.startswith("twice") else None
     patterns = _patterns(sizes, densities, name, rng)
     given: list[Any] = [1.0 if pattern is None else None for pattern in patterns]
-    model = MLP(sizes, density=given, support=patterns, seed=np.random.default_rng([weight_seed, 1]))
+    values = np.random.default_rng([weight_seed, 1])
+    model = MLP(sizes, density=given, support=patterns, seed=values)
     for layer, kept in zip(model.layers, first or (), strict=bool(first)):
         if kept is not None:
             W: CSR = layer.weight  # type: ignore[attr-defined]
             W.values[~np.isin(_positions(W), _positions(kept))] = 0.0
+    for layer in model.layers if way == "twice-biased" else ():
+        layer.bias[:] = values.uniform(-1.0, 1.0, layer.out_features) / np.sqrt(layer.in_features)  # type: ignore[attr-defined]
     return model if np.dtype(dtype) == model.dtype else model.astype(dtype)
 
 

@@ -18,8 +18,15 @@ EXPLANATION = (
     "more. They print twice how many weights of the PyTorch network are not zero, and the second number is too small: "
     "20 of 3,675,136 at 99.9 %. The script of that time draws a mask, and then another one that replaces it. So the "
     "weights at the positions of the second mask are trained, but only those that are in both masks do not begin at "
-    "zero. Nerva can train such a network, too: a sparse one, most of whose weights are zero at the start."
+    "zero. Nerva can train such a network, too: a sparse one, most of whose weights are zero at the start. What that "
+    "costs depends on the biases, through which alone a layer learns whose weights are zero: they begin at zero here, "
+    "as in the original's Nerva, or as PyTorch's nn.Linear draws them. The logs do not tell which it was in PyTorch."
 )
+WAYS = {
+    "erdos-renyi": "one mask",
+    "twice": "drawn twice",
+    "twice-biased": "drawn twice, biases of nn.Linear",
+}
 
 
 def units(protocol: Protocol) -> list[Unit]:
@@ -42,12 +49,12 @@ def accuracies(protocol: Protocol, folder: Path, sparsity: float, side: str, epo
     return finals(folder, _runs(protocol, sparsity, side, epochs, way))
 
 
-def gaps(protocol: Protocol, folder: Path) -> dict[float, float]:
+def gaps(protocol: Protocol, folder: Path, way: str = "twice") -> dict[float, float]:
     """Return how many points of accuracy a mask drawn twice costs, by sparsity: in nerva, for all epochs."""
     found = {}
     for sparsity in sparsities(protocol):
         once, twice = (
-            accuracies(protocol, folder, sparsity, "nerva", protocol.epochs, way) for way in ("erdos-renyi", "twice")
+            accuracies(protocol, folder, sparsity, "nerva", protocol.epochs, each) for each in ("erdos-renyi", way)
         )
         if once and twice:
             found[sparsity] = mean(once) - mean(twice)
@@ -71,9 +78,8 @@ def table(protocol: Protocol, folder: Path) -> Table:
         row = [figures.percent(sparsity), *_counted(protocol, folder, sparsity)]
         row += [with_range(accuracies(protocol, folder, sparsity, *case)) for case in _cases(protocol)]
         rows.append([*row, *(f"{value:.1f}" for value in LOGS[sparsity])])
-    names = {"erdos-renyi": "one mask", "twice": "drawn twice"}
     sides = {"nerva": "nerva", "masked": "masked PyTorch"}
-    header = [f"{sides[side]}, {names[way]}, {epochs} epochs" for side, epochs, way in _cases(protocol)]
+    header = [f"{sides[side]}, {WAYS[way]}, {epochs} epochs" for side, epochs, way in _cases(protocol)]
     seeds = listed([str(seed) for seed in protocol.seeds])
     return Table(
         f"What a mask drawn twice does: weights that are trained, and those of them that are not zero at the start; "
@@ -89,9 +95,9 @@ def picture(protocol: Protocol, folder: Path) -> Picture:
     figure, axes = figures.new("test accuracy, %")
     shown = [sparsity for sparsity in sparsities(protocol) if counts(protocol, folder, sparsity)]
     series = {}
-    for name, way in (("nerva, one mask", "erdos-renyi"), ("nerva, mask drawn twice", "twice")):
+    for way, name in WAYS.items():
         found = [accuracies(protocol, folder, sparsity, "nerva", protocol.epochs, way) for sparsity in shown]
-        series[name] = [mean(values) if values else 0.0 for values in found]
+        series[f"nerva, {name}"] = [mean(values) if values else 0.0 for values in found]
     for i, name in enumerate(("logs: Nerva", "logs: PyTorch")):
         series[name] = [LOGS[sparsity][i] for sparsity in shown]
     figures.bars(axes, [figures.percent(sparsity) for sparsity in shown], series)
@@ -110,7 +116,7 @@ def _cases(protocol: Protocol) -> list[tuple[str, int, str]]:
     cases = [(side, protocol.masked_epochs, way) for way in ("erdos-renyi", "twice") for side in SIDES]
     if protocol.epochs != protocol.masked_epochs:
         cases += [("nerva", protocol.epochs, way) for way in ("erdos-renyi", "twice")]
-    return cases
+    return [*cases, ("nerva", protocol.epochs, "twice-biased")]
 
 
 def _runs(protocol: Protocol, sparsity: float, side: str, epochs: int, way: str) -> list[Unit]:

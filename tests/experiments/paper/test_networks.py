@@ -57,6 +57,16 @@ def test_the_seed_of_the_weights_says_what_they_are():
         assert not np.any(layer.bias)
 
 
+def test_biases_as_those_of_nn_linear_change_no_weight():
+    plain, biased = made(way="twice"), made(way="twice-biased")
+    assert all(np.array_equal(a, b) for a, b in zip(values(plain), values(biased), strict=True))
+    for layer in biased.layers:
+        bound = layer.in_features**-0.5
+        assert -bound <= layer.bias.min() < -0.5 * bound
+        assert 0.5 * bound < layer.bias.max() <= bound
+    assert not any(np.any(layer.bias) for layer in plain.layers)
+
+
 def test_float64_has_the_values_of_float32():
     one, other = made(), made(dtype=np.float64)
     assert other.dtype == np.float64

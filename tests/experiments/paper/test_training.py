@@ -43,8 +43,13 @@ def test_the_parts_run_what_the_protocol_says():
     assert len(accuracy.units(protocol)) == 2 * 2 * 3
     assert len(accuracy.units(full(masked_epochs=20, dense=True, seeds=(1,)))) == 7 * 3 + 2
     names = {unit.name for unit in cause.units(protocol)}
-    assert len([name for name in names if "twice" in name]) == 1 * 2 * 3  # at 0.99 alone
-    assert {"steps-float32-0.95-5", "steps-float64-0.99-1", "nerva-twice-0.99-2-100"} <= names
+    assert len([name for name in names if "twice" in name]) == 1 * 2 * 4  # at 0.99 alone
+    assert {
+        "steps-float32-0.95-5",
+        "steps-float64-0.99-1",
+        "nerva-twice-0.99-2-100",
+        "nerva-twice-biased-0.99-2-100",
+    } <= names
     assert "nerva-0.99-1-100" in {unit.name for unit in seeds.units(protocol)} & names
     assert {"nerva-0.99-10.1.1-100", "nerva-0.99-1.10.10-100"} <= {unit.name for unit in seeds.units(protocol)}
     assert len(seeds.units(protocol)) == 19
