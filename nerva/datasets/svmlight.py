@@ -43,7 +43,8 @@ def svmlight(
     Raises ImportError without scikit-learn, FileNotFoundError where there is no such file, TypeError or ValueError,
     which names the file or the argument, for what cannot be read.
 
-    >>> _ = open("a.svm", "w").write("-1 1:0.5 3:2\\n1 2:1\\n")
+    >>> from pathlib import Path
+    >>> _ = Path("a.svm").write_text("-1 1:0.5 3:2\\n1 2:1\\n")
     >>> X, y = svmlight("a.svm")
     >>> X.toarray().tolist(), y.tolist()
     ([[0.5, 0.0, 2.0], [0.0, 1.0, 0.0]], [0, 1])

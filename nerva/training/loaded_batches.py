@@ -175,7 +175,7 @@ def check_source(source: Any, name: str) -> None:
     """Raise TypeError for what cannot give batches: it is no iterable, or an array, and no function."""
     array = hasattr(source, "__array__") or hasattr(source, "tocsr") or isinstance(source, (Chunked, str, bytes, dict))
     if array or not (hasattr(source, "__iter__") or callable(source)):
-        found = f"y is None, and {name} is {type(source).__name__}"
+        found = f"{name.removesuffix('X')}y is None, and {name} is {type(source).__name__}"
         raise TypeError(f"{found}; without y it must give batches, each {WANTED}")
 
 

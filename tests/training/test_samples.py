@@ -93,7 +93,7 @@ WRONG_X = {
 WRONG_Y = {
     "floats": (lambda y: y + 0.5, "y has dtype float64.*integers"),
     "strings": (lambda y: y.astype(bytes), "y has dtype"),
-    "none": (lambda y: None, "y has dtype"),
+    "none": (lambda y: None, "y (has dtype|is None)"),
     "too large": (lambda y: np.where(np.arange(90) == 71, 4, y), "y holds labels from 0 to 4; .*0 to 3"),
     "negative": (lambda y: y - 1, "y holds labels from -1"),
     "huge": (lambda y: y.astype(np.uint64) + 2**63, "y holds labels"),
