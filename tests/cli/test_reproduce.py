@@ -185,7 +185,7 @@ def test_a_unit_with_a_damaged_record_is_done_again(reproduce, out, text):
     record = out / "records" / "fake-20.json"
     before = json.loads(record.read_text())
     record.write_text(text)
-    code, lines, errors = reproduce("20,21")
+    code, _, errors = reproduce("20,21")
     assert (code, errors) == (0, [])
     assert json.loads(record.read_text())["result"] == before["result"]
     assert [seed for seed, _, _ in calls(out)].count(21) == 1

@@ -221,7 +221,8 @@ def test_bad_shapes_are_refused():
 
 def test_from_torch_takes_it_as_a_sequential():
     modules = layers()
-    found, wanted = nerva.from_torch(SparseSequential(SparseSequential(*modules))), nerva.from_torch(nn.Sequential(*modules))
+    found = nerva.from_torch(SparseSequential(SparseSequential(*modules)))
+    wanted = nerva.from_torch(nn.Sequential(*modules))
     assert repr(found) == repr(wanted)
     X = torch.randn(5, 20).numpy()
     assert (found.forward(X.T.copy()) == wanted.forward(X.T.copy())).all()
