@@ -254,7 +254,7 @@ def _add_topology(parser: Parser) -> None:
     group = parser.add_argument_group("dynamic sparse training")
     add = group.add_argument
     add("--topology", **_one_of(TOPOLOGIES.rows), help="move weights while training: %(choices)s")
-    add("--update-every", metavar="N", type=whole(1), help="steps from one update to the next (100)")
+    add("--update-every", metavar="N", type=whole(1), help="steps from one update to the next (100; deepr 1)")
     add("--drop-fraction", metavar="F", type=below_one, help="of the weights, in an update (the method's own)")
     add("--drop-threshold", metavar="T", type=not_negative, help="of threshold, which drops what is not above it")
     add("--accumulate", metavar="N", type=whole(1), help="batches that rigl and granet take the gradient of (1)")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nerva.cli.choices import DATA
-from nerva.cli.types import existing_file, names, whole
+from nerva.cli.types import names, whole
 from nerva.experiments.engines import ENGINES
 from nerva.experiments.grid import Value, read_toml
 
@@ -33,7 +33,7 @@ def add_sweep(commands: Any, train: Any) -> Any:
         "sweep", help=about, usage=usage, description=f"{about.capitalize()}.", epilog=EXAMPLES
     )
     add = parser.add_argument
-    add("file", metavar="FILE.toml", nargs="?", type=existing_file, help="options by name, with a value or a list each")
+    add("file", metavar="FILE.toml", nargs="?", help="options by name, with a value or a list each")
     add("--out", metavar="DIR", help="the folder of the runs, a folder each (runs)")
     add("--engine", choices=ENGINES, metavar="NAME", help="that runs them: %(choices)s (loky, this machine)")
     add("--jobs", metavar="N", type=whole(1, 4096), help="runs at a time (as many as processors, which they share)")
@@ -89,6 +89,8 @@ def settle(options: Namespace, train: Any, error: Error) -> None:
     top: dict[str, Any] = {}
     tables: list[dict[str, Any]] = []
     if options.file is not None:
+        if not Path(options.file).is_file():  # checked here, behind unknown options, whose values look like files
+            error(f"FILE.toml: there is no file {options.file}")
         try:
             top, tables = read_toml(options.file)
         except (OSError, ValueError) as problem:

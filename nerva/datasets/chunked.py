@@ -158,9 +158,10 @@ def _opened(source: Any, shape: tuple[int, int] | None, columns: Sequence[str] |
     if columns is not None and not (isinstance(source, (str, os.PathLike)) and str(source).endswith(".parquet")):
         raise ValueError("columns is given, but source is not the path of a .parquet file")
     if isinstance(source, tuple) and len(source) == 3:
-        if shape is None or len(shape) != 2:
-            raise ValueError(f"shape is {shape}; of (data, indices, indptr) it must be (n, features)")
-        return CSRRows(*source, shape)
+        if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+            raise ValueError(f"shape is {shape!r}; of (data, indices, indptr) it must be (n, features)")
+        n, features = (check_integer(size, f"shape[{i}]", least=1) for i, size in enumerate(shape))
+        return CSRRows(*source, (n, features))
     if shape is not None:
         raise ValueError(f"shape is {shape}, but source is not (data, indices, indptr), which it is for")
     if hasattr(source, "tocsr"):
@@ -169,7 +170,8 @@ def _opened(source: Any, shape: tuple[int, int] | None, columns: Sequence[str] |
     rows = open_rows(source, None if columns is None else list(columns))
     if isinstance(rows, CSRRows):
         return rows
-    if not hasattr(rows, "__getitem__") or not (hasattr(rows, "shape") or hasattr(rows, "__len__")):
+    sliced = hasattr(rows, "__getitem__") and not isinstance(rows, dict)
+    if not sliced or not (hasattr(rows, "shape") or hasattr(rows, "__len__")):
         raise TypeError(f"source is {type(source).__name__}; it must have a length and slices, or be a path")
     return rows
 

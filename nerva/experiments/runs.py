@@ -18,7 +18,7 @@ from typing import Any
 
 from nerva.experiments.engines import threads_here
 from nerva.experiments.stop import Stop
-from nerva.system.files import replacing
+from nerva.system.files import as_path, replacing
 
 SETTINGS, RESULT, ATTEMPTS = "settings.json", "result.json", "attempts.jsonl"
 METRICS, CHECKPOINT, LOG, LOCK = "metrics.jsonl", "checkpoint", "log.txt", "lock"
@@ -91,6 +91,17 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             found.append(json.loads(line))
     return [entry for entry in found if isinstance(entry, dict)]
+
+
+def begun(out: str | os.PathLike[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the folders of the runs in a folder, by their names, each with its settings; others are passed over.
+
+    Raises ValueError, which names it, for a broken file.
+    """
+    for path in sorted(as_path(out).absolute().glob(f"[!.]*/{SETTINGS}")):
+        settings = (read_json(path) or {}).get("settings")
+        if isinstance(settings, dict):
+            yield path.parent, settings
 
 
 def check_settings(run: Run) -> None:

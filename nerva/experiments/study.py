@@ -204,6 +204,8 @@ class Study:
     def importances(self) -> dict[str, float]:
         """Return how much each setting matters (PED-ANOVA), the sum is 1; empty where it cannot be told."""
         optuna = need_optuna()
+        if sum(record.state == "complete" for record in self.records()) < 2:
+            return {}  # Optuna would say that all matter alike
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that it is new

@@ -15,7 +15,7 @@ from typing import Any
 
 from nerva.experiments.display import Display
 from nerva.experiments.engines import run_all
-from nerva.experiments.runs import RESULT, SETTINGS, Run, check_settings, execute, read_json
+from nerva.experiments.runs import RESULT, Run, begun, check_settings, execute, read_json
 from nerva.experiments.stop import Stop
 from nerva.experiments.tables import row_of, rows, write_tables
 from nerva.system.files import as_path
@@ -31,8 +31,8 @@ def place(out: str | os.PathLike[str], names: Sequence[str], settings: Sequence[
     """
     folder = as_path(out).absolute()
     known: dict[str, Path] = {}
-    for path in sorted(folder.glob(f"*/{SETTINGS}")):
-        known.setdefault(_key((read_json(path) or {}).get("settings", {})), path.parent)
+    for path, settings_there in begun(folder):
+        known.setdefault(_key(settings_there), path)
     found = []
     for name, each in zip(names, settings, strict=True):
         path = known.get(_key(each), folder / name)

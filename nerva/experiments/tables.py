@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerva.experiments.runs import METRICS, RESULT, SETTINGS, read_json, read_lines
+from nerva.experiments.runs import METRICS, RESULT, SETTINGS, begun, read_json, read_lines
 from nerva.system.files import as_path, replacing
 
 CSV, PARQUET = "table.csv", "table.parquet"
@@ -24,10 +24,7 @@ def rows(out: str | os.PathLike[str]) -> list[dict[str, Any]]:
     loss and accuracy after the last one and of the best one (by test accuracy, else by loss), seconds an epoch and in
     all, exit code, error and attempts. What there is not is None. Raises ValueError, which names it, for a broken file.
     """
-    found = []
-    for path in sorted(as_path(out).glob(f"*/{SETTINGS}")):
-        settings = (read_json(path) or {}).get("settings", {})
-        found.append((path.parent, settings))
+    found = [*begun(out)]
     names = dict.fromkeys(name for _, settings in found for name in settings)
     vary = [name for name in names if len({repr(settings.get(name)) for _, settings in found}) > 1]
     return [_row(folder, settings, vary) for folder, settings in found]

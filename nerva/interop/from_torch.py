@@ -145,7 +145,8 @@ def _append(found: list[_Found], function: Function) -> None:
 
 def _leaves(nn: Any, module: Any, name: str) -> list[tuple[str, Any]]:
     """Return the modules in the order they are applied, each with its name, those within a Sequential in its place."""
-    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
+    forward = getattr(type(module).forward, "__module__", "")  # also where a subclass inherits it
+    if not isinstance(module, nn.Sequential) or forward not in (nn.Sequential.__module__, "nerva.torch.sequential"):
         return [(name, module)]
     if module._forward_hooks or module._forward_pre_hooks:
         raise ValueError(f"{name} has forward hooks; from_torch cannot tell what they do")

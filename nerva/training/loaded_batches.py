@@ -114,8 +114,11 @@ class LoadedBatches(Batches):
         return [np.array([len(self)])]
 
     def _again(self) -> None:
-        self._iterator, self._at = iter(self._source if hasattr(self._source, "__iter__") else self._source()), 0
-        self._first = END
+        made = self._source if hasattr(self._source, "__iter__") else self._source()
+        if not hasattr(made, "__iter__") and not hasattr(made, "__getitem__"):
+            kind = type(made).__name__
+            raise TypeError(f"{self._name} is a function that returns {kind}; it must return a generator")
+        self._iterator, self._at, self._first = iter(made), 0, END
 
     def _item(self) -> Any:
         assert self._iterator is not None

@@ -179,6 +179,18 @@ def test_a_damaged_state_is_told(reproduce, out):
     assert errors[0].startswith("nerva: out/run.json: not the file of a reproduction, or a damaged one")
 
 
+@pytest.mark.parametrize("text", ["", '{"unit": "fake-20", "sett', "[]", '{"settings": {}}'])
+def test_a_unit_with_a_damaged_record_is_done_again(reproduce, out, text):
+    reproduce("20,21")
+    record = out / "records" / "fake-20.json"
+    before = json.loads(record.read_text())
+    record.write_text(text)
+    code, _, errors = reproduce("20,21")
+    assert (code, errors) == (0, [])
+    assert json.loads(record.read_text())["result"] == before["result"]
+    assert [seed for seed, _, _ in calls(out)].count(21) == 1
+
+
 def test_a_missing_package_is_told_before_anything_starts(reproduce, out, monkeypatch):
     monkeypatch.setattr(parts, "PACKAGES", ("matplotlib", "no_such_package"))
     code, lines, errors = reproduce("1")

@@ -131,6 +131,8 @@ def test_a_file_of_options(command, blobs, tmp_path, monkeypatch):
         (["--betas", "0.9;0.8,0.9"], "nerva: sweep: --betas:"),
         (["--checkpoint-every", "1,2"], "nerva sweep: --checkpoint-every: has one value in a sweep"),
         (["--metrics=x"], "unknown option --metrics"),
+        (["--densty", "0.1"], "nerva sweep: unknown option --densty; did you mean --density?"),
+        (["none.toml"], "nerva sweep: FILE.toml: there is no file none.toml"),
         (["--scheduler", "tcp://a:1"], "nerva sweep: --scheduler: goes with --engine dask"),
         (["--engine", "dask"], "nerva sweep: --engine dask: needs --scheduler"),
         (["--engine", "spark"], "nerva sweep: --engine"),

@@ -40,6 +40,11 @@ def test_the_best_is_found_and_a_search_learns(tmp_path):
     assert study.importances() == {"x": pytest.approx(1)}
 
 
+def test_one_trial_does_not_tell_what_matters(tmp_path):
+    space = Space({"x": Range(0.0, 1.0), "y": Range(0.0, 1.0)})
+    assert search(square, space, folder=tmp_path, trials=1).importances() == {}
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_second_call_goes_on_as_if_there_had_been_one(tmp_path, sampler):
     how = {"maximize": False, "sampler": sampler, "seed": 3}

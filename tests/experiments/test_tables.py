@@ -8,6 +8,7 @@ import pandas
 import pytest
 
 from nerva.experiments import load_table
+from nerva.experiments.sweeps import place
 from nerva.experiments.tables import rows, write_tables
 
 
@@ -102,3 +103,12 @@ def test_without_pandas_there_is_csv(out, monkeypatch):
     assert [path.name for path in write_tables(out, rows(out))] == ["table.csv"]
     with pytest.raises(ImportError, match=r"pip install 'nerva-sparse\[sweep\]'"):
         load_table(out)
+
+
+def test_folders_of_others_with_a_file_of_that_name_are_no_runs(out):
+    others = {".editor": '{"font": 12, // not JSON}', "program": '{"font": 12}', "list": '{"settings": []}'}
+    for name, text in others.items():
+        (out / name).mkdir()
+        (out / name / "settings.json").write_text(text)
+    assert [row["run"] for row in rows(out)] == ["a", "b", "c"]
+    assert place(out, ["new"], [{"epochs": 3, "hidden": [], "seed": 1, "topology": "rigl"}]) == [out / "b"]

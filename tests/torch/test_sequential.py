@@ -217,3 +217,21 @@ def test_bad_shapes_are_refused():
         SparseSequential(*layers())(torch.randn(4, 19))
     with pytest.raises(ValueError, match="last dimension must be 9"):
         SparseSequential(layer(20, 8), layer(9, 3))(torch.randn(4, 20))
+
+
+def test_from_torch_takes_it_as_a_sequential():
+    modules = layers()
+    found = nerva.from_torch(SparseSequential(SparseSequential(*modules)))
+    wanted = nerva.from_torch(nn.Sequential(*modules))
+    assert repr(found) == repr(wanted)
+    X = torch.randn(5, 20).numpy()
+    assert (found.forward(X.T.copy()) == wanted.forward(X.T.copy())).all()
+
+
+def test_from_torch_refuses_one_with_a_forward_of_its_own():
+    class Doubled(SparseSequential):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    with pytest.raises(TypeError, match="source is Doubled"):
+        nerva.from_torch(Doubled(*layers()))

@@ -188,6 +188,7 @@ def wrong(case):
     return {
         "an array": (X, {}, TypeError, "y is None, and X is ndarray; without y it must give batches, each a pair"),
         "a number": (5, {}, TypeError, "y is None, and X is int; without y it must give batches"),
+        "a function": (lambda: 5, {"steps_per_epoch": 2}, TypeError, "X is a function that returns int; it must"),
         "arrays": ([X, X], {}, TypeError, r"batch 0 of X is of type ndarray; it must be a pair \(X, y\), or \(X, "),
         "four": ([(X, y, y, y)], {}, TypeError, "batch 0 of X is 4 parts; it must be a pair"),
         "none": ([], {}, ValueError, r"len\(X\) is 0; it must be at least 1"),
@@ -210,9 +211,9 @@ def wrong(case):
 
 
 @pytest.mark.parametrize(
-    "case", ["an array", "a number", "arrays", "four", "none", "none left", "a generator", "no length", "no steps",
-             "features", "one sample", "labels", "weights", "classes", "split", "validation", "once", "validation X",
-             "sparse"],
+    "case", ["an array", "a number", "a function", "arrays", "four", "none", "none left", "a generator", "no length",
+             "no steps", "features", "one sample", "labels", "weights", "classes", "split", "validation", "once",
+             "validation X", "sparse"],
 )  # fmt: skip
 def test_what_gives_no_batches_is_refused(case):
     source, settings, kind, message = wrong(case)

@@ -42,11 +42,12 @@ class Unit:
 
 def record(folder: Path, unit: Unit) -> Record | None:
     """Return the record of a unit, or None where it is not done with these settings."""
-    path = folder / f"{unit.name}.json"
-    if not path.exists():
+    try:
+        found = json.loads((folder / f"{unit.name}.json").read_text())
+    except (FileNotFoundError, ValueError):  # none, or a damaged one
         return None
-    found: Record = json.loads(path.read_text())
-    return found if found["settings"] == lasting(unit) else None
+    made: Record | None = found if isinstance(found, dict) and "result" in found else None
+    return made if made is not None and made.get("settings") == lasting(unit) else None
 
 
 def lasting(unit: Unit) -> Record:
