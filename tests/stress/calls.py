@@ -48,6 +48,17 @@ def train(case, model, **changed):
         raise Refused(f"fit: {error}") from error
 
 
+def take_step(case, model, optimizer, rate=None):
+    """Take a step on all samples, and return its loss; a refusal must have changed nothing."""
+    before = whole_state(model)
+    try:
+        rate = case.rate if rate is None else rate
+        return model.train_step(*case.data(), optimizer, rate, loss=case.make_loss())
+    except KINDS_OF_REFUSAL as error:
+        assert whole_state(model) == before, f"train_step has changed the network before its {error!r}"
+        raise Refused(f"train_step: {error}") from error
+
+
 def outcome(case, model, **changed):
     """All that came of a training run, to the last bit."""
     try:
@@ -99,18 +110,15 @@ def two_ways(case):
     changed = {"dtype": "float64", "precision": None}
     one, other = new_model(case, **changed), layer_by_layer(new_model(case, **changed))
     off_the_edges(case, one, other)
-    X, y = case.data()
     first, second = case.make_optimizer(), case.make_optimizer()
     for step in range(3):
-        losses = [
-            model.train_step(X, y, optimizer, case.rate, loss=case.make_loss())
-            for model, optimizer in ((one, first), (other, second))
-        ]
+        losses = [take_step(case, model, optimizer) for model, optimizer in ((one, first), (other, second))]
         close(*losses, f"the loss of step {step}")
     for mine, right in zip(one.parameters(), other.parameters(), strict=True):
         close(mine.values, right.values, f"{mine.name} behind the steps")
         for name in right.state:
             close(mine.state[name], right.state[name], f"{name} of {mine.name}")
+    X, y = case.data()
     close(one.evaluate(X, y).loss, other.evaluate(X, y).loss, "the loss of evaluate")
 
 
@@ -145,7 +153,6 @@ def saved(case):
     _, finite = train(case, model)
     if not finite:
         raise Refused("saved: the weights are not finite")
-    X, y = case.data()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.safetensors"
         nerva.save(model, path)
@@ -153,15 +160,14 @@ def saved(case):
         nerva.save_weights(model, path.with_suffix(".npz"))
         of_weights = nerva.load_weights(path.with_suffix(".npz"))
     filled = new_model(case, seed=case.seed)
-    if [layer.nnz for layer in filled.layers] is not None:
-        filled.load_state_dict(model.state_dict())
+    filled.load_state_dict(model.state_dict())
     others = {"loaded": loaded, "of weights": of_weights, "filled": filled, "copied": copy.deepcopy(model)}
     others["pickled"] = pickle.loads(pickle.dumps(model))
     for name, other in others.items():
         assert bits(other) == bits(model), f"{name}: other bits"
         sound(other)
     optimizers = [case.make_optimizer() for _ in range(2)]
-    losses = [each.train_step(X, y, own, 0.01) for each, own in zip((model, loaded), optimizers, strict=True)]
+    losses = [take_step(case, each, own, 0.01) for each, own in zip((model, loaded), optimizers, strict=True)]
     assert np.float64(losses[0]).tobytes() == np.float64(losses[1]).tobytes(), "loaded: another loss"
     assert bits(model) == bits(loaded), "loaded: other bits behind a step"
 
@@ -272,7 +278,7 @@ def interrupted(case):
     rng, X, y = case.rng(), *case.data()
     model, optimizer = new_model(case), case.make_optimizer()
     started = time.perf_counter()
-    model.train_step(X, y, optimizer, case.rate, loss=case.make_loss())
+    take_step(case, model, optimizer)
     seconds = time.perf_counter() - started
     compiled = model.compiled(case.samples) is not None
     for _ in range(5):
