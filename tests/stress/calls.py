@@ -66,7 +66,7 @@ def outcome(case, model, **changed):
     except Refused as error:
         return str(error), whole_state(model) if case.rate < 1 else None
     records = [{**record, "seconds": 0} for record in history.as_dicts()]
-    return pickle.dumps((records, finite, history.topology)), whole_state(model)
+    return repr((records, finite, history.topology)), whole_state(model)
 
 
 def same(one, other, what):

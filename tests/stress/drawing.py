@@ -154,6 +154,7 @@ def draw(seed: int, number: int, calls: tuple[str, ...]) -> Case:
     for name, value in (("weight_decay", 1e-2), ("clip_value", 1e-1), ("clip_norm", 1.0)):
         if rng.random() < 0.2:
             optimizer_settings[name] = value
+    grouped = rng.random() < 0.15 and "clip_norm" not in optimizer_settings  # which Groups has itself
     samples = int(rng.choice([1, 2, 5, 17, 40, 90, 200]))
     fit = {"epochs": int(rng.integers(1, 4)), "batch_size": int(rng.choice([1, 3, 20, 66, 100, 200]))}
     if samples / fit["batch_size"] > 45:
@@ -167,7 +168,7 @@ def draw(seed: int, number: int, calls: tuple[str, ...]) -> Case:
         loss=str(rng.choice(list(LOSSES))),
         optimizer=str(rng.choice(list(OPTIMIZERS))),
         optimizer_settings=optimizer_settings,
-        grouped=bool(rng.random() < 0.15),
+        grouped=bool(grouped),
         schedule=str(rng.choice(SCHEDULES)),
         rate=float(rng.choice([0.0, 1e-3, 1e-2, 1e-2, 0.1, 1e30])),
         topology=str(rng.choice(list(TOPOLOGIES))) if rng.random() < 0.7 else None,
