@@ -89,7 +89,10 @@ def watch(options):
         print(f"{count:6d}  {text}")
     print(json.dumps({"seed": options.seed, "cases": sum(kinds.values()), **kinds}))
     for each in found[:20]:
-        print(f"again: python -m tests.stress --seed {options.seed} --case {each}" + (f" --call {options.call}" if options.call else ""))
+        print(
+            f"again: python -m tests.stress --seed {options.seed} --case {each}"
+            + (f" --call {options.call}" if options.call else "")
+        )
     return int(bool(found))
 
 

@@ -90,12 +90,13 @@ def use(case, model):
     """Evaluate and predict in batches of any size: the network is not changed, and predictions are the same."""
     X, y = case.data()
     before = whole_state(model)
-    evaluation = model.evaluate(X, y)
+    loss = case.make_loss()  # that of the network, too, unless a signal came before it was
+    evaluation = model.evaluate(X, y, loss=loss)
     assert np.isfinite(evaluation.loss), f"the loss of finite weights is {evaluation.loss}"
     exact = case.network["dtype"] == "float64"
     found = [model.predict(X, batch_size=size) for size in (1, 7, 1000)]
     if exact:
-        again = model.evaluate(X, y, batch_size=3)
+        again = model.evaluate(X, y, batch_size=3, loss=loss)
         close(again.loss, evaluation.loss, "the loss in batches of 3")
         if found[0].dtype.kind == "f":
             close(found[0], found[2], "predictions one by one")

@@ -12,7 +12,9 @@ def sound(model, finite=True):
         if isinstance(weight, nerva.CSR):
             check_pattern(weight, f"layers[{i}]")
         for name, array in layer.arrays().items():
-            assert not finite or array.dtype.kind != "f" or np.isfinite(array).all(), f"layers[{i}].{name} is not finite"
+            assert not finite or array.dtype.kind != "f" or np.isfinite(array).all(), (
+                f"layers[{i}].{name} is not finite"
+            )
     for parameter in model.parameters():
         assert parameter.gradient.shape == parameter.values.shape, f"{parameter.name} has a gradient of another shape"
         for name, array in parameter.state.items():
