@@ -5,7 +5,7 @@ import pickle
 import signal
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,8 @@ def train(case, model, **changed):
     except KINDS_OF_REFUSAL as error:
         # A rate of 1e30 makes weights that are not finite, which methods and layers may refuse at any step.
         if case.rate < 1:
-            assert whole_state(model) == before, f"fit has changed the network before its {error!r}"
+            unchanged = whole_state(model) == before
+            assert unchanged, f"fit has changed the network before its {error!r}"  # noqa: PT017
         raise Refused(f"fit: {error}") from error
 
 
@@ -55,7 +56,8 @@ def take_step(case, model, optimizer, rate=None):
         rate = case.rate if rate is None else rate
         return model.train_step(*case.data(), optimizer, rate, loss=case.make_loss())
     except KINDS_OF_REFUSAL as error:
-        assert whole_state(model) == before, f"train_step has changed the network before its {error!r}"
+        unchanged = whole_state(model) == before
+        assert unchanged, f"train_step has changed the network before its {error!r}"  # noqa: PT017
         raise Refused(f"train_step: {error}") from error
 
 
@@ -227,10 +229,8 @@ def resumed(case):
     every = None if rng.random() < 0.3 else int(rng.integers(1, 4))
     with tempfile.TemporaryDirectory() as folder:
         settings = {"checkpoint": folder, "checkpoint_every": every}
-        try:
+        with suppress(Broken):
             train(case, new_model(case), callbacks=[BatchBreaking(int(rng.integers(steps)))], **settings)
-        except Broken:
-            pass
         found = outcome(case, new_model(case), resume=True, **settings)
     same(found, wanted, f"resumed, every {every}")
 
@@ -245,12 +245,6 @@ class BatchBreaking:
         self.left -= 1
         if self.left < 0:
             raise Broken
-
-    def state(self):
-        return {}
-
-    def restore(self, state):
-        pass
 
 
 @contextmanager
