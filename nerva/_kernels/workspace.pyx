@@ -59,10 +59,11 @@ cdef class Workspace:
             (self.sums, team if program.sparse else 0, program.operations[0].rows + LINE),
         )
         for vectors, count, _ in needed:
-            if len(vectors) < count:
+            if self.pointers is None or len(vectors) < count:
                 break
         else:
             return 0
+        self.pointers = None  # until all is there: a signal may raise in between, and some of it be enough next time
         for vectors, count, length in needed:
             while len(vectors) < count:
                 vectors.append(zeros(length, program.dtype))

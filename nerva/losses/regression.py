@@ -50,7 +50,7 @@ class SquaredError(Loss):
         """Return the outputs, (batch, K) or (batch,) of a single one; of classes, the largest, int64 (batch,)."""
         if self.classes:
             return super().predict(Z)
-        return Z[0].copy() if len(Z) == 1 else np.ascontiguousarray(Z.T)
+        return Z[0].copy() if len(Z) == 1 else Z.T.copy()
 
     def probabilities(self, Z: Array) -> Array:
         """Raise TypeError: after regression there are no probabilities."""

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nerva.system.signals import deferred
+
 Rows = npt.NDArray[np.int64]
 PIECE = 1 << 20  # samples of an order looked at at a time
 
@@ -78,7 +80,8 @@ class ReadAhead:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._read, name="nerva-reader", daemon=True)
         self._end_with_owner = weakref.finalize(owner, self._end)
-        self._thread.start()
+        with deferred():  # an exception of a signal within `start` would become a KeyError there
+            self._thread.start()
 
     def wait(self, loaded: int) -> None:
         """Wait until so many chunks of the sequence have been read; raise what reading one of them raised."""

@@ -1,11 +1,14 @@
 """A compiled step that an error or a signal breaks off: the network is before the step or behind it, never between."""
 
 import copy
+from contextlib import suppress
 from functools import partial
 
+import numpy as np
 import pytest
 
 import nerva
+from nerva._kernels import workspace
 from nerva._kernels.plan import Plan
 from nerva.layers import Layer
 from nerva.layers.dropout import MaskKeys
@@ -145,3 +148,25 @@ def test_what_interrupts_a_step_cannot_use_the_network(monkeypatch, use):
             model.train_step(X[:100], y[:100], optimizer, 0.1)
     assert all_of(model) == before
     model.train_step(X[:100], y[:100], optimizer, 0.1)
+
+
+@pytest.mark.parametrize("call", range(1, 9))
+def test_what_breaks_off_while_memory_is_taken_leaves_no_plan_without_it(monkeypatch, call):
+    """A prediction needs less of it than a step: what is there already may be enough, but has no pointers yet."""
+    X, y = samples(100)
+    model, wanted, own, calls = network(), network(), workspace.zeros, []
+
+    def zeros(*arguments):
+        found = own(*arguments)
+        calls.append(found)
+        if len(calls) == call:
+            raise Alarm
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace, "zeros", zeros)
+        with suppress(Alarm):
+            model.train_step(X, y, nerva.SGD(), 0.0)
+    assert calls
+    np.testing.assert_array_equal(model.predict_proba(X), wanted.predict_proba(X))
+    assert model.train_step(X, y, nerva.SGD(), 0.1) == wanted.train_step(X, y, nerva.SGD(), 0.1)

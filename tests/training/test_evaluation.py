@@ -132,3 +132,16 @@ def test_a_wrong_batch_size_is_named(method, batch_size):
         getattr(training_reference.network(), method)(
             *((X, y) if method == "evaluate" else (X,)), batch_size=batch_size
         )
+
+
+@pytest.mark.parametrize("loss", [nerva.MeanSquaredError(), nerva.SquaredError()], ids=["mean", "sum"])
+def test_numbers_predicted_one_by_one_are_kept(loss):
+    """A batch of one sample lies in the layer's buffer as its prediction does, which must not be that buffer."""
+    model, X = nerva.MLP([12, 3], seed=0), np.random.default_rng(0).standard_normal((9, 12), dtype=np.float32)
+    model.loss = loss
+    wanted = model.predict(X)
+    np.testing.assert_allclose(model.predict(X, batch_size=1), wanted, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(X, batch_size=8), wanted, rtol=1e-5)
+    first = model.predict(X[:1])
+    model.predict(X[1:2])
+    np.testing.assert_allclose(first, wanted[:1], rtol=1e-5)

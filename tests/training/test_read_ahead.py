@@ -1,6 +1,7 @@
 """Reading ahead: what an order needs when, and a thread that reads no further than there is room."""
 
 import gc
+import signal
 import threading
 import time
 
@@ -81,3 +82,27 @@ def test_the_thread_ends(how):
         del owner
         gc.collect()
     assert settled(lambda: threading.active_count() == before)
+
+
+def test_a_signal_while_the_thread_starts_waits_until_it_has_started(monkeypatch):
+    """What a handler raises within `Thread.start` becomes a KeyError there, and is lost."""
+
+    class Alarm(Exception):
+        pass
+
+    def ring(number, frame):
+        raise Alarm
+
+    def start(thread):
+        own(thread)
+        signal.raise_signal(signal.SIGALRM)
+        whole.append(True)
+
+    own, whole, before = threading.Thread.start, [], signal.signal(signal.SIGALRM, ring)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    try:
+        with pytest.raises(Alarm):
+            ReadAhead(np.arange(3), 1, lambda position, chunk: None, Owner())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert whole
