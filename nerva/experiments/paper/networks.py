@@ -62,8 +62,8 @@ def network(
         if kept is not None:
             W: CSR = layer.weight  # type: ignore[attr-defined]
             W.values[~np.isin(_positions(W), _positions(kept))] = 0.0
-    for layer in model.layers if way == "twice-biased" else ():
-        layer.bias[:] = values.uniform(-1.0, 1.0, layer.out_features) / np.sqrt(layer.in_features)  # type: ignore[attr-defined]
+    for D, layer in zip(sizes, model.layers if way == "twice-biased" else (), strict=False):
+        layer.bias[:] = values.uniform(-1.0, 1.0, layer.bias.shape) / D**0.5  # type: ignore[attr-defined]
     return model if np.dtype(dtype) == model.dtype else model.astype(dtype)
 
 
