@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nerva.experiments.paper import figures
+from nerva.experiments.paper.accuracies import listed
 from nerva.experiments.paper.epochs import NAMES, Epochs, epochs, steps_of, unit
 from nerva.experiments.paper.layer_times import equal_at
 from nerva.experiments.paper.peers import START, Nerva, Torch, nerva_seconds, repeated, setting, started, torch_seconds
@@ -206,6 +207,9 @@ def _small_picture(small: dict[int, Record], protocol: Protocol) -> Picture:
 def _answer(small: dict[int, Record], protocol: Protocol) -> str:
     if not small:
         return ""
-    told = ", ".join(f"{_equal(result, protocol.threads)} at width {width}" for width, result in small.items())
+    widths: dict[str, list[str]] = {}
+    for width, result in small.items():
+        widths.setdefault(_equal(result, protocol.threads), []).append(str(width))
+    told = ", ".join(f"{density} at width{'s' * (len(own) > 1)} {listed(own)}" for density, own in widths.items())
     shown = threads_told(protocol.threads)
     return f"A truly sparse network takes less time to train than dense PyTorch up to the density {told} ({shown})."

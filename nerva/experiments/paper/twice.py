@@ -102,7 +102,7 @@ def picture(protocol: Protocol, folder: Path) -> Picture:
         series[name] = [LOGS[sparsity][i] for sparsity in shown]
     figures.bars(axes, [figures.percent(sparsity) for sparsity in shown], series)
     axes.set_xlabel("sparsity")
-    figures.legend(axes)
+    figures.legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
     return Picture(
         "twice",
         figure,
