@@ -19,7 +19,7 @@ from .running import wait_for
 def fakes(monkeypatch, tmp_path):
     """Two parts that take no time, in place of all others; data that nobody reads."""
     monkeypatch.syspath_prepend(PARTS_FOLDER)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PARTS_FOLDER), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(PARTS_FOLDER), os.environ.get("PYTHONPATH")])))
     monkeypatch.setattr(parts, "PACKAGES", ("matplotlib",))
     monkeypatch.setattr(parts, "PARTS", PARTS)
     monkeypatch.setattr(Protocol, "load", lambda self: None)
