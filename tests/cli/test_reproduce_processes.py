@@ -21,7 +21,7 @@ def start(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "data_batch_1.bin").touch()
     environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
-    path = os.pathsep.join([str(PARTS_FOLDER), os.environ.get("PYTHONPATH", "")])  # for the processes of the units
+    path = os.pathsep.join(filter(None, [str(PARTS_FOLDER), os.environ.get("PYTHONPATH")]))  # for those of the units
     environment |= {"TERM": "xterm", "COLUMNS": "120", "PYTHONPATH": path}
 
     def run(seeds, **streams):

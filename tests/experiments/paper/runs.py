@@ -9,7 +9,7 @@ from nerva.experiments.paper.protocol import Protocol
 from nerva.experiments.paper.units import lasting
 from nerva.experiments.paper.worker import request
 
-WORKER = [sys.executable, "-m", "nerva.experiments.paper.worker"]
+WORKER = [sys.executable, "-P", "-m", "nerva.experiments.paper.worker"]  # not from sources in the present folder
 SECONDS = 300  # that a unit has to reach its first epoch
 
 
@@ -41,6 +41,7 @@ def kill(unit, folder, pattern):
         process.stdin.flush()
         deadline = time.monotonic() + SECONDS
         while not (found := sorted((folder / unit.name).glob(pattern))) and time.monotonic() < deadline:
+            assert process.poll() is None, "it has ended by itself"
             time.sleep(0.001)
         process.kill()
     assert found, f"no {pattern} within {SECONDS} seconds"
