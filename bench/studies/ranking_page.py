@@ -25,6 +25,7 @@ from harness.tables import markdown
 
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # two-sided 95 %, by degrees of freedom
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7")
+AS_LONG = 0.1  # of the static network's time, by which another may differ and count as equal
 MARKS = "osD^v<>PX*dph"
 NAMES = {"cifar10": "CIFAR-10", "shapes": "shapes", "nesterov": "Nesterov momentum", "adam": "Adam"}
 Run = dict[str, Any]
@@ -99,27 +100,33 @@ def result(runs: list[Run]) -> Result:
     return Result(accuracies, runs[0]["epochs"], fastest, mean(run["weights"] for run in runs))
 
 
-def at_equal_time(of: dict[str, Result]) -> Result:
-    """Return the result of as much time as the static network took; that of equal epochs where these take as long."""
-    return of.get("time", of["epochs"])
+def at_equal_time(of: dict[str, Result], static: Result) -> Result | None:
+    """Return the result of as much time as the static network took, or that of equal epochs where these take as long.
+
+    None where no run has been trained for that time.
+    """
+    as_long = abs(of["epochs"].seconds / static.seconds - 1.0) <= AS_LONG
+    return of.get("time", of["epochs"] if as_long else None)
 
 
 def table(group: Group) -> str:
     """Return the table of a group, the most accurate method first."""
     static, rows = group["static"]["epochs"], []
     for name, of in sorted(group.items(), key=lambda item: -item[1]["epochs"].accuracy):
-        own, timed = of["epochs"], at_equal_time(of)
+        own, timed = of["epochs"], at_equal_time(of, static)
         spent = f"{own.seconds / static.seconds:.2f}"
-        rows.append([name, str(own), f"{own.weights:,.0f}", spent, str(timed.epochs), str(timed)])
+        last = ["-", "-"] if timed is None else [str(timed.epochs), str(timed)]
+        rows.append([name, str(own), f"{own.weights:,.0f}", spent, *last])
     header = ["method", "accuracy, %", "weights", "time", "epochs at equal time", "accuracy at equal time, %"]
     return markdown(header, rows)
 
 
 def sentence(group: Group, timed: bool) -> str:
     """Return which methods are above and below the static network, by more than the intervals of both together."""
-    picked = {name: at_equal_time(of) if timed else of["epochs"] for name, of in group.items()}
-    static = picked.pop("static")
-    if len(static.accuracies) == 1:
+    static = group["static"]["epochs"]
+    each = {name: at_equal_time(of, static) if timed else of["epochs"] for name, of in group.items()}
+    picked = {name: found for name, found in each.items() if found is not None and name != "static"}
+    if len(static.accuracies) == 1 or not picked:
         return ""
     apart = {name: r.accuracy - static.accuracy for name, r in picked.items()}
     above = [name for name, r in picked.items() if apart[name] > r.interval + static.interval]

@@ -16,6 +16,8 @@ import sys
 import time
 from collections import Counter
 
+sys.path.append(sys.path.pop(0))  # `-m` puts the present folder first: an installed nerva goes before its sources
+
 from .run import run_case, told
 
 LONGEST = 120  # seconds of a case, after which it counts as hung
