@@ -52,7 +52,7 @@ cdef inline void *address(object tensor) except? NULL:
 
 
 cdef class Chain:
-    """Y = f(W X + b), for one pattern of weights after another. It keeps nothing of a pass, and many threads may use it.
+    """Y = f(W X + b), for one pattern of weights after another; it keeps nothing of a pass, many threads may use it.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ cdef class Chain:
         self.matrices, self.activations = tuple(matrices), tuple(activations)
         self.count = len(self.matrices)
         if not 1 <= self.count <= MOST_LINKS or len(self.activations) != self.count:
-            raise ValueError(f"matrices has {self.count} entries; there must be 1 to {MOST_LINKS}, with an activation each")
+            raise ValueError(f"matrices has {self.count} entries; it must have 1 to {MOST_LINKS}, and as many activations")
         for W, (code, _) in zip(self.matrices, self.activations):
             check_activation(code)
             if before is not None and (before.rows != W.columns or before.typenum != W.typenum):
@@ -140,7 +140,7 @@ cdef class Chain:
         return tensor
 
     def forward(self, x, values, biases):
-        """Return the outputs for x, (N, features) with N > 0, and what `backward` needs: x or None, a tape (size,) or None.
+        """Return the outputs for x, (N, features), N > 0, and what `backward` needs: x or None, a tape (size,) or None.
 
         What a tape has of x is a copy.
         """
