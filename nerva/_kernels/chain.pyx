@@ -77,7 +77,7 @@ cdef class Chain:
         self.matrices, self.activations = tuple(matrices), tuple(activations)
         self.count = len(self.matrices)
         if not 1 <= self.count <= MOST_LINKS or len(self.activations) != self.count:
-            raise ValueError(f"matrices has {self.count} entries; it must have 1 to {MOST_LINKS}, as many as activations")
+            raise ValueError(f"matrices has {self.count} entries; it must have 1 to {MOST_LINKS}, as activations has")
         for W, (code, _) in zip(self.matrices, self.activations):
             check_activation(code)
             if before is not None and (before.rows != W.columns or before.typenum != W.typenum):
