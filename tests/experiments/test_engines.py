@@ -29,9 +29,8 @@ def call(folder, function, engine):
     """What came of tasks.py's function of 0 to 4, in a process of its own: {index: (value, error)}."""
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     arguments = [sys.executable, "-c", PROGRAM, str(folder), function, json.dumps(engine)]
-    done = subprocess.run(
-        arguments, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300, check=False
-    )
+    how = {"env": {**os.environ, "PYTHONPATH": path}, "cwd": folder}  # where no sources of nerva are
+    done = subprocess.run(arguments, **how, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == len({index for index, _, _ in found})

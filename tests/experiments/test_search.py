@@ -1,11 +1,9 @@
 """Searches: what is tried, what ends, and what a folder remembers."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -156,25 +154,22 @@ def test_a_line_that_was_cut_off_is_dropped_and_another_file_is_refused(tmp_path
         Study(tmp_path)
 
 
-def slow(folder, seconds):
-    """Runs trials in a process of its own."""
+SLOW = """
+import sys, time
+from nerva.experiments.search import Range, Space, search
 
-    def objective(trial):
-        time.sleep(seconds)
-        trial.report(1, 0.5)
-        return trial.params["x"]
+def objective(trial):
+    time.sleep(0.05)
+    trial.report(1, 0.5)
+    return trial.params["x"]
 
-    search(objective, SPACE, folder=folder, trials=9)
+search(objective, Space({"x": Range(0.0, 1.0)}), folder=sys.argv[1], trials=9)
+"""
 
 
 def test_processes_share_a_folder(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=slow, args=(tmp_path, 0.05)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    processes = [subprocess.Popen([sys.executable, "-P", "-c", SLOW, tmp_path]) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]
     study = Study(tmp_path, settings={"space.x": "0.0..1.0"})
     assert states(study) == ["complete"] * 9
     assert len({p["x"] for p in params(study)}) == 9
@@ -197,7 +192,7 @@ search(objective, Space({"x": Range(0.0, 1.0)}), folder=sys.argv[1], trials=4)
 
 def test_a_trial_whose_process_was_killed_is_tried_again_and_at_last_fails(tmp_path):
     def die(number):
-        done = subprocess.run([sys.executable, "-c", DYING, tmp_path, str(number)], env=os.environ, check=False)
+        done = subprocess.run([sys.executable, "-P", "-c", DYING, tmp_path, str(number)], env=os.environ, check=False)
         return done.returncode
 
     settings = {"space.x": "0.0..1.0"}
