@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from nerva.cli.arguments import parse
@@ -20,10 +21,7 @@ from nerva.cli.evaluate import evaluate
 from nerva.cli.export import export
 from nerva.cli.info import info
 from nerva.cli.predict import predict
-from nerva.cli.reproduce import reproduce
-from nerva.cli.search import search
 from nerva.cli.summary import summary
-from nerva.cli.sweep import sweep
 from nerva.cli.train import train
 from nerva.system.signals import handling, interrupt
 
@@ -34,20 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with handling(interrupt):
             options = parse(argv)
-            if options.command == "train":
-                train(options, argv)
-            elif options.command == "reproduce":
-                reproduce(options, argv)
-            else:
-                others = {
-                    "evaluate": evaluate,
-                    "export": export,
-                    "predict": predict,
-                    "search": search,
-                    "summary": summary,
-                    "sweep": sweep,
-                }
-                others.get(options.command, info)(options)
+            _run(options, argv)
         code = 0
     except SystemExit as ended:  # by the parser, after --help or an error
         code = int(ended.code or 0)
@@ -62,6 +47,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         code = _complain(str(error) or "out of memory", 1)
     return _flush(code)
+
+
+def _run(options: Namespace, argv: Sequence[str]) -> None:
+    """Run the command that the options name. Those of many runs are imported here: no other one needs what they do."""
+    if options.command == "train":
+        train(options, argv)
+    elif options.command == "reproduce":
+        from nerva.cli.reproduce import reproduce
+
+        reproduce(options, argv)
+    elif options.command == "search":
+        from nerva.cli.search import search
+
+        search(options)
+    elif options.command == "sweep":
+        from nerva.cli.sweep import sweep
+
+        sweep(options)
+    else:
+        others = {"evaluate": evaluate, "export": export, "predict": predict, "summary": summary}
+        others.get(options.command, info)(options)
 
 
 def _complain(problem: object, code: int) -> int:

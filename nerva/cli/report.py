@@ -9,7 +9,7 @@ from nerva.cli.scores import Scores
 from nerva.layers import Linear, SparseLinear
 from nerva.models.sequential import Sequential
 from nerva.training.history import EpochRecord
-from nerva.training.progress import Progress, duration
+from nerva.training.progress import Progress, duration, print_on
 
 
 class Report(Progress):
@@ -55,9 +55,10 @@ class Report(Progress):
         name, figure = f"test {name}", ", ".join([figure, *(" ".join(pair) for pair in others)])
         epochs = f"{count} of {self._epochs} epochs" if count < self._epochs else f"{count} epoch{'s' * (count > 1)}"
         if self._quiet:
-            self._print(
+            print_on(
+                self._console,
                 f"{name} {figure} after {epochs}, {seconds / count:.2f} s per epoch, "
-                f"{model.nnz:,} of {model.dense_size:,} weights"
+                f"{model.nnz:,} of {model.dense_size:,} weights",
             )
             return
         self.say(f"\n{name:21}{figure} after {epochs}", "bold")

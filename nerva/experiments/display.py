@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nerva.experiments.runs import METRICS, Run
-from nerva.training.progress import console, duration
+from nerva.training.progress import bars, console, duration, print_on
 
 REFRESH = 0.5  # seconds between two looks at the folders of the runs
 SHOWN = 8  # runs with a bar of their own at a time
@@ -30,29 +30,15 @@ class Display:
     def __init__(
         self, runs: Sequence[Run], epochs: Sequence[int], seconds: Sequence[float] | None = None, *, quiet: bool = False
     ) -> None:
-        from rich.progress import BarColumn, TextColumn  # late: rich takes longer to import than nerva
-        from rich.progress import Progress as Bar
-
         self._runs, self._epochs, self._quiet = runs, epochs, quiet
         self._weights = list(seconds) if seconds else [float(count) for count in epochs]
         self._done, self._failed, self._parts = 0, 0, [0.0] * len(runs)
         self._ended, self._sizes = [False] * len(runs), [-1] * len(runs)
         self._console = console()
-        live = self._console.file.isatty() and not self._console.is_dumb_terminal and not quiet
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(complete_style="green"),
-            TextColumn("{task.percentage:3.0f}%  {task.fields[left]}"),
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            disable=not live,
-        )
+        self._bar = bars(self._console, quiet)
         self._all = self._bar.add_task(f"0 of {len(runs)} runs", total=sum(self._weights), left="")
         self._tasks: dict[int, Any] = {}
-        self._thread = threading.Thread(target=self._watch, daemon=True) if live else None
+        self._thread = threading.Thread(target=self._watch, daemon=True) if not self._bar.disable else None
         self._over, self._lock = threading.Event(), threading.RLock()
         self._started = time.monotonic()
         self._before = 0.0
@@ -81,12 +67,7 @@ class Display:
 
     def result(self, text: str) -> None:
         """Print a line, quiet or not."""
-        try:
-            self._console.print(text)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OSError(f"cannot write to standard output: {error.strerror}") from error
+        print_on(self._console, text)
 
     def ended(self, index: int, row: Mapping[str, Any]) -> None:
         """Tell that a run has ended, and how, by its row of the table."""

@@ -45,22 +45,8 @@ class Progress:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        from rich.progress import BarColumn, TextColumn  # late: rich takes longer to import than nerva
-        from rich.progress import Progress as Bar
-
         self._quiet, self._console = quiet, console()
-        live = self._console.file.isatty() and not self._console.is_dumb_terminal and not quiet
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(complete_style="green"),
-            TextColumn("{task.percentage:3.0f}%  {task.fields[left]}"),
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            disable=not live,
-        )
+        self._bar = bars(self._console, quiet)
         self._task = self._bar.add_task("epoch", left="")
         self._columns = COLUMNS
         self._epochs = self._first = self._epoch = 0
@@ -69,15 +55,7 @@ class Progress:
     def say(self, text: str = "", style: str | None = None) -> None:
         """Print lines, above the bar, unless quiet."""
         if not self._quiet:
-            self._print(text, style)
-
-    def _print(self, text: str, style: str | None = None) -> None:
-        try:
-            self._console.print(text, style=style)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OSError(f"cannot write to standard output: {error.strerror}") from error
+            print_on(self._console, text, style)
 
     def on_train_begin(self, run: Any) -> None:
         """Print the head of the lines, and begin the bar."""
@@ -135,6 +113,32 @@ def console() -> Any:
 
     # In a notebook, too, lines are text: its widgets would be lost where it is run by a program.
     return Plain(highlight=False, markup=False, emoji=False, soft_wrap=True, force_jupyter=False)
+
+
+def bars(console: Any, quiet: bool, *columns: Any, auto_refresh: bool = False) -> Any:
+    """Return rich's Progress, which draws nothing but in a terminal; by default its tasks have the field `left`."""
+    from rich.progress import BarColumn, Progress, TextColumn  # late: rich takes longer to import than nerva
+
+    percent = TextColumn("{task.percentage:3.0f}%  {task.fields[left]}")
+    return Progress(
+        *(columns or (TextColumn("{task.description}"), BarColumn(complete_style="green"), percent)),
+        console=console,
+        auto_refresh=auto_refresh,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        disable=quiet or not console.file.isatty() or console.is_dumb_terminal,
+    )
+
+
+def print_on(console: Any, text: str, style: str | None = None) -> None:
+    """Print lines, above the bars; raise OSError, which names standard output, if it cannot be written."""
+    try:
+        console.print(text, style=style)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def duration(seconds: float) -> str:

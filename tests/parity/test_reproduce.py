@@ -10,21 +10,19 @@ import time
 
 import pytest
 
-from nerva.cli import main
-from nerva.cli import reproduce as _command  # the function hides the module
+from nerva.cli import main, reproduce
 from nerva.experiments.paper.protocol import Protocol
 
 TINY = Protocol(
     samples=300, sizes=(3072, 16, 10), sparsities=(0.9,), seeds=(1, 2), epochs=2, masked_epochs=1, redraws=2, rounds=1
 )
-MODULE = sys.modules[_command.__module__]
 PARTS = ("timing", "accuracy", "seeds", "work")
 
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
     """The quick protocol, smaller still, on images that nerva draws."""
-    monkeypatch.setattr(MODULE, "quick", lambda: TINY)
+    monkeypatch.setattr(reproduce, "quick", lambda: TINY)
     monkeypatch.chdir(tmp_path)
     return ["reproduce", "paper", "--quick", "--data", "shapes", "--out", "out", "--threads", "1"]
 
@@ -56,7 +54,7 @@ def test_training_that_is_killed_goes_on_from_its_last_epoch(tiny, tmp_path, cap
     argv = [*tiny, "--part", "accuracy", "--seeds", "1", "--sparsities", "0.9", "--epochs", "60"]
     program = (
         "import sys; from nerva.cli import main, reproduce; from nerva.experiments.paper.protocol import Protocol; "
-        f"sys.modules[reproduce.__module__].quick = lambda: {TINY!r}; sys.exit(main())"
+        f"reproduce.quick = lambda: {TINY!r}; sys.exit(main())"
     )
     command = subprocess.Popen(
         [sys.executable, "-c", program, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from nerva.experiments.paper.pool import Done
 from nerva.experiments.paper.run import minutes
 from nerva.experiments.paper.units import Unit
-from nerva.training.progress import console, duration
+from nerva.training.progress import bars, console, duration, print_on
 
 
 class Display:
@@ -24,22 +24,14 @@ class Display:
     """
 
     def __init__(self, units: Sequence[Unit], seconds: float, *, quiet: bool = False) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.progress import BarColumn, TextColumn
 
         self._quiet, self._console = quiet, console()
         self._cost, self._spent = max(1e-9, sum(unit.cost for unit in units)), 0.0
         self._count, self._done, self._seconds = len(units), 0, seconds
         self._running: dict[str, Unit] = {}
-        live = self._console.file.isatty() and not self._console.is_dumb_terminal and not quiet
         columns = BarColumn(complete_style="green"), TextColumn("{task.description}")
-        self._bar = Progress(
-            *columns,
-            console=self._console,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            disable=not live,
-        )
+        self._bar = bars(self._console, quiet, *columns, auto_refresh=True)
         self._task = self._bar.add_task("", total=self._cost)
         self._began = time.monotonic()
 
@@ -52,14 +44,8 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print lines, above the bar, unless quiet."""
-        if self._quiet:
-            return
-        try:
-            self._console.print(text)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OSError(f"cannot write to standard output: {error.strerror}") from error
+        if not self._quiet:
+            print_on(self._console, text)
 
     def started(self, unit: Unit) -> None:
         """Show that a unit has begun."""
