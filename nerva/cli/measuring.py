@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from nerva.cli.build import (
 from nerva.datasets import Dataset
 from nerva.experiments.engines import threads_here
 from nerva.experiments.prediction import Costs
+from nerva.system.program import python
 from nerva.training.history import StopTraining
 
 STEPS, SECONDS, PART = 8, 1.0, 0.05  # measured at least, and then until this long, or this part of the run
@@ -45,7 +45,7 @@ def measure(argv: Sequence[str], threads: int | None = None) -> Costs:
     mkl.set_num_threads(threads or threads_here())
     try:
         began = perf_counter()
-        subprocess.run([sys.executable, "-c", IMPORTS], check=False)
+        subprocess.run([*python(), "-c", IMPORTS], check=False)
         started = perf_counter()
         data = load_data(options, options.task)
         settle_task(options, data)

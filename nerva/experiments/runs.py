@@ -19,6 +19,7 @@ from typing import Any
 from nerva.experiments.engines import threads_here
 from nerva.experiments.stop import Stop
 from nerva.system.files import as_path, replacing
+from nerva.system.program import python
 
 SETTINGS, RESULT, ATTEMPTS = "settings.json", "result.json", "attempts.jsonl"
 METRICS, CHECKPOINT, LOG, LOCK = "metrics.jsonl", "checkpoint", "log.txt", "lock"
@@ -190,8 +191,7 @@ def _command(run: Run, threads: int) -> list[str]:
 
 def nerva_command() -> list[str]:
     """Return the command that is this nerva, whatever lies in the present folder."""
-    here = Path(__file__).parents[2] == Path.cwd()  # nerva was found in this folder, as `python -m` finds it
-    return [*([sys.executable] if here else [sys.executable, "-P"]), "-m", "nerva"]
+    return [*python(), "-m", "nerva"]
 
 
 def _start(command: list[str], log: Any, threads: int, lock: int) -> subprocess.Popen[bytes]:

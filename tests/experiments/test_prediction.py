@@ -57,6 +57,15 @@ def test_what_is_measured_is_above_nothing(blobs, options):
     assert 0.02 < costs.start < 60  # an interpreter and NumPy
 
 
+def test_sources_in_the_present_folder_do_not_hide_nerva(blobs, tmp_path, monkeypatch, capfd):
+    """As in a clone of which nerva was installed, but which is not built."""
+    (tmp_path / "nerva").mkdir()
+    (tmp_path / "nerva" / "__init__.py").write_text("raise ImportError('not built')")
+    monkeypatch.chdir(tmp_path)
+    measure(["--data", blobs, *SMALL, "--epochs", "2"], threads=1)
+    assert capfd.readouterr().err == ""
+
+
 def test_thinning_out_counts_what_is_left(blobs, monkeypatch):
     """The mean of a cubic schedule from 0 to 3/4 of the steps: 3/16 of the weights that go."""
     import nerva.cli.measuring as measuring

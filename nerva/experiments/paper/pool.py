@@ -8,7 +8,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import IO, Any, NamedTuple
 
 from nerva.experiments.paper.units import Unit
 from nerva.experiments.paper.worker import request
+from nerva.system.program import python
 
 GRACE = 10.0  # seconds that processes have to end, before they are killed
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -96,7 +96,7 @@ class _Worker:
     def __init__(self, threads: int, log: IO[bytes]) -> None:
         own = dict.fromkeys(THREADS, str(threads))
         self.process = subprocess.Popen(
-            [*_python(), "-m", "nerva.experiments.paper.worker"],
+            [*python(), "-m", "nerva.experiments.paper.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -137,12 +137,6 @@ def _end(workers: Sequence[_Worker], *, at_once: bool) -> None:
             os.killpg(worker.process.pid, signal.SIGKILL)  # with what it has started
             worker.process.wait()
         worker.process.stdout.close()  # type: ignore[union-attr]
-
-
-def _python() -> list[str]:
-    """Return the interpreter that finds this nerva, whatever lies in the present folder, such as its sources."""
-    here = Path(__file__).parents[3] == Path.cwd()  # nerva was found in this folder, as `python -m` finds it
-    return [sys.executable] if here else [sys.executable, "-P"]
 
 
 def _name(number: int) -> str:
