@@ -13,6 +13,8 @@ import pytest
 from nerva.cli import main, reproduce
 from nerva.experiments.paper.protocol import Protocol
 
+pytest.importorskip("torch")
+
 TINY = Protocol(
     samples=300, sizes=(3072, 16, 10), sparsities=(0.9,), seeds=(1, 2), epochs=2, masked_epochs=1, redraws=2, rounds=1
 )
