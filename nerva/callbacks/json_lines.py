@@ -9,12 +9,13 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from nerva.models.sequential import Sequential
 from nerva.system.files import append_whole
 from nerva.training.history import EpochRecord
 
 
 class Metrics:
-    """Write JSON objects to a file, one per line; as a callback of `fit`, the record of each epoch.
+    """Write JSON objects to a file, one per line; as a callback of `fit`, record and weights (nnz) of each epoch.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ class Metrics:
             raise self._failure(error) from error
         self._size += len(line)
 
-    def __call__(self, model: object, record: EpochRecord) -> None:
-        self.write(asdict(record))
+    def __call__(self, model: Sequential, record: EpochRecord) -> None:
+        self.write({**asdict(record), "nnz": model.nnz})
 
     def state(self) -> dict[str, int]:
         """Return how long the file is, in bytes."""

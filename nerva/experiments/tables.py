@@ -20,9 +20,10 @@ def rows(out: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Return a row for each run in a folder of runs, by the names of their folders.
 
     A row has the run, its status ("done", "failed", or "unfinished", which a sweep goes on with), the settings that are
-    not the same in all runs, the seed, the weights at the start (nnz) and those of the dense network, the epochs done,
-    loss and accuracy after the last one and of the best one (by test accuracy, else by loss), seconds an epoch and in
-    all, exit code, error and attempts. What there is not is None. Raises ValueError, which names it, for a broken file.
+    not the same in all runs, the seed, the weights after the last epoch (nnz) and those of the dense network, the
+    epochs done, loss and accuracy after the last one and of the best one (by test accuracy, else by loss), seconds an
+    epoch and in all, exit code, error and attempts. What there is not is None. Raises ValueError, which names it, for a
+    broken file.
     """
     found = [*begun(out)]
     names = dict.fromkeys(name for _, settings in found for name in settings)
@@ -46,7 +47,7 @@ def _row(folder: Path, settings: Mapping[str, Any], vary: Sequence[str]) -> dict
         "status": result["status"],
         **{name: _plain(settings.get(name)) for name in vary if name != "seed"},
         "seed": settings.get("seed"),
-        "nnz": about.get("nnz"),
+        "nnz": epochs[-1].get("nnz", about.get("nnz")) if epochs else about.get("nnz"),
         "dense_weights": about.get("dense_weights"),
         "epochs": len(epochs),
         **figures(epochs),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-EPOCH_KEYS = ["epoch", "learning_rate", "loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
+EPOCH_KEYS = ["epoch", "learning_rate", "loss", "train_accuracy", "test_loss", "test_accuracy", "seconds", "nnz"]
 EPOCH_LINE = re.compile(r" *\d+ +[\d.e-]+ +(\d+\.\d{4}|nan) +\d+\.\d{2}% +\d+\.\d{2}% +\d+\.\d{2}")
 SMALL = ["--hidden", "16,8", "--density", "0.3", "--batch-size", "32"]
 ENDLESS = ["--epochs", "1000000"]

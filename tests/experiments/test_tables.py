@@ -30,6 +30,7 @@ def epoch(number, loss, accuracy, test_loss=None):
         "test_loss": test_loss,
         "test_accuracy": accuracy,
         "seconds": float(number),
+        "nnz": 30 - number,
     }
 
 
@@ -50,7 +51,7 @@ def out(tmp_path):
 def test_a_row_has_what_varies_and_the_figures(out):
     first, second, third = rows(out)
     assert list(first)[:6] == ["run", "status", "hidden", "topology", "augment", "seed"]
-    assert (first["hidden"], first["topology"], first["seed"], first["nnz"]) == ("5,6", None, 1, 30)
+    assert (first["hidden"], first["topology"], first["seed"], first["nnz"]) == ("5,6", None, 1, 27)
     assert (first["epochs"], first["loss"], first["test_loss"], first["test_accuracy"]) == (3, 1.0, 1.0, 0.8)
     assert (first["best_epoch"], first["best_test_accuracy"], first["best_test_loss"]) == (2, 0.8, 1.5)
     assert (first["seconds_per_epoch"], first["seconds"], first["attempts"]) == (2.0, 9.0, 2)
