@@ -20,6 +20,7 @@ from nerva.layers.activation import EVERY, Activation, fused_code
 from nerva.layers.arrays import ArraysMismatch, find
 from nerva.layers.dropout import MaskKeys
 from nerva.layers.layer import Features
+from nerva.layers.ranks import Ranks
 from nerva.layers.weighted import Weighted
 from nerva.parameters import Parameter
 from nerva.validation import as_generator, check_below_one
@@ -53,6 +54,7 @@ class Affine(Weighted):
         self._code = fused or IDENTITY
         self._unfused = None if fused else Activation(activation).build(self.out_features, self.dtype)
         self._DZ: Array | None = None
+        self._gathered: tuple[Array, Array] | None = None  # the factors of all ranks' samples
         self._outputs = Buffer(self.out_features, self.dtype)
         self._deltas = Buffer(self.out_features, self.dtype)
         self._input_gradients = Buffer(self.in_features, self.dtype)
@@ -95,7 +97,7 @@ class Affine(Weighted):
             self._set_outputs(W, X, Y)
         self._X, self._Y = (X, Y) if training else (None, None)
         # The DZ of an earlier batch, with this X, would be the factors of no gradient.
-        self._DZ = None
+        self._DZ = self._gathered = None
         return Y if self._unfused is None else self._unfused.forward(Y, training=training)
 
     def backward(self, DY: Array, *, input_gradient: bool = True) -> Array | None:
@@ -138,14 +140,26 @@ class Affine(Weighted):
     def dense_gradient_factors(self) -> tuple[Array, Array]:
         """X (D, N) and DZ (K, N) of the last backward pass: the gradient of a dense W would be DZ X'.
 
-        They lie in buffers that the next pass overwrites; an X that was sparse is made dense. Raises RuntimeError
-        where there was no pass.
+        They lie in buffers that the next pass overwrites; an X that was sparse is made dense. After `gather_factors`
+        they are those of all ranks' samples. Raises RuntimeError where there was no pass.
         """
+        if self._gathered is not None:
+            return self._gathered
         if self._X is None or self._DZ is None or self._X.shape[1] != self._DZ.shape[1]:
             raise RuntimeError(
                 "there are no dense_gradient_factors before a forward pass with training=True and a backward pass"
             )
         return self._X.to_dense() if isinstance(self._X, SparseBatch) else self._X, self._DZ
+
+    def join(self, ranks: Ranks | None) -> None:
+        """Draw other DropConnect masks than other ranks, or the layer's own; see Layer.join."""
+        if self._keys is not None:
+            self._keys.stream = 0 if ranks is None else ranks.rank
+
+    def gather_factors(self, ranks: Ranks) -> None:
+        """Let `dense_gradient_factors` be those of the samples of all ranks, until the next forward pass."""
+        X, DZ = self.dense_gradient_factors
+        self._gathered = ranks.columns(X, "factors"), ranks.columns(DZ, "factors")
 
     @abstractmethod
     def _set_outputs(self, W: Any, X: Array, Y: Array) -> None:

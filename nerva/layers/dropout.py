@@ -11,24 +11,29 @@ from nerva._kernels.dropout import dropout
 from nerva._kernels.memory import Array, Buffer
 from nerva._kernels.operations import Dropping, Mask, Operation
 from nerva.layers.layer import Features, Layer
+from nerva.layers.ranks import Ranks
 from nerva.validation import as_generator, check_below_one
 
 
 class MaskKeys:
     """The keys of a layer's random masks, one for each training step: a function of a seed and a step count.
 
-    A kernel computes the mask from its key wherever it needs it, in the backward pass too, so none is stored.
+    A kernel computes the mask from its key wherever it needs it, in the backward pass too, so none is stored. The
+    `stream` is the rank of a process that trains with others, whose samples have other masks.
     """
 
-    __slots__ = ("count", "seed")
+    __slots__ = ("count", "seed", "stream")
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.seed = int(rng.integers(2**64, dtype=np.uint64))
-        self.count = 0
+        self.count = self.stream = 0
 
     def __getstate__(self) -> object:
         # Protocols 0 and 1 ask for one of a class with __slots__; later ones take this by themselves.
         return object.__getstate__(self)
+
+    def __setstate__(self, state: tuple[None, dict[str, int]]) -> None:
+        self.seed, self.count, self.stream = state[1]["seed"], state[1]["count"], state[1].get("stream", 0)
 
     def next(self) -> int:
         """Go on to the next step, and return its key."""
@@ -42,7 +47,7 @@ class MaskKeys:
         G. L. Steele, D. Lea & C. H. Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
         """
         # Modulo 2^64, as the kernels compute; Python's integers would grow.
-        x = (self.seed + self.count * 0xD1B54A32D192ED03) % 2**64
+        x = (self.seed + self.count * 0xD1B54A32D192ED03 + self.stream * 0x9E3779B97F4A7C15) % 2**64
         x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
         x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
         return x ^ x >> 31
@@ -104,6 +109,10 @@ class Dropout(Layer):
     def _draw(self) -> Mask:
         """Go on to the mask of the next step."""
         return Mask(self._keys.next() if self.rate > 0 else 0, self.rate)
+
+    def join(self, ranks: Ranks | None) -> None:
+        """Draw other masks than other ranks, or the layer's own; see Layer.join."""
+        self._keys.stream = 0 if ranks is None else ranks.rank
 
     def config(self) -> dict[str, Any]:
         """Return {"rate"}: the layer takes any features, and its masks start anew."""

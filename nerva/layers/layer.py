@@ -11,6 +11,7 @@ from nerva._kernels import products
 from nerva._kernels.memory import Array, writable
 from nerva._kernels.operations import Operation
 from nerva.activations import Activation
+from nerva.layers.ranks import Ranks
 from nerva.parameters import Parameter
 
 Features = npt.NDArray[np.int64]  # feature numbers, strictly ascending
@@ -121,6 +122,12 @@ class Layer(ABC):
     def density(self) -> float:
         """The fraction of the weights that exist: 1 unless the layer is sparse."""
         return 1.0
+
+    def join(self, ranks: Ranks | None) -> None:  # noqa: B027 - most layers have nothing to do
+        """Train together with the same layer of other ranks from now on, each on other samples; None trains alone.
+
+        Gradients are summed outside. It is for layers whose passes depend on the other samples, or are random.
+        """
 
     @property
     def nbytes(self) -> int:

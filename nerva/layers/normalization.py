@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from nerva._kernels.activations import activation_backward
 from nerva._kernels.memory import Array, Buffer, zeros
 from nerva._kernels.normalization import batch_norm, batch_norm_backward
 from nerva._kernels.operations import IDENTITY, Normalization, Operation, Statistics
@@ -14,6 +15,8 @@ from nerva.activations import check_activation, from_config, to_config
 from nerva.layers.activation import EVERY, Activation, fused_code
 from nerva.layers.arrays import ArraysMismatch, fill, find
 from nerva.layers.layer import Features, Layer
+from nerva.layers.ranks import Ranks
+from nerva.layers.synchronized import mean_gradients, moments
 from nerva.parameters import Parameter
 from nerva.validation import check_features, check_fraction, check_positive, check_shape, real_dtype
 
@@ -72,6 +75,8 @@ class BatchNorm(Layer):
         # Mean and 1 / sqrt(variance + epsilon) of the last batch in training, which the backward pass needs.
         self._mean, self._inverse = zeros(features, self.dtype), zeros(features, self.dtype)
         self._outputs, self._input_gradients = Buffer(features, self.dtype), Buffer(features, self.dtype)
+        self._ranks: Ranks | None = None  # that the layer trains with, and the samples of all in the last batch
+        self._total = 0
 
     @property
     def gamma(self) -> Array:
@@ -106,12 +111,20 @@ class BatchNorm(Layer):
         Raises ValueError for fewer than two samples in training.
         """
         N = self.check_inputs(X)
-        if training and N < 2:
+        together = self._ranks if training else None
+        if training and together is None and N < 2:
             raise ValueError(
                 f"X has shape {X.shape}; batch normalization needs at least two samples in training, in the last batch "
                 "of an epoch too"
             )
         Y = self._outputs.take(N)
+        alone, mean, variance = training and together is None, self.running_mean, self.running_variance
+        if together is not None:
+            mean, variance, self._total = moments(X, together)
+            self._mean[:], self._inverse[:] = mean, 1.0 / np.sqrt(variance + self.epsilon)
+            self.running_mean += self.momentum * (mean - self.running_mean)
+            unbiased = variance * (self._total / (self._total - 1))
+            self.running_variance += self.momentum * (unbiased - self.running_variance)
         batch_norm(
             X,
             self.gamma,
@@ -120,10 +133,10 @@ class BatchNorm(Layer):
             self.momentum,
             *self._code,
             Y,
-            mean=self._mean if training else None,
-            inverse=self._inverse if training else None,
-            running_mean=self.running_mean,
-            running_variance=self.running_variance,
+            mean=self._mean if alone else None,
+            inverse=self._inverse if alone else None,
+            running_mean=mean,
+            running_variance=variance,
         )
         self._X, self._Y = (X, Y) if training else (None, None)
         return Y if self._unfused is None else self._unfused.forward(Y, training=training)
@@ -140,6 +153,7 @@ class BatchNorm(Layer):
             assert DZ is not None
             DY = DZ
         DX = self._input_gradients.take(X.shape[1]) if input_gradient else None
+        own = DX if self._ranks is None else None
         gamma, beta = self._parameters
         batch_norm_backward(
             DY,
@@ -149,11 +163,21 @@ class BatchNorm(Layer):
             self._mean,
             self._inverse,
             *self._code,
-            DX=DX,
+            DX=own,
             Dgamma=gamma.gradient,
             Dbeta=beta.gradient,
         )
+        if self._ranks is not None and DX is not None:
+            activation_backward(DY, Y, *self._code, DX, None)
+            Dgamma, Dbeta = mean_gradients(gamma.gradient, beta.gradient, self._total, self._ranks)
+            H = (X - self._mean[:, None]) * self._inverse[:, None]
+            DX -= Dbeta[:, None] + H * Dgamma[:, None]
+            DX *= (gamma.values * self._inverse)[:, None]
         return DX
+
+    def join(self, ranks: Ranks | None) -> None:
+        """Take mean and variance over the samples of all ranks, or over the layer's own; see Layer.join."""
+        self._ranks = ranks
 
     def compiled(self, batch: int) -> tuple[Operation, ...] | None:
         """Return the statistics of the batch, the normalization by them, and an activation that is not fused."""

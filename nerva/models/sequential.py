@@ -218,10 +218,11 @@ class Sequential:
                 profile.add("forward", started, i, X.shape[1], layer)
         return X
 
-    def backward(self, DY: Array) -> None:
+    def backward(self, DY: Array, *, after: Callable[[Layer], object] | None = None) -> None:
         """Backpropagate DY (outputs, batch), the gradient of the loss by the outputs of the last `forward`.
 
-        Sets the gradient of every parameter. Raises RuntimeError without a forward pass in training before.
+        Sets the gradient of every parameter, and calls `after(layer)` when those of a layer are there, the last layer
+        first. Raises RuntimeError without a forward pass in training before.
         """
         profile = recorder()
         for i in reversed(range(self._first, len(self.layers))):
@@ -229,6 +230,8 @@ class Sequential:
             DX = self.layers[i].backward(DY, input_gradient=i > self._first)
             if profile is not None:
                 profile.add("backward", started, i, DY.shape[1], self.layers[i])
+            if after is not None:
+                after(self.layers[i])
             if DX is not None:
                 DY = DX
 

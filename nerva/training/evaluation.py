@@ -6,18 +6,21 @@ These functions take any `Trainable`; nerva.Sequential has them as methods.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array
+from nerva.layers.ranks import Ranks
 from nerva.losses import Loss
 from nerva.training.batches import Batches
 from nerva.training.chunked_batches import as_batches
 from nerva.training.compiled import compiled_for
 from nerva.training.labels import decode
 from nerva.training.loaded_batches import LoadedBatches
+from nerva.training.ranks import Doing, exchange, ranks_of
 from nerva.training.samples import ChunkedSamples, Samples, as_samples, labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import check_integer
@@ -81,15 +84,20 @@ class Evaluator:
         self._model, self._loss, self._batches = model, loss, batches
 
     def __call__(self) -> Evaluation:
-        total, weight, count = 0.0, 0.0, 0
-        correct: float | None = 0.0
-        for Z, y in outputs(self._model, self._batches):
+        total, weight, count, correct = 0.0, 0.0, 0.0, 0.0
+        has_accuracy, ranks = True, ranks_of(self._model)
+        for Z, y in outputs(self._model, self._batches, ranks):
             assert y is not None
             value, _, right, share = self._loss(Z, y)
-            total, weight = total + value * share, weight + share
-            count += Z.shape[1]
-            correct = None if correct is None or right is None else correct + right
-        return Evaluation(total / weight if weight else 0.0, None if correct is None else correct / count)
+            total, weight, count = total + value * share, weight + share, count + Z.shape[1]
+            has_accuracy = has_accuracy and right is not None
+            correct += right or 0.0
+        if ranks is not None:
+            total, weight, count, correct, lacking = exchange(
+                ranks, Doing.EVALUATION, total, weight, count, correct, not has_accuracy
+            )
+            has_accuracy = not lacking
+        return Evaluation(total / weight if weight else 0.0, correct / count if has_accuracy else None)
 
 
 def evaluate(
@@ -170,10 +178,14 @@ def predict(model: Trainable, X: object, *, batch_size: int = EVALUATION_BATCH) 
     return decode(found, getattr(model, "classes", None))
 
 
-def outputs(model: Trainable, batches: Batches) -> Iterator[tuple[Array, Array | None]]:
-    """Yield the outputs (outputs, batch) for each batch, in memory that the next one overwrites, and its targets."""
+def outputs(model: Trainable, batches: Batches, ranks: Ranks | None = None) -> Iterator[tuple[Array, Array | None]]:
+    """Yield the outputs (outputs, batch) for each batch, in memory that the next one overwrites, and its targets.
+
+    With `ranks`, for every batch whose turn is this rank's.
+    """
+    rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
     try:
-        for draw in batches.draws():
+        for draw in islice(batches.draws(), rank, None, size):
             compiled = compiled_for(model, batches, draw)
             if compiled is not None:
                 yield compiled.outputs(batches, draw), None if batches.targets is None else batches.targets[draw.rows]

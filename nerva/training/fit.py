@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva.datasets.augment import Augment
+from nerva.layers.ranks import Ranks
 from nerva.losses import Loss
 from nerva.optimizers import Optimizer
 from nerva.schedules import Schedule
@@ -20,7 +21,9 @@ from nerva.training.checkpoints import Checkpoints
 from nerva.training.evaluation import check_loss
 from nerva.training.history import Callback, History
 from nerva.training.progress import shown_by
+from nerva.training.ranks import ranks_of
 from nerva.training.run import Run, WhenDiverged
+from nerva.training.shared_checkpoints import SharedCheckpoints
 from nerva.training.trainable import Trainable
 from nerva.training.training_data import ClassWeight, LoadedData, TrainingData, data_of
 from nerva.validation import check_flag, check_integer
@@ -85,7 +88,8 @@ def fit(
     batches = data.batches(check_integer(batch_size, "batch_size", least=1), rng, augment, shuffle)
     how: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "topology": topology, "callbacks": callbacks}
     how |= {"epochs": epochs, "initial_epoch": initial_epoch, "diverged": diverged, "display": shown_by(verbose)}
-    return _train(model, data, batches, validation, _checkpoints(checkpoint, checkpoint_every, resume), how)
+    folder = _checkpoints(checkpoint, checkpoint_every, resume, ranks_of(model))
+    return _train(model, data, batches, validation, folder, how)
 
 
 def _train(
@@ -104,11 +108,13 @@ def _train(
 
 
 def _checkpoints(
-    folder: str | os.PathLike[str] | None, every: int | None, resume: bool
+    folder: str | os.PathLike[str] | None, every: int | None, resume: bool, ranks: Ranks | None
 ) -> AbstractContextManager[Checkpoints | None]:
     """Return the checkpoints of these arguments of `fit`; raise TypeError or ValueError where one is wrong."""
     resume = check_flag(resume, "resume")
     if folder is not None:
+        if ranks is not None:
+            return SharedCheckpoints(ranks, folder, every, resume=resume)
         return Checkpoints(folder, every, resume=resume)
     for name, given in (("checkpoint_every", every is not None), ("resume", resume)):
         if given:

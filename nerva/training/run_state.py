@@ -16,6 +16,7 @@ from nerva.optimizers import Optimizer
 from nerva.training.batches import Batches
 from nerva.training.history import EpochRecord
 from nerva.training.layers_state import check_layers, layers_state, restore_layers
+from nerva.training.ranks import ranks_of
 from nerva.validation import check_integer
 
 PROGRESS = ("done", "loss_sum", "weight_sum", "samples", "correct", "seconds")  # of a Run, within an epoch
@@ -59,6 +60,14 @@ def check_callbacks_state(callbacks: Iterable[object], state: Sequence[Mapping[s
     mine, its = [type(one).__name__ for one in callbacks if remembers(one)], [one["class"] for one in state]
     if mine != its:
         raise ValueError(f"the state is of the callbacks {its}; here, those with a state are {mine}")
+
+
+def _of_these(callbacks: Iterable[object], state: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the states that are of these callbacks: a rank but the first, which wrote them, may have fewer."""
+    left, found = iter(state), []
+    for name in (type(one).__name__ for one in callbacks if remembers(one)):
+        found += [next((saved for saved in left if saved["class"] == name), {"class": "none", "state": None})]
+    return found
 
 
 def restore_callbacks(callbacks: Iterable[object], state: Sequence[Mapping[str, Any]]) -> None:
@@ -145,6 +154,8 @@ def run_state(run: Any) -> dict[str, Any]:
 def restore_run(run: Any, state: Mapping[str, Any]) -> None:
     """Let a run continue from a state; see Run.restore."""
     try:
+        if (ranks := ranks_of(run.model)) is not None and ranks.rank > 0:
+            state = {**state, "callbacks": _of_these(run.callbacks, state["callbacks"])}
         _check_state(run, state)
         history = [EpochRecord(**record) for record in state["history"]]
         progress = {name: state["progress"][name] for name in PROGRESS}

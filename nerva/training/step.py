@@ -15,6 +15,7 @@ from nerva.training.chunked_batches import as_batches
 from nerva.training.compiled import check_bfloat16, compiled_for, obstacle
 from nerva.training.evaluation import check_loss
 from nerva.training.profiling import recorder
+from nerva.training.ranks import ranks_of, train_part
 from nerva.training.samples import labelled_samples
 from nerva.training.trainable import Trainable
 from nerva.validation import check_not_negative
@@ -40,8 +41,12 @@ def train_draw(
 ) -> StepResult:
     """Take one step on some samples, compiled where the network can be, else layer by layer; as `train_batch`.
 
-    Layer by layer with `by_layer`, too: layers keep the factors of their gradients then.
+    Layer by layer with `by_layer`, too: layers keep the factors of their gradients then. Where several ranks train the
+    network, this one computes its part of the samples.
     """
+    if (ranks := ranks_of(model)) is not None:
+        how = {"learn": learn, "factors": by_layer or not learn}
+        return StepResult(*train_part(model, ranks, batches, draw, optimizer, rate, loss, **how))
     can_be = learn and not by_layer and getattr(optimizer, "compiled", False)
     compiled = compiled_for(model, batches, draw) if can_be else None
     if compiled is not None:
