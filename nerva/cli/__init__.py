@@ -50,8 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Namespace, argv: Sequence[str]) -> None:
-    """Run the command that the options name. Those of many runs are imported here: no other one needs what they do."""
-    if options.command == "train":
+    """Run the command that the options name. Those of many runs or ranks are imported here: no other needs them."""
+    if options.command == "train" and options.distributed:
+        from nerva.cli.distributed import one_of_many
+
+        with one_of_many(options):
+            train(options, argv)
+    elif options.command == "train":
         train(options, argv)
     elif options.command == "reproduce":
         from nerva.cli.reproduce import reproduce

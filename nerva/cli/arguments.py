@@ -271,6 +271,7 @@ def _add_computation(parser: Parser) -> None:
     group = parser.add_argument_group("computation")
     add = group.add_argument
     add_threads(group)
+    add("--distributed", action="store_true", help="be one of the ranks that mpiexec starts (extra mpi)")
     add("--dtype", **_one_of(("float32", "float64"), "float32"), help="%(choices)s (%(default)s)")
     add("--precision", **_one_of(("float32", "bfloat16")), help="of activations: %(choices)s (that of --dtype)")
     add("--backend", **_one_of(BACKENDS, "auto"), help="of the sparse products: %(choices)s (%(default)s)")

@@ -23,7 +23,7 @@ examples:
 # Options of `nerva train` that a search has no use for.
 REFUSED = (
     "metrics", "overwrite", "checkpoint", "checkpoint_every", "resume", "save_weights", "timer", "check_gradients",
-    "quiet", "threads", "seed",
+    "distributed", "quiet", "threads", "seed",
 )  # fmt: skip
 
 

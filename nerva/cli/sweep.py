@@ -30,6 +30,7 @@ IDLE = {"command", "version", "quiet", "metrics", "overwrite", "checkpoint", "ch
     "save_weights",
     "timer",
     "check_gradients",
+    "distributed",
 }
 
 

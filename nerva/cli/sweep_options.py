@@ -19,7 +19,10 @@ EXAMPLES = """examples:
   nerva sweep sweep.toml --dry-run
 """
 # What a sweep decides itself for each run.
-ITS_OWN = ("metrics", "overwrite", "checkpoint", "resume", "save_weights", "timer", "check_gradients", "quiet", "help")
+ITS_OWN = (
+    "metrics", "overwrite", "checkpoint", "resume", "save_weights", "timer", "check_gradients", "distributed", "quiet",
+    "help",
+)  # fmt: skip
 FIXED = ("checkpoint_every",)
 IN_FILE = ("out", "engine", "jobs", "scheduler", "submitit", "save_weights")
 SWITCHES: Mapping[str, Value] = {"on": True, "off": False}

@@ -105,9 +105,14 @@ def _fit(
 ) -> Profile | None:
     """Train the network and show the result, also of an interrupted training run; return the profile, if any."""
     patience, timing = DeferredInterrupt(), profile() if options.timer else contextlib.nullcontext()
+    trained: Any = model
+    if options.distributed:
+        from nerva.cli import distributed
+
+        trained = distributed.share(model, options)
     try:
         with handling(patience.hold), timing as timer:
-            model.fit(
+            trained.fit(
                 *data.train,
                 validation=data.test,
                 **settings,
@@ -131,6 +136,9 @@ def _fit(
         if is_table(options.data or ""):
             model.classes = names_of(data)  # by which predictions are told
         report.result(model, scores(model, *data.test, data.task) if report.records else [])
+    if options.distributed:
+        steps = len(report.records) * -(-len(data.train.y) // options.batch_size)
+        report.say(distributed.told(trained, max(1, steps)))
     return timer
 
 

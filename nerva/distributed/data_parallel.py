@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array, Buffer
+from nerva._kernels.mkl import set_num_threads
 from nerva.distributed.mpi import MPIRanks
 from nerva.layers import Layer
 from nerva.losses import Loss
@@ -38,11 +39,11 @@ class DataParallel:
     ----------
     model : a Sequential, the same on every rank
     communicator : an mpi4py.MPI.Comm; None is MPI.COMM_WORLD
+    threads : of this rank; None divides the cores of its machine by the ranks there, unless OMP_NUM_THREADS is set
 
     `ranks` are the ranks that train together, None if this is the only one; `rank` and `size` are their numbers.
-    An exception that ends one rank ends the others. The cores of a machine are divided by the ranks there, unless
-    OMP_NUM_THREADS is set. Raises ImportError without mpi4py (extra `mpi`), TypeError for another model, and
-    ValueError where the networks of the ranks are not the same.
+    An exception that ends one rank ends the others. Raises ImportError without mpi4py (extra `mpi`), TypeError for
+    another model, and ValueError where the networks of the ranks are not the same.
 
     >>> from nerva.distributed import DataParallel  # doctest: +SKIP
     >>> parallel = DataParallel(nerva.MLP([784, 300, 10], density=0.05, seed=1))  # doctest: +SKIP
@@ -51,7 +52,7 @@ class DataParallel:
     S. Li et al., PyTorch Distributed: experiences on accelerating data parallel training, VLDB 2020.
     """
 
-    def __init__(self, model: Sequential, communicator: Any = None) -> None:
+    def __init__(self, model: Sequential, communicator: Any = None, *, threads: int | None = None) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"model is {type(model).__name__}; it must be a nerva.Sequential")
         self.model, self._ranks = model, MPIRanks(communicator)
@@ -60,7 +61,10 @@ class DataParallel:
         self.buckets = Buckets(self._ranks)
         self._check_same("networks", _digest(model), "give the same seed to all")
         self._ranks.abort_on_errors()
-        self._ranks.share_cores()
+        if threads is None:
+            self._ranks.share_cores()
+        else:
+            set_num_threads(threads)
 
     def fit(
         self,

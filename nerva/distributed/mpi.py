@@ -95,10 +95,14 @@ class MPIRanks:
             print(f"rank {self.rank} of {self.size} ended:", file=sys.stderr)
             traceback.print_exception(kind, error, trace)
             sys.stderr.flush()
-            self._communicator.Abort(1)
+            self.abort()
 
         hook.ends_ranks = True  # type: ignore[attr-defined]
         sys.excepthook = hook
+
+    def abort(self, code: int = 1) -> None:
+        """End all ranks."""
+        self._communicator.Abort(code)
 
     def share_cores(self) -> None:
         """Give this rank its part of the cores, those of its machine divided by the ranks there, at least one.

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva.datasets.augment import Augment
-from nerva.layers.ranks import Ranks
 from nerva.losses import Loss
 from nerva.optimizers import Optimizer
 from nerva.schedules import Schedule
@@ -88,8 +87,7 @@ def fit(
     batches = data.batches(check_integer(batch_size, "batch_size", least=1), rng, augment, shuffle)
     how: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "topology": topology, "callbacks": callbacks}
     how |= {"epochs": epochs, "initial_epoch": initial_epoch, "diverged": diverged, "display": shown_by(verbose)}
-    folder = _checkpoints(checkpoint, checkpoint_every, resume, ranks_of(model))
-    return _train(model, data, batches, validation, folder, how)
+    return _train(model, data, batches, validation, _checkpoints(model, checkpoint, checkpoint_every, resume), how)
 
 
 def _train(
@@ -108,12 +106,12 @@ def _train(
 
 
 def _checkpoints(
-    folder: str | os.PathLike[str] | None, every: int | None, resume: bool, ranks: Ranks | None
+    model: Trainable, folder: str | os.PathLike[str] | None, every: int | None, resume: bool
 ) -> AbstractContextManager[Checkpoints | None]:
     """Return the checkpoints of these arguments of `fit`; raise TypeError or ValueError where one is wrong."""
     resume = check_flag(resume, "resume")
     if folder is not None:
-        if ranks is not None:
+        if (ranks := ranks_of(model)) is not None:
             return SharedCheckpoints(ranks, folder, every, resume=resume)
         return Checkpoints(folder, every, resume=resume)
     for name, given in (("checkpoint_every", every is not None), ("resume", resume)):
