@@ -5,8 +5,9 @@
     python bench/studies/huge.py step --width 1.25e6 --weights 1e7
 
 `step` has four hidden layers of one width, and weights shared out by Erdos-Renyi; `epoch` the sizes of the Leukemia
-microarray data (54,675 genes, 1,397 samples to train on, 18 classes), two hidden layers, and SET, which replaces
-30 % of the weights before the second epoch, the one that is told of. The samples are noise, with a class that a few of the features tell.
+microarray data (54,675 genes, 1,397 samples to train on, 18 classes), two hidden layers, and SET, which replaces 30 %
+of the weights before the second epoch, the one that is told of. The samples are noise, with a class that a few of the
+features tell.
 """
 
 import argparse

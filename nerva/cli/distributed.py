@@ -55,4 +55,4 @@ def told(parallel: DataParallel, steps: int) -> str:
         return f"{ranks}: mpiexec -n N starts N"
     traffic = parallel.traffic
     kinds = ", ".join(f"{traffic[kind] / steps:,.0f} of {kind}" for kind in sorted(traffic))
-    return f"{ranks}, layer by layer; bytes that each sent in a step: {kinds}"
+    return f"{ranks}; bytes that each sent in a step: {kinds}"

@@ -11,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array, empty_vector
-from nerva.layers import Layer, SparseLinear
+from nerva._kernels.updates import Update
+from nerva.layers import BatchNorm, Layer, SparseLinear
 from nerva.layers.ranks import Ranks
 from nerva.losses import Loss
 from nerva.optimizers import Optimizer
-from nerva.parameters import Parameter
+from nerva.parameters import Parameter, Taken
 from nerva.training.batches import Batches, Draw
+from nerva.training.compiled import Compiled, compiled_for
 
 BUCKET = 1 << 18  # bytes of gradients that are summed at once, while the backward pass goes on
+LARGE = 1 << 20  # bytes of gradients above which their sums are overlapped with the backward pass
 FIGURES = 5
 
 
@@ -103,6 +106,37 @@ class Buckets:
         self._start()
 
 
+class LeaveGradients:
+    """In the place of an optimizer of a compiled step: it changes no value, and leaves the gradients in `gradient`."""
+
+    clip_norm = None
+
+    def at(self, rate: float) -> LeaveGradients:
+        """Return itself, whatever the rate."""
+        return self
+
+    def take(self, parameter: Parameter) -> Taken:
+        """Return a step of length 0, whose velocity is the gradient."""
+        parameter.gradient[:] = 0  # times the momentum, 0, a NaN that is left would stay
+        return Taken(Update("momentum", 0.0, 0.0), parameter.gradient, None, None)
+
+
+LEAVE_GRADIENTS: Any = LeaveGradients()
+
+
+def _compiled(model: Any, batches: Batches, draw: Draw) -> Compiled | None:
+    """Return the program that computes this rank's gradients; None where they are computed layer by layer.
+
+    So they are where batch normalization exchanges sums on the way, and where gradients are so large that it pays to
+    sum those of one layer while the next is computed.
+    """
+    if any(isinstance(layer, BatchNorm) for layer in model.layers):
+        return None
+    if sum(parameter.values.nbytes for parameter in model.parameters()) > LARGE:
+        return None
+    return compiled_for(model, batches, draw)
+
+
 def train_part(
     model: Any,
     ranks: Ranks,
@@ -120,28 +154,46 @@ def train_part(
     A batch of fewer samples than there are ranks is computed whole by each. Without `learn`, gradients are left; with
     `factors`, layers keep those of their dense gradients, of the samples of all ranks.
     """
-    alone = len(draw.rows) < ranks.size
-    X, y = batches.gather(draw if alone else part_of(draw, ranks))
-    if alone:
+    if len(draw.rows) < ranks.size:
         with apart(model.layers, ranks):
+            X, y = batches.gather(draw)
             result = loss(model.forward(X), y)
             model.backward(result.gradient)
         value, correct, weight = result.value, result.correct, result.weight
     else:
-        result = loss(model.forward(X), y)
-        right = 0.0 if result.correct is None else result.correct
-        total, weight, right, *_ = exchange(ranks, Doing.STEP, result.value * result.weight, result.weight, right)
-        # The gradient of the mean over the samples of all ranks, of which that of this one's is a part.
-        np.multiply(result.gradient, result.weight / weight if weight else 0.0, out=result.gradient)
-        model.backward(result.gradient, after=model.buckets.add)
-        model.buckets.finish()
-        value, correct = total / weight if weight else 0.0, None if result.correct is None else float(right)
-        for layer in model.layers if factors else ():
-            if isinstance(layer, SparseLinear):
-                layer.gather_factors(ranks)
+        value, correct, weight = _sum_gradients(model, ranks, batches, part_of(draw, ranks), loss, factors)
     if learn:
         optimizer.step(model.parameters(), rate)
-    return float(value), correct, float(weight)
+    return value, correct, weight
+
+
+def _sum_gradients(
+    model: Any, ranks: Ranks, batches: Batches, own: Draw, loss: Loss, factors: bool
+) -> tuple[float, float | None, float]:
+    """Leave the gradients of the whole batch in the parameters; return what `train_part` does."""
+    compiled = None if factors else _compiled(model, batches, own)
+    gradient: Array | None = None
+    if compiled is not None:
+        value, correct, weight = compiled.train(batches, own, LEAVE_GRADIENTS, 0.0, loss)
+    else:
+        X, y = batches.gather(own)
+        value, gradient, correct, weight = loss(model.forward(X), y)
+    total, whole, right, *_ = exchange(ranks, Doing.STEP, value * weight, weight, correct or 0.0)
+    # The gradient of the mean over the samples of all ranks, of which that of this one's is a part.
+    share = weight / whole if whole else 0.0
+    if gradient is not None:
+        np.multiply(gradient, share, out=gradient)
+        model.backward(gradient, after=model.buckets.add)
+    else:
+        for layer in reversed(model.layers):
+            for parameter in layer.parameters():
+                parameter.gradient[:] *= share
+            model.buckets.add(layer)
+    model.buckets.finish()
+    for layer in model.layers if factors else ():
+        if isinstance(layer, SparseLinear):
+            layer.gather_factors(ranks)
+    return float(total / whole if whole else 0.0), None if correct is None else float(right), float(whole)
 
 
 @contextmanager
