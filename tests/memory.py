@@ -4,9 +4,9 @@
     python tests/memory.py --limits 40
 
 Growth is that of the resident memory of this process between the calls after a warm-up and the last ones: the least of
-a few looks at each end. With `--limits` a process of its own has so much more memory than it holds, from nothing to more
-than is needed (RLIMIT_AS): each call must succeed, or raise MemoryError, after which the network predicts as before and
-can be trained. The suite runs a few (tests/test_memory.py).
+a few looks at each end. With `--limits` a process of its own has so much more memory than it holds, from nothing to
+more than is needed (RLIMIT_AS): each call must succeed, or raise MemoryError, after which the network predicts as
+before and can be trained. The suite runs a few (tests/test_memory.py).
 """
 
 import argparse
