@@ -25,7 +25,7 @@ FLOORS = [
     ["layers"],
     ["training"],
     ["models"],
-    ["distributed", "inspection", "interop", "saving"],
+    ["distributed", "extreme", "inspection", "interop", "saving"],
     ["callbacks"],
     ["experiments"],
     ["cli", "sklearn", "torch"],
@@ -64,12 +64,13 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "search sweep",
     ],
     "datasets": [
-        "augment download idx preprocess sources tasks",
+        "augment download extreme idx preprocess sources tasks",
         "dataset",
         "chunked cifar generated mnist npz shapes",
         "cifar10 cifar100 svmlight",
     ],
     "distributed": ["mpi", "data_parallel"],
+    "extreme": ["labels", "losses scores", "output", "classifier"],
     "experiments": [
         "cores energy flops grid journal owners paper.__init__ paper.figures paper.protocol paper.reference",
         "paper.sections paper.statistics paper.units prediction ram space stop",

@@ -7,7 +7,8 @@
 * `Chunked` are samples that are more than fit in memory, in files that are read while a network trains.
 * `npz` reads the arrays Xtrain, Ttrain, Xtest and Ttest of an .npz file, `save_npz` writes them; `read_idx` reads one
   array in MNIST's format.
-* `svmlight` reads sparse samples and labels of a text file.
+* `svmlight` reads sparse samples and labels of a text file; `read_extreme` those of extreme classification, which
+  `write_extreme` writes, and `generated_extreme` generates.
 
 Each returns a `Dataset`: a training and a test `Split` of samples and labels, and the names of the classes. Images stay
 bytes in memory, as `Standardized` samples. `Augment` shifts and flips them at random during training.
@@ -18,6 +19,7 @@ from nerva.datasets.chunked import Chunked
 from nerva.datasets.cifar10 import cifar10
 from nerva.datasets.cifar100 import cifar100
 from nerva.datasets.dataset import Dataset, Split, Standardized
+from nerva.datasets.extreme import generated_extreme, read_extreme, write_extreme
 from nerva.datasets.generated import checkerboard, mini
 from nerva.datasets.idx import read_idx
 from nerva.datasets.mnist import fashion_mnist, mnist
@@ -35,11 +37,14 @@ __all__ = [
     "cifar10",
     "cifar100",
     "fashion_mnist",
+    "generated_extreme",
     "mini",
     "mnist",
     "npz",
+    "read_extreme",
     "read_idx",
     "save_npz",
     "shapes",
     "svmlight",
+    "write_extreme",
 ]
