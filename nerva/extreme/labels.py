@@ -76,7 +76,7 @@ def propensities(Y: Any, A: float = 0.55, B: float = 1.5) -> npt.NDArray[np.floa
 
     >>> import scipy.sparse
     >>> nerva.extreme.propensities(scipy.sparse.csr_array([[1, 0], [1, 0], [1, 1], [1, 0]])).round(2)
-    array([0.39, 0.27])
+    array([0.8 , 0.72])
 
     H. Jain, Y. Prabhu & M. Varma, Extreme multi-label loss functions for recommendation, tagging, ranking & other
     missing label applications, KDD 2016, section 4.
