@@ -1,5 +1,6 @@
 """Training on several ranks: as one process trains, the same bits again, and no rank that waits for ever."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -98,18 +99,20 @@ def test_a_killed_rank_ends_the_others_and_the_run_goes_on(tmp_path):
 
 
 def rank_of(process):
-    """The process id of one of the ranks: a descendant of mpiexec that is Python."""
-    found = subprocess.run(["ps", "-eo", "pid,ppid,comm"], capture_output=True, text=True, check=True).stdout
-    parents = {
-        int(pid): (int(parent), name) for pid, parent, name in (line.split(None, 2) for line in found.splitlines()[1:])
-    }
+    """The process id of one of the ranks: a descendant of mpiexec that runs the program."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            stat = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            runs = str(PROGRAM).encode() in (folder / "cmdline").read_bytes().split(b"\0")
+            parents[int(folder.name)] = int(stat[1]), runs
 
     def below(pid):
         while pid in parents and pid != process.pid:
             pid = parents[pid][0]
         return pid == process.pid
 
-    return next(pid for pid, (_, name) in parents.items() if pid != process.pid and "python" in name and below(pid))
+    return next(pid for pid, (_, runs) in parents.items() if runs and pid != process.pid and below(pid))
 
 
 @pytest.mark.parametrize(
