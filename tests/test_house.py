@@ -36,7 +36,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
     "_kernels": [
         "arena cores isa mkl pages slices",
         "memory",
-        "ages arrays conversion mkl_handles pattern supports",
+        "ages arrays conversion mkl_handles partition pattern supports",
         "activations batches csr dropout losses normalization selection softmax sparse_batch updates",
         "communities dense operations program rewiring sparse_inputs",
         "chain dense_gradient products workspace",
@@ -64,8 +64,8 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "search sweep",
     ],
     "datasets": [
-        "augment download extreme idx preprocess sources tasks",
-        "dataset",
+        "augment columns download extreme idx preprocess tasks",
+        "dataset sources",
         "chunked cifar generated mnist npz shapes",
         "cifar10 cifar100 svmlight",
     ],

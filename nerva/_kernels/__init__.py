@@ -19,7 +19,7 @@ The ladder of imports, lowest rung first; a module imports from lower rungs only
 
 1. cores, isa, mkl, pages
 2. memory
-3. ages, arrays, conversion, mkl_handles, pattern, supports
+3. ages, arrays, conversion, mkl_handles, partition, pattern, supports
 4. activations, batches, csr, dropout, losses, normalization, selection, softmax, sparse_batch, updates
 5. communities, dense, operations, program, rewiring, sparse_inputs
 6. chain, dense_gradient, products, workspace

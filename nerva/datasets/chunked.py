@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nerva.datasets.columns import is_table
 from nerva.datasets.dataset import Standardized
 from nerva.datasets.sources import CSRRows, dtype_of, name_of, open_rows
 from nerva.validation import as_generator, check_integer
@@ -30,14 +30,15 @@ class Chunked:
 
     Parameters
     ----------
-    source : a path of a .npy file, a .parquet file, or a .npz file of scipy.sparse.save_npz(..., compressed=False); a
-        numpy.memmap, a data set of h5py, an array of Zarr, or any object with a length and slices, whose rows
-        (n, ...) are flattened; or sparse rows (data, indices, indptr), as SciPy takes them, each of any such kind
+    source : a path of a .npy file; a .parquet, .arrow or .feather file; or a .npz file of
+        scipy.sparse.save_npz(..., compressed=False); a numpy.memmap, a data set of h5py, an array of Zarr, or any
+        object with a length and slices, whose rows (n, ...) are flattened; or sparse rows (data, indices, indptr), as
+        SciPy takes them, each of any such kind
     chunk : rows of a chunk; None is about 2 MiB of them, and what the source stores together
     window : chunks that are shuffled together; None is 256 MiB of them
     mean, std : of bytes, as of Standardized; both or none
     shape : (n, features) of sparse rows
-    columns : the names of the features in a .parquet file; None for all
+    columns : the names of the columns of a .parquet, .arrow or .feather file; None for all
 
     Raises TypeError or ValueError, which names the argument, or the file; OSError where a file cannot be read.
 
@@ -155,8 +156,8 @@ class Chunked:
 
 def _opened(source: Any, shape: tuple[int, int] | None, columns: Sequence[str] | None) -> Any:
     """Return the rows of a source; raise TypeError or ValueError where an argument does not go with it."""
-    if columns is not None and not (isinstance(source, (str, os.PathLike)) and str(source).endswith(".parquet")):
-        raise ValueError("columns is given, but source is not the path of a .parquet file")
+    if columns is not None and not is_table(source):
+        raise ValueError("columns is given, but source is not the path of a .parquet, .arrow or .feather file")
     if isinstance(source, tuple) and len(source) == 3:
         if not isinstance(shape, (tuple, list)) or len(shape) != 2:
             raise ValueError(f"shape is {shape!r}; of (data, indices, indptr) it must be (n, features)")
@@ -205,7 +206,7 @@ def _starts(X: Chunked, chunk: int | None) -> Rows:
     else:
         row_bytes = X.shape[1] * X.dtype.itemsize
     wanted = max(int(CHUNK_BYTES // row_bytes), 1)
-    own = getattr(rows, "starts", None)  # of the row groups of a .parquet file
+    own = getattr(rows, "starts", None)  # of the row groups of a table
     if chunk is None and own is not None:
         return _joined(own, wanted)
     if chunk is not None:

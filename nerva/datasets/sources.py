@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nerva.datasets.columns import is_table, open_table
 from nerva.system.files import BAD_ZIP
 
 Array = NDArray[Any]
@@ -71,61 +72,6 @@ class FileArray:
         return FileArray, (self.path, self.offset, self.shape, self.dtype)
 
 
-class ParquetRows:
-    """The columns of a .parquet file as rows of numbers; those of a row group are stored together.
-
-    Parameters
-    ----------
-    path : of the file
-    columns : the names of the features, in order; None for all
-
-    `starts` are the first rows of the row groups, and the number of rows. Raises ImportError without pyarrow, OSError
-    where there is no such file, ValueError where it is no .parquet file or has no such column, TypeError for a column
-    that is not of numbers or booleans.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], columns: list[str] | None = None) -> None:
-        try:
-            from pyarrow import ArrowInvalid, parquet
-        except ImportError:
-            raise ImportError(".parquet needs pyarrow: pip install 'nerva-sparse[parquet]'") from None
-        self.path = os.path.abspath(path)
-        try:
-            self._file = parquet.ParquetFile(self.path)
-        except ArrowInvalid as error:
-            raise ValueError(f"{path}: is no .parquet file ({error})") from error
-        weakref.finalize(self, self._file.close)
-        schema, metadata = self._file.schema_arrow, self._file.metadata
-        self.columns = list(schema.names) if columns is None else list(columns)
-        for column in self.columns:
-            if column not in schema.names:
-                raise ValueError(f"columns holds {column!r}, which {path} has not; it has {', '.join(schema.names)}")
-        kinds = [_kind(schema.field(column).type, f"{path}: column {column!r}") for column in self.columns]
-        self.dtype = np.result_type(*kinds) if kinds else np.dtype(np.float32)
-        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-        self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.shape = (int(self.starts[-1]), len(self.columns))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice) -> Array:
-        first, last, _ = rows.indices(len(self))
-        groups = [i for i in range(len(self.starts) - 1) if self.starts[i] < last and self.starts[i + 1] > first]
-        table = self._file.read_row_groups(groups, columns=self.columns, use_threads=False)
-        table = table.slice(first - (int(self.starts[groups[0]]) if groups else 0), max(last - first, 0))
-        out = np.empty((len(table), len(self.columns)), self.dtype)
-        for j, name in enumerate(self.columns):
-            column = table.column(name)
-            if column.null_count:
-                raise ValueError(f"column {name!r} has {column.null_count} missing values")
-            out[:, j] = column.to_numpy()
-        return out
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ParquetRows, (self.path, self.columns)
-
-
 class CSRRows:
     """Sparse rows whose entries are read when they are asked for; where rows begin is in memory, 8 bytes a row.
 
@@ -181,13 +127,13 @@ def open_rows(source: Any, columns: list[str] | None = None) -> Any:
     """
     if isinstance(source, (str, os.PathLike)):
         kind = Path(source).suffix.lower()
-        if kind == ".parquet":
-            return ParquetRows(source, columns)
+        if is_table(source):
+            return open_table(source, columns)
         if kind == ".npy":
             return _of_npy(source)
         if kind == ".npz":
             return _of_npz(source)
-        known = "must be .npy, .npz or .parquet; of HDF5 and Zarr, give the opened data set"
+        known = "must be .npy, .npz, .parquet, .arrow or .feather; of HDF5 and Zarr, give the opened data set"
         raise ValueError(f"source is {os.fspath(source)!r}; a file {known}")
     return _file_of(source) if isinstance(source, np.memmap) else source
 
@@ -212,14 +158,6 @@ def name_of(source: Any) -> str:
         inner = getattr(source, "name", None)
         return f"{os.fspath(path)}:{inner}" if isinstance(inner, str) else os.fspath(path)
     return type(source).__name__
-
-
-def _kind(kind: Any, name: str) -> np.dtype[Any]:
-    from pyarrow import types
-
-    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
-        return np.dtype(np.uint8) if types.is_boolean(kind) else np.dtype(kind.to_pandas_dtype())
-    raise TypeError(f"{name} is of {kind}; every feature must be a number (columns= leaves others out)")
 
 
 def _of_npy(path: str | os.PathLike[str]) -> Any:

@@ -10,7 +10,7 @@ from nerva._kernels.updates import Update
 from ..plan_reference import ARRAY, RULES, Case, plain_case, updates
 from ..reference import assert_same_bits
 
-THREADS = (1, 2, 3, 4, 5, 12)  # more than there are slices of most batches
+THREADS = (1, 2, 3, 5, 8, 16)  # more than there are slices of most batches
 BATCHES = (1, 40, 64, 65, 100, 129, 300, 513, 520)
 
 NETWORKS = {

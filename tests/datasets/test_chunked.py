@@ -57,34 +57,6 @@ def test_what_the_source_stores_together_is_read_together():
         assert sizes(Chunked(Stored((3000, 1 << 10), chunks=none))) == [2048, 952]
 
 
-def test_row_groups_are_read_together(tmp_path):
-    pandas = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
-    path = tmp_path / "X.parquet"
-    frame = pandas.DataFrame({"a": np.arange(1000.0), "word": ["x"] * 1000, "b": np.arange(1000), "c": True})
-    frame.to_parquet(path, row_group_size=300)
-    X = Chunked(path, columns=["b", "c"])
-    assert (X.shape, X.dtype, sizes(X)) == ((1000, 2), np.int64, [1000])
-    assert X.source[250:650].tolist() == [[i, 1] for i in range(250, 650)]
-    assert X.source[5:5].shape == (0, 2)
-    assert sizes(Chunked(path, columns=["b"], chunk=400)) == [400, 400, 200]
-    with pytest.raises(TypeError, match=r"X.parquet: column 'word' is of (large_)?string; every feature must be a num"):
-        Chunked(path)
-    with pytest.raises(ValueError, match=r"columns holds 'd', which .*X.parquet has not; it has a, word, b, c"):
-        Chunked(path, columns=["a", "d"])
-    wide = pandas.DataFrame(np.zeros((4000, 128)), columns=[str(j) for j in range(128)])
-    wide.to_parquet(path, row_group_size=500)
-    assert sizes(Chunked(path)) == [2000, 2000]
-    wide.to_parquet(path, row_group_size=3000)
-    assert sizes(Chunked(path)) == [3000, 1000]
-    pandas.DataFrame({"a": [1.0, None]}).to_parquet(path)
-    with pytest.raises(ValueError, match=r"X, samples 0 to 1 of .*X.parquet: column 'a' has 1 missing values"):
-        nerva.MLP([1, 2]).fit(Chunked(path), [0, 1])
-    path.write_bytes(b"no parquet, this")
-    with pytest.raises(ValueError, match=r"X.parquet: is no .parquet file"):
-        Chunked(path)
-
-
 def test_an_order_is_that_of_chunks_and_of_rows_in_a_window():
     X = Chunked(Rows(np.zeros((1000, 2))), chunk=10, window=5)
     order = X.order(7)
@@ -168,10 +140,11 @@ def test_sparse_rows(tmp_path):
         (Rows(np.array([["a", "b"]])), {}, TypeError, "source has dtype <U1; it must be real numbers"),
         (5, {}, TypeError, "source is int; it must have a length and slices, or be a path"),
         ({"a": [1, 2]}, {}, TypeError, "source is dict; it must have a length and slices, or be a path"),
-        ("X.h5", {}, ValueError, "source is 'X.h5'; a file must be .npy, .npz or .parquet; of HDF5 and Zarr, give"),
+        ("X.h5", {}, ValueError, "source is 'X.h5'; a file must be .npy, .npz, .parquet, .arrow or"),
         ("X.npy", {}, FileNotFoundError, "X.npy"),
         ("X.npz", {}, FileNotFoundError, "X.npz"),
         ("X.parquet", {}, FileNotFoundError, "X.parquet"),
+        ("X.arrow", {}, FileNotFoundError, "X.arrow"),
         (np.zeros((4, 2)), {"mean": 0.5}, ValueError, "std is None, but the other is not; give both or neither"),
         (np.zeros((4, 2)), {"mean": 0.5, "std": 1}, TypeError, "source is of float64; they are for bytes"),
         (np.zeros((4, 2), "u1"), {"mean": 0.5, "std": 0}, ValueError, "std must be positive, found 0.0"),

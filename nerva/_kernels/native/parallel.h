@@ -1,26 +1,14 @@
-/* How a kernel's work is shared among threads. Shares are contiguous and depend on the sizes alone; since one thread
- * computes each output element completely, results do not depend on the number of shares. */
+/* What kernels share among the threads of a team: ranges of ranges.h, parts of a batch, and checks of a matrix. */
 #ifndef NERVA_PARALLEL_H
 #define NERVA_PARALLEL_H
 
+#include "ranges.h"
 #include "simd.h"
-#include "table.h"
 #include "team.h"
 
 /* Inside another parallel region OpenMP gives fewer threads than the team's size: kernels ask how many there are. */
 int omp_get_thread_num(void);
 int omp_get_num_threads(void);
-
-/* The share of `thread` of `count` items, in multiples of `unit`: [first, last). */
-typedef struct {
-    int64_t first, last;
-} nerva_range;
-
-INLINE nerva_range share(int64_t count, int64_t unit, int thread, int threads) {
-    const int64_t units = (count + unit - 1) / unit;
-    const int64_t first = units * thread / threads * unit, last = units * (thread + 1) / threads * unit;
-    return (nerva_range){first < count ? first : count, last < count ? last : count};
-}
 
 /* The most vectors of a batch that a kernel processes at once, and range number `part` of them. The ranges depend on
  * the size of the batch alone, so that all kernels add over it in the same order and agree to the last bit. */
@@ -51,26 +39,6 @@ static inline void check_csr(const nerva_csr *W) {
 #else
 INLINE void check_csr(const nerva_csr *W) { (void)W; }
 #endif
-
-/* The fixed cost of a row, in non-zeros: starting and storing its outputs. */
-#define NERVA_ROW_COST 4
-
-/* The first row such that the rows before it cost at least `target`. */
-INLINE int64_t row_at_cost(const nerva_csr *W, int64_t target) {
-    int64_t low = 0, high = W->rows;
-    while (low < high) {
-        const int64_t middle = (low + high) / 2;
-        if (W->indptr[middle] + NERVA_ROW_COST * middle < target) low = middle + 1;
-        else high = middle;
-    }
-    return low;
-}
-
-INLINE nerva_range share_rows(const nerva_csr *W, int thread, int threads) {
-    const int64_t cost = W->nnz + NERVA_ROW_COST * W->rows;
-    return (nerva_range){thread == 0 ? 0 : row_at_cost(W, cost * thread / threads),
-                         thread == threads - 1 ? W->rows : row_at_cost(W, cost * (thread + 1) / threads)};
-}
 
 /* Whether sharing whole rows would give one thread over 20 % more than its part, as a heavy row does. */
 INLINE int rows_are_skewed(const nerva_csr *W, int threads) {
