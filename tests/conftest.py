@@ -9,7 +9,8 @@ from hypothesis import settings
 from nerva._kernels import isa, mkl
 
 # In CI the examples are the same in every run: what is red there is red here, with CI=true.
-settings.register_profile("nerva", max_examples=40, deadline=None, database=None, derandomize="CI" in os.environ)
+EXAMPLES = int(os.environ.get("NERVA_EXAMPLES", "40"))  # of each property
+settings.register_profile("nerva", max_examples=EXAMPLES, deadline=None, database=None, derandomize="CI" in os.environ)
 settings.load_profile("nerva")
 
 

@@ -13,11 +13,12 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 
-/* Return type, name, parameters, arguments. */
-#define FUNCTIONS(DEFINE) \
+/* Return type, name, parameters, arguments; first those at which threads wait for each other. */
+#define WAITING(DEFINE) \
     DEFINE(void, GOMP_parallel, (void (*region)(void *), void *data, unsigned team, unsigned flags), \
            (region, data, team, flags)) \
-    DEFINE(void, GOMP_barrier, (void), ()) \
+    DEFINE(void, GOMP_barrier, (void), ())
+#define OTHERS(DEFINE) \
     DEFINE(_Bool, GOMP_loop_nonmonotonic_dynamic_start, \
            (long first, long last, long step, long chunk, long *from, long *to), (first, last, step, chunk, from, to)) \
     DEFINE(_Bool, GOMP_loop_nonmonotonic_dynamic_next, (long *from, long *to), (from, to)) \
@@ -26,6 +27,7 @@
     DEFINE(int, omp_get_num_threads, (void), ()) \
     DEFINE(int, omp_get_thread_num, (void), ()) \
     DEFINE(void, omp_set_num_threads, (int count), (count))
+#define FUNCTIONS(DEFINE) WAITING(DEFINE) OTHERS(DEFINE)
 
 #define ADDRESS(type, name, parameters, arguments) type(*name) parameters;
 typedef struct {
@@ -36,7 +38,43 @@ static runtime_functions runtime;
 #define ANSWER(type, name, parameters, arguments) \
     HIDDEN type name parameters; \
     type name parameters { return runtime.name arguments; }
-FUNCTIONS(ANSWER)
+OTHERS(ANSWER)
+
+#ifndef __SANITIZE_THREAD__
+WAITING(ANSWER)
+#else
+/* The thread sanitizer does not see into the runtime: it is told what comes before what. */
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+
+typedef struct {
+    void (*region)(void *);
+    void *data;
+} region_call;
+
+static void run_region(void *data) {
+    region_call *call = data;
+    __tsan_acquire(call);
+    call->region(call->data);
+    __tsan_release(call);
+}
+
+HIDDEN void GOMP_parallel(void (*region)(void *), void *data, unsigned team, unsigned flags);
+void GOMP_parallel(void (*region)(void *), void *data, unsigned team, unsigned flags) {
+    region_call call = {region, data};
+    __tsan_release(&call);
+    runtime.GOMP_parallel(run_region, &call, team, flags);
+    __tsan_acquire(&call);
+}
+
+HIDDEN void GOMP_barrier(void);
+void GOMP_barrier(void) {
+    static char barrier;
+    __tsan_release(&barrier);
+    runtime.GOMP_barrier();
+    __tsan_acquire(&barrier);
+}
+#endif
 
 /* Whether the library has all functions; if so, they answer from now on. */
 static int use(void *library) {
