@@ -13,7 +13,7 @@ import numpy as np
 
 from nerva._kernels.memory import Array, empty_vector
 from nerva._kernels.memory import zeros as zero_vector
-from nerva.validation import check_choice
+from nerva.validation import check_choice, check_positive
 
 Initializer = Callable[[np.random.Generator, float, float, int, np.dtype[Any]], Array]
 Fan = Literal["dense", "live"]
@@ -48,7 +48,7 @@ def xavier(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, 
     X. Glorot & Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010,
     equation 16.
     """
-    return _uniform(rng, sqrt(6.0 / (fan_in + fan_out)), count, dtype)
+    return _uniform(rng, sqrt(6.0 / check_positive(fan_in + fan_out, "fan_in + fan_out")), count, dtype)
 
 
 def he(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
@@ -56,17 +56,17 @@ def he(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtyp
 
     K. He et al., Delving deep into rectifiers, ICCV 2015, equation 10.
     """
-    return _normal(rng, sqrt(2.0 / fan_in), count, dtype)
+    return _normal(rng, sqrt(2.0 / check_positive(fan_in, "fan_in")), count, dtype)
 
 
 def xavier_normal(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
     """Draw from N(0, 2 / (fan_in + fan_out)): the variance of `xavier`."""
-    return _normal(rng, sqrt(2.0 / (fan_in + fan_out)), count, dtype)
+    return _normal(rng, sqrt(2.0 / check_positive(fan_in + fan_out, "fan_in + fan_out")), count, dtype)
 
 
 def he_uniform(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
     """Draw from U(-a, a), a = sqrt(6 / fan_in): the variance of `he`."""
-    return _uniform(rng, sqrt(6.0 / fan_in), count, dtype)
+    return _uniform(rng, sqrt(6.0 / check_positive(fan_in, "fan_in")), count, dtype)
 
 
 def lecun(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
@@ -74,17 +74,17 @@ def lecun(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, d
 
     Y. LeCun et al., Efficient BackProp, 1998, equation 16.
     """
-    return _normal(rng, sqrt(1.0 / fan_in), count, dtype)
+    return _normal(rng, sqrt(1.0 / check_positive(fan_in, "fan_in")), count, dtype)
 
 
 def lecun_uniform(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
     """Draw from U(-a, a), a = sqrt(3 / fan_in): the variance of `lecun`."""
-    return _uniform(rng, sqrt(3.0 / fan_in), count, dtype)
+    return _uniform(rng, sqrt(3.0 / check_positive(fan_in, "fan_in")), count, dtype)
 
 
 def pytorch(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
     """Draw from U(-a, a), a = 1 / sqrt(fan_in): PyTorch's default, and what the original Nerva calls Xavier."""
-    return _uniform(rng, 1.0 / sqrt(fan_in), count, dtype)
+    return _uniform(rng, 1.0 / sqrt(check_positive(fan_in, "fan_in")), count, dtype)
 
 
 def uniform(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:

@@ -5,9 +5,9 @@
     python tests/instrumented.py valgrind --build build/valgrind   # addresses, values that nobody set; AVX2
     python tests/instrumented.py coverage --build build/coverage   # lines of native/ that the tests run
 
-Needs gcc with its sanitizers (or valgrind), and what builds nerva: meson, ninja, Cython, MKL. Prints what the tool found in
-code of ours, and ends with code 1 if there is something, or a test failed. Behind `--` stand arguments of pytest. What
-is no code of ours: tests/suppressions, each with its reason. docs/reliability.md has the results.
+Needs gcc with its sanitizers (or valgrind), and what builds nerva: meson, ninja, Cython, MKL. Prints what the tool
+found, and ends with code 1 if there is something, or a test failed. What is no code of ours is in tests/suppressions,
+with its reason. docs/reliability.md has the results.
 """
 
 import argparse
@@ -43,10 +43,7 @@ TOOLS = {
     "address": Tool(
         ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=1"],
         ["libasan.so", "libubsan.so"],
-        {
-            "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=0",
-            "UBSAN_OPTIONS": "print_stacktrace=1",
-        },
+        {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"},
     ),
     "thread": Tool(
         ["-Db_sanitize=thread", "-Db_lundef=false", "-Doptimization=1"],
@@ -80,7 +77,11 @@ def test(tool: Tool, site: Path, arguments: list[str], log: Path) -> int:
         subprocess.run(["gcc", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
         for name in tool.libraries
     ]
-    environment = os.environ | tool.environment | {"PYTHONPATH": str(site)}
+    for old in log.parent.glob("report.*"):
+        old.unlink()
+    where = f":log_path={log.parent / 'report'}"  # pytest would keep what is told on stderr for itself
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    environment |= {key: value + where * key.endswith("_OPTIONS") for key, value in tool.environment.items()}
     command = [*tool.command]
     if "valgrind" in command:
         command += [f"--xml-file={log.with_suffix('.xml')}"]
@@ -90,9 +91,9 @@ def test(tool: Tool, site: Path, arguments: list[str], log: Path) -> int:
         return subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT).returncode
 
 
-def of_sanitizer(log: Path) -> list[str]:
+def of_sanitizer(folder: Path) -> list[str]:
     """Return the findings of a sanitizer, each once, by what it is and the place in our code."""
-    text = log.read_text(errors="replace")
+    text = "\n".join(path.read_text(errors="replace") for path in folder.glob("report.*"))
     found = re.findall(rf"({FILE}:\d+:\d+: runtime error: .*)", text)
     for report in re.split(r"(?m)^(?===\d+==ERROR: |WARNING: ThreadSanitizer)", text)[1:]:
         title = report.splitlines()[0]
@@ -146,15 +147,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tool", choices=TOOLS)
     parser.add_argument("--build", type=Path, required=True, help="folder of the build, made anew if it is not there")
-    parser.add_argument(
-        "pytest", nargs="*", help="arguments of pytest, behind --; the kernel tests, or all for coverage"
-    )
+    parser.add_argument("--tests", nargs="+", help="of pytest; by default the kernel tests, or all for coverage")
     options = parser.parse_args()
     tool = TOOLS[options.tool]
     site = build(tool, options.build)
     log = options.build.resolve() / "tests.log"
-    code = test(tool, site, options.pytest or tool.tests, log)
-    found = of_valgrind(log) if options.tool == "valgrind" else of_sanitizer(log)
+    code = test(tool, site, options.tests or tool.tests, log)
+    found = of_valgrind(log) if options.tool == "valgrind" else of_sanitizer(log.parent)
     if options.tool == "coverage":
         found = of_gcov(options.build.resolve())
     print(*found, sep="\n")

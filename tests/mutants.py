@@ -2,10 +2,10 @@
 
     python tests/mutants.py --area topology --mutants 60 --jobs 2 --out mutants.jsonl
 
-Mutants of the Python are those of Cosmic Ray (pip install cosmic-ray): operators, comparisons, numbers, conditions, loops,
-exceptions; those of the C are edits of the same kinds (EDITS). A random sample of an area is drawn from the seed. Each
-mutant is tried in a copy of the installed nerva and of the tests; it is killed where a test fails, or the tests take far
-longer than without it. Prints each survivor with its change, and a table. docs/reliability.md has the results.
+Mutants of the Python are those of Cosmic Ray (pip install cosmic-ray): operators, comparisons, numbers, conditions,
+loops, exceptions; those of the C are edits of the same kinds (EDITS). A random sample of an area is drawn from a seed.
+Each mutant is tried in a copy of the installed nerva and of the tests; it is killed where a test fails, or the tests
+take far longer than without it. Prints each survivor with its change, and a table. docs/reliability.md has the results.
 """
 
 import argparse
@@ -30,15 +30,16 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOW = "not million and not wide_layer and not large_layers and not killed_at_any"
 # Annotations are not computed, so that BitOr has no mutants; one other operator stands for all.
 OPERATORS = (
-    "AddNot ExceptionReplacer NumberReplacer ReplaceAndWithOr ReplaceOrWithAnd ReplaceTrueWithFalse ReplaceFalseWithTrue "
-    "ReplaceBreakWithContinue ReplaceContinueWithBreak ZeroIterationForLoop ReplaceUnaryOperator_Delete_Not "
-    "ReplaceUnaryOperator_Delete_USub ReplaceBinaryOperator_Add_Sub ReplaceBinaryOperator_Sub_Add "
-    "ReplaceBinaryOperator_Mul_Add ReplaceBinaryOperator_Div_Mul ReplaceBinaryOperator_FloorDiv_Mul "
-    "ReplaceBinaryOperator_Mod_Mul ReplaceBinaryOperator_Pow_Mul ReplaceComparisonOperator_Eq_NotEq "
-    "ReplaceComparisonOperator_NotEq_Eq ReplaceComparisonOperator_Lt_LtE ReplaceComparisonOperator_LtE_Lt "
-    "ReplaceComparisonOperator_Gt_GtE ReplaceComparisonOperator_GtE_Gt ReplaceComparisonOperator_Lt_Gt "
-    "ReplaceComparisonOperator_Gt_Lt ReplaceComparisonOperator_Is_IsNot ReplaceComparisonOperator_IsNot_Is"
-).split()
+    "AddNot", "ExceptionReplacer", "NumberReplacer", "ReplaceAndWithOr", "ReplaceOrWithAnd", "ReplaceTrueWithFalse",
+    "ReplaceFalseWithTrue", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ZeroIterationForLoop",
+    "ReplaceUnaryOperator_Delete_Not", "ReplaceUnaryOperator_Delete_USub", "ReplaceBinaryOperator_Add_Sub",
+    "ReplaceBinaryOperator_Sub_Add", "ReplaceBinaryOperator_Mul_Add", "ReplaceBinaryOperator_Div_Mul",
+    "ReplaceBinaryOperator_FloorDiv_Mul", "ReplaceBinaryOperator_Mod_Mul", "ReplaceBinaryOperator_Pow_Mul",
+    "ReplaceComparisonOperator_Eq_NotEq", "ReplaceComparisonOperator_NotEq_Eq", "ReplaceComparisonOperator_Lt_LtE",
+    "ReplaceComparisonOperator_LtE_Lt", "ReplaceComparisonOperator_Gt_GtE", "ReplaceComparisonOperator_GtE_Gt",
+    "ReplaceComparisonOperator_Lt_Gt", "ReplaceComparisonOperator_Gt_Lt", "ReplaceComparisonOperator_Is_IsNot",
+    "ReplaceComparisonOperator_IsNot_Is",
+)  # fmt: skip
 # What of the C becomes what, in code outside of comments, directives and texts.
 EDITS = [
     (r" < ", " <= "),
@@ -87,8 +88,10 @@ AREAS = {
         ("models", "training/test_step.py", "training/test_fit.py", "training/test_profiling.py"),
     ),
     "step in C": Area(
-        ("_kernels/native/plan.c", "_kernels/native/plan_operations.c", "_kernels/native/plan_update.c")
-        + ("_kernels/native/plan_statistics.c", "_kernels/native/plan_sparse.c", "_kernels/native/plan_clip.c"),
+        tuple(
+            f"_kernels/native/plan{name}.c"
+            for name in ("", "_operations", "_update", "_statistics", "_sparse", "_clip")
+        ),
         ("_kernels/test_plan*.py", "models/test_plan*.py"),
     ),
 }

@@ -115,3 +115,10 @@ def test_a_wrong_initializer_is_named(init, error, message):
 
 def test_the_names_of_initializers():
     assert all(callable(getattr(nerva.initializers, name.replace("-", "_"))) for name in INITIALIZERS)
+
+
+@pytest.mark.parametrize("name", ["xavier", "xavier-normal", "he", "he-uniform", "lecun", "lecun-uniform", "pytorch"])
+@pytest.mark.parametrize("fan", [0, -1, float("nan")])
+def test_fans_are_above_zero(name, fan):
+    with pytest.raises(ValueError, match=r"fan_in( [+] fan_out)? is .*; it must be finite and above 0"):
+        nerva.initializers.INITIALIZERS[name](np.random.default_rng(0), fan, 0, 3, np.dtype("float32"))

@@ -36,7 +36,7 @@ def precision_at_k(Y: Any, top: npt.ArrayLike, k: int = 1, propensities: npt.Arr
     predicted = np.asarray(top)
     if predicted.ndim != 2 or predicted.dtype.kind not in "iu":
         raise TypeError(f"top is {predicted.dtype} of shape {predicted.shape}; it must be integers (samples, K)")
-    labels = as_labels(Y, len(predicted), Y.shape[1] if hasattr(Y, "shape") else 0)
+    labels = as_labels(Y, len(predicted), np.shape(Y)[-1] if hasattr(Y, "tocsr") else 0)
     if predicted.shape[1] < k:
         raise ValueError(f"top has {predicted.shape[1]} predictions a sample; k is {k}")
     hits = are_labels(labels, predicted[:, :k])

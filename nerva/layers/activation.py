@@ -12,7 +12,7 @@ from nerva._kernels.operations import IDENTITY, Elementwise, LogSoftmax, Operati
 from nerva._kernels.softmax import softmax, softmax_backward
 from nerva.activations import Activation as Function
 from nerva.activations import SReLU, as_object, check_activation, code_of, from_config, to_config
-from nerva.layers.arrays import ArraysMismatch, fill, find
+from nerva.layers.arrays import ArraysMismatch, check_numbers, fill, find
 from nerva.layers.layer import Features, Layer
 from nerva.parameters import Parameter
 from nerva.validation import real_dtype
@@ -151,7 +151,8 @@ class Activation(Layer):
     def take_features(self, kept: Features) -> "Activation":
         """Return a copy of the layer for some of its features; optimizer state is not copied."""
         layer = Activation(self.activation)
-        if self.dtype is not None:
+        if self.dtype is not None and self.in_features is not None:
+            kept = check_numbers(kept, "kept", self.in_features)
             layer.build(len(kept), self.dtype)
         self.copy_parameters(layer, kept)
         return layer

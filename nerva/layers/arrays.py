@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from nerva._kernels.memory import Array
 
@@ -24,6 +25,17 @@ def fill(out: Array, arrays: Mapping[str, Array], name: str) -> None:
     if array.shape != out.shape or array.dtype != out.dtype or not np.isfinite(array).all():
         raise ValueError(f"{name} must be {out.size} finite numbers, {out.dtype}")
     out[:] = array
+
+
+def check_numbers(features: object, name: str, count: int) -> npt.NDArray[np.int64]:
+    """Return numbers of features; raise TypeError or ValueError unless they ascend strictly, within 0 to count - 1."""
+    found = np.asarray(features)
+    if found.ndim != 1 or (found.dtype.kind not in "iu" and found.size):
+        raise TypeError(f"{name} is {found.dtype} of shape {found.shape}; it must be a vector of integers")
+    found = found.astype(np.int64)
+    if found.size and (found[0] < 0 or found[-1] >= count or (np.diff(found) <= 0).any()):
+        raise ValueError(f"{name} must ascend strictly, within 0 to {count - 1}; it is {found[:8].tolist()}...")
+    return found
 
 
 def check_finite(array: Array, what: str) -> None:

@@ -15,6 +15,7 @@ from nerva.layers.ranks import Ranks
 from nerva.parameters import Parameter
 
 Features = npt.NDArray[np.int64]  # feature numbers, strictly ascending
+MATRIX = ("indptr", "indices", "values")  # arrays that other weights of the same layer may have more or fewer of
 
 
 class Layer(ABC):
@@ -166,12 +167,25 @@ class Layer(ABC):
     def assign(self, other: "Layer") -> None:
         """Set the arrays to those of another layer of the same class and shape; optimizer state starts anew.
 
-        A sparse layer takes the CSR matrix itself, and so its pattern too.
+        A sparse layer takes the CSR matrix itself, and so its pattern too. Raises TypeError or ValueError, before
+        anything is changed, for a layer of another class, shape or dtype.
         """
+        self._check_like(other)
         theirs = other.arrays()
         for name, array in self.arrays().items():
             array[:] = theirs[name]
         self._forget_optimizers()
+
+    def _check_like(self, other: object) -> None:
+        """Raise TypeError or ValueError unless another layer's arrays fit this one; those of a matrix may differ."""
+        if type(other) is not type(self):
+            raise TypeError(f"other is {type(other).__name__}; it must be {type(self).__name__}, as this layer is")
+        shapes = [
+            {name: (array.shape, array.dtype.name) for name, array in layer.arrays().items() if name not in MATRIX}
+            for layer in (self, other)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"other has arrays {shapes[1]}; they must be {shapes[0]}")
 
     def take_features(self, kept: Features) -> "Layer":
         """Return a copy of the layer for some of its features; optimizer state is not copied."""

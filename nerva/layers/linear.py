@@ -14,7 +14,7 @@ from nerva._kernels.operations import Operation
 from nerva.activations import Activation
 from nerva.initializers import Initializer, initial_values
 from nerva.layers.affine import Affine
-from nerva.layers.arrays import check_finite, find
+from nerva.layers.arrays import check_finite, check_numbers, find
 from nerva.layers.layer import Features
 from nerva.layers.weighted import Entries
 from nerva.validation import as_generator, check_shape, real_dtype
@@ -153,7 +153,8 @@ class Linear(Affine):
 
     def remove_weights(self, weights: npt.NDArray[np.int64]) -> None:
         """Set weights to 0 by number, in the order of `entries`."""
-        self._parameters[0].values[weights] = 0
+        values = self._parameters[0].values
+        values[check_numbers(weights, "weights", len(values))] = 0
 
     def astype(self, dtype: npt.DTypeLike) -> "Linear":
         """Return a copy with another dtype; optimizer state is not copied."""
@@ -161,6 +162,9 @@ class Linear(Affine):
 
     def take_features(self, kept: Features, inputs: Features | None = None) -> "Linear":
         """Return a copy for some of its outputs and, unless None, some of its inputs; optimizer state is not copied."""
+        kept = check_numbers(kept, "kept", self.out_features)
+        if inputs is not None:
+            inputs = check_numbers(inputs, "inputs", self.in_features)
         weight = self.weight[kept] if inputs is None else self.weight[np.ix_(kept, inputs)]
         return self._copy_rest(self._with_weight(weight, self.dtype), kept)
 

@@ -13,7 +13,7 @@ from nerva._kernels.operations import IDENTITY, Normalization, Operation, Statis
 from nerva.activations import Activation as Function
 from nerva.activations import check_activation, from_config, to_config
 from nerva.layers.activation import EVERY, Activation, fused_code
-from nerva.layers.arrays import ArraysMismatch, fill, find
+from nerva.layers.arrays import ArraysMismatch, check_numbers, fill, find
 from nerva.layers.layer import Features, Layer
 from nerva.layers.ranks import Ranks
 from nerva.layers.synchronized import mean_gradients, moments
@@ -227,6 +227,7 @@ class BatchNorm(Layer):
 
     def take_features(self, kept: Features) -> "BatchNorm":
         """Return a copy for some of its features; optimizer state is not copied."""
+        kept = check_numbers(kept, "kept", self.in_features)
         return self._copy(len(kept), self.dtype, kept)
 
     def _copy(self, features: int, dtype: np.dtype[Any], kept: Features | slice) -> "BatchNorm":

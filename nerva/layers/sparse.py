@@ -17,7 +17,7 @@ from nerva.backends.choice import ChoiceCache
 from nerva.backends.cost_model import FIXED, BackendChoice, BackendSetting
 from nerva.initializers import Fan, Initializer
 from nerva.layers.affine import Affine
-from nerva.layers.arrays import check_finite, find
+from nerva.layers.arrays import check_finite, check_numbers, find
 from nerva.layers.layer import Features, Layer
 from nerva.layers.sparse_weights import check_weight, coordinates, draw_weight, submatrix
 from nerva.layers.weighted import Entries
@@ -197,7 +197,9 @@ class SparseLinear(Affine):
 
     def assign(self, other: Layer) -> None:
         """Take the CSR matrix of another SparseLinear, no copy, and set the other parameters; see Layer.assign."""
+        self._check_like(other)
         assert isinstance(other, SparseLinear)
+        check_weight(other.weight, self.weight.shape, self.dtype)
         self.weight = other.weight
         for mine, theirs in zip(self.parameters()[1:], other.parameters()[1:], strict=True):
             mine.values[:] = theirs.values
@@ -237,7 +239,9 @@ class SparseLinear(Affine):
 
     def take_features(self, kept: Features, inputs: Features | None = None) -> "SparseLinear":
         """Return a copy for some of its outputs and, unless None, some of its inputs; optimizer state is not copied."""
-        columns = np.arange(self.in_features) if inputs is None else inputs
+        kept = check_numbers(kept, "kept", self.out_features)
+        every = np.arange(self.in_features)
+        columns = every if inputs is None else check_numbers(inputs, "inputs", self.in_features)
         return self._copy_rest(self._with_weight(submatrix(self.weight, kept, columns)), kept)
 
     def _with_weight(self, weight: CSR) -> "SparseLinear":

@@ -1,7 +1,7 @@
 """The base class of optimizers, and the clipping of gradients that they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import sqrt
 from typing import Any, ClassVar, Never, TypedDict
 
@@ -78,7 +78,7 @@ class Optimizer(ABC):
 
     def step(self, parameters: Iterable[Parameter], rate: float) -> None:
         """Take one step at a learning rate on every parameter, from its gradient."""
-        parameters = list(parameters)
+        parameters = as_parameters(parameters)
         if self.clip_norm is not None:
             clip_norm(parameters, self.clip_norm)
         step = self.at(rate)
@@ -97,7 +97,7 @@ class Optimizer(ABC):
         ['0.steps', '0.momentum', '0.square', '1.steps', '1.momentum', '1.square']
         """
         state: dict[str, Any] = {}
-        for i, parameter in enumerate(parameters):
+        for i, parameter in enumerate(as_parameters(parameters)):
             if any(parameter.owner is member for member in self.members):
                 state[f"{i}.steps"] = parameter.steps
                 state |= {f"{i}.{name}": vector.copy() for name, vector in parameter.state.items()}
@@ -108,7 +108,9 @@ class Optimizer(ABC):
 
         Raises TypeError or ValueError, which names what does not fit, before anything is changed.
         """
-        parameters = list(parameters)
+        parameters = as_parameters(parameters)
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state is {type(state).__name__}; it must be a dictionary, as state_dict returns")
         found = [_state_of(i, parameter, state) for i, parameter in enumerate(parameters)]
         known = {f"{i}.{name}" for i, own in enumerate(found) for name in own}
         if unknown := [str(name) for name in state if name not in known]:
@@ -142,7 +144,18 @@ def _state_of(i: int, parameter: Parameter, state: Mapping[str, Any]) -> dict[st
     return own
 
 
-def clip_norm(parameters: Sequence[Parameter], largest: float) -> float:
+def as_parameters(parameters: Iterable[Parameter]) -> list[Parameter]:
+    """Return parameters as a list; raise TypeError where one is something else."""
+    if not isinstance(parameters, Iterable):
+        raise TypeError(f"parameters is {type(parameters).__name__}; it must be a list of nerva.Parameter")
+    found = list(parameters)
+    for i, parameter in enumerate(found):
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"parameters[{i}] is {type(parameter).__name__}; it must be a nerva.Parameter")
+    return found
+
+
+def clip_norm(parameters: Iterable[Parameter], largest: float) -> float:
     """Scale the gradients of all parameters together down to norm `largest` where it is larger; return the norm before.
 
     As torch.nn.utils.clip_grad_norm_: where the norm is NaN, so are all gradients afterwards.
@@ -154,6 +167,7 @@ def clip_norm(parameters: Sequence[Parameter], largest: float) -> float:
     >>> w.gradient.round(3)
     array([0.6, 0.8])
     """
+    parameters = as_parameters(parameters)
     # einsum, in float64: a BLAS dot would add in an order that depends on the number of threads.
     squares = (np.einsum("i,i->", g, g, dtype=np.float64) for g in (parameter.gradient for parameter in parameters))
     norm = sqrt(sum(map(float, squares)))

@@ -50,6 +50,7 @@ def random(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
     >>> len(indptr), len(indices)
     (4, 6)
     """
+    check_count(K, D, count)
     indptr, indices = draw_support(K, D, count, rng)
     return indptr, indices
 

@@ -40,3 +40,10 @@ def test_what_is_wrong_is_named():
         with pytest.raises(error, match=message):
             precision_at_k(Y, top, k, p)
     assert precision_at_k(Y, [[-1], [7]], 1) == 0.0
+
+
+def test_scores_of_a_vector_of_labels_are_refused():
+    with pytest.raises((TypeError, ValueError), match=r"^Y "):
+        precision_at_k(np.array([1, 2]), [[1], [2]], k=1)
+    with pytest.raises(ValueError, match=r"^Y has shape"):
+        precision_at_k(scipy.sparse.csr_array([1, 0, 2]), [[1], [2]], k=1)

@@ -215,3 +215,48 @@ def test_each_layer_is_trained_by_its_passes_and_a_step_of_the_optimizer(kind, r
     assert_same_bits(X, given)
     if layer.parameters():
         assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "kind", "message"),
+    [
+        (lambda: 5, TypeError, "other is int; it must be SparseLinear, as this layer is"),
+        (lambda: nerva.Linear(6, 3), TypeError, "other is Linear; it must be SparseLinear"),
+        (lambda: nerva.SparseLinear(6, 3, density=0.5, bias=False), ValueError, "other has arrays {}; they must be"),
+        (lambda: nerva.SparseLinear(7, 3, density=0.5), ValueError, r"weight has shape \(3, 7\); it must be \(3, 6\)"),
+        (lambda: nerva.SparseLinear(6, 3, density=0.5, dtype="float64"), ValueError, "other has arrays .*float64"),
+        (lambda: nerva.SparseLinear(6, 3, density=0.5, activation="srelu"), ValueError, "other has arrays .*srelu"),
+    ],
+)
+def test_another_kind_of_layer_is_not_assigned(other, kind, message):
+    layer = nerva.SparseLinear(6, 3, density=0.5, rng=1)
+    before = layer.weight, layer.weight.values.copy(), layer.bias.copy()
+    with pytest.raises(kind, match=message):
+        layer.assign(other())
+    assert layer.weight is before[0]
+    assert_same_bits(layer.weight.values, before[1])
+    assert_same_bits(layer.bias, before[2])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind", "message"),
+    [
+        ([0.5], TypeError, r"is float64 of shape \(1,\); it must be a vector of integers"),
+        ([[1]], TypeError, r"is int64 of shape \(1, 1\)"),
+        ([True, False, True], TypeError, r"is bool of shape \(3,\)"),
+        ([1, 1], ValueError, r"must ascend strictly, within 0 to \d+; it is \[1, 1\]"),
+        ([2, 1], ValueError, "must ascend strictly"),
+        ([-1, 1], ValueError, "must ascend strictly"),
+        ([0, 99], ValueError, "must ascend strictly"),
+    ],
+)
+def test_numbers_of_features_are_checked(numbers, kind, message):
+    affine = [nerva.SparseLinear(6, 3, density=0.5), nerva.Linear(6, 3)]
+    for layer in [*affine, nerva.BatchNorm(6), nerva.MLP([6, 6], density=0.5, activation="srelu").layers[0]]:
+        with pytest.raises(kind, match=f"kept {message}"):
+            layer.take_features(np.array(numbers))
+    for layer in affine:
+        with pytest.raises(kind, match=f"inputs {message}"):
+            layer.take_features(np.arange(3), np.array(numbers))
+    with pytest.raises(kind, match=f"weights {message}"):
+        affine[1].remove_weights(np.array(numbers))

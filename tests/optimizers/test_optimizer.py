@@ -183,3 +183,22 @@ def test_the_default_learning_rate_is_that_of_the_optimizer(kind):
 def test_a_number_by_itself_is_not_taken_for_a_decay_rate(optimizer):
     with pytest.raises(TypeError, match="positional"):
         optimizer(0.001)
+
+
+def test_what_is_no_parameter_is_named():
+    optimizer, model = nerva.Adam(clip_norm=1.0), nerva.MLP([4, 3], density=0.5)
+    for parameters, message in (
+        ([5], r"parameters\[0\] is int; it must be a nerva.Parameter"),
+        ([*model.parameters(), np.zeros(3)], r"parameters\[2\] is ndarray"),
+        (3, "parameters is int; it must be a list of nerva.Parameter"),
+    ):
+        for call in (
+            lambda given: optimizer.step(given, 0.1),
+            optimizer.state_dict,
+            lambda given: optimizer.load_state_dict({}, given),
+            lambda given: nerva.optimizers.clip_norm(given, 1.0),
+        ):
+            with pytest.raises(TypeError, match=message):
+                call(parameters)
+    with pytest.raises(TypeError, match="state is list; it must be a dictionary, as state_dict returns"):
+        optimizer.load_state_dict([1], model.parameters())
