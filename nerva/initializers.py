@@ -48,7 +48,7 @@ def xavier(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, 
     X. Glorot & Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010,
     equation 16.
     """
-    return _uniform(rng, sqrt(6.0 / check_positive(fan_in + fan_out, "fan_in + fan_out")), count, dtype)
+    return _uniform(rng, sqrt(6.0 / check_positive(float(fan_in) + float(fan_out), "fan_in + fan_out")), count, dtype)
 
 
 def he(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
@@ -61,7 +61,7 @@ def he(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtyp
 
 def xavier_normal(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:
     """Draw from N(0, 2 / (fan_in + fan_out)): the variance of `xavier`."""
-    return _normal(rng, sqrt(2.0 / check_positive(fan_in + fan_out, "fan_in + fan_out")), count, dtype)
+    return _normal(rng, sqrt(2.0 / check_positive(float(fan_in) + float(fan_out), "fan_in + fan_out")), count, dtype)
 
 
 def he_uniform(rng: np.random.Generator, fan_in: float, fan_out: float, count: int, dtype: np.dtype[Any]) -> Array:

@@ -122,7 +122,7 @@ def odd_array(rng: np.random.Generator) -> Any:
     turns: list[Callable[[Any], Any]] = [
         lambda a: a, lambda a: a.T, lambda a: a[::-1], lambda a: np.asfortranarray(a), lambda a: a.tolist(),
         lambda a: np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a, lambda a: np.broadcast_to(a, (2, *a.shape)),
-        lambda a: sparse.csr_array(a) if a.ndim == 2 and a.dtype.char in "fdil" else a,
+        lambda a: sparse.csr_array(a) if a.ndim == 2 and a.dtype.str in ("<f4", "<f8", "<i8") else a,
         lambda a: np.frombuffer(b"x" + a.tobytes(), "u1")[1:] if a.dtype.kind != "O" else a,
     ]  # fmt: skip
     turn = turns[rng.integers(len(turns))]

@@ -1,5 +1,7 @@
 """Arrays as the kernels want them: 64-byte aligned, the rows of a batch padded to whole cache lines."""
 
+from operator import index
+from sys import maxsize
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,16 @@ LARGE = 1 << 20
 
 
 def empty_vector(n: int, dtype: npt.DTypeLike) -> Array:
-    """Return an uninitialised, 64-byte aligned vector of shape (n,)."""
-    dtype = np.dtype(dtype)
+    """Return an uninitialised, 64-byte aligned vector of shape (n,).
+
+    Raises TypeError or ValueError for an n that is no integer, or negative, MemoryError for more than there can be.
+    """
+    dtype, n = np.dtype(dtype), index(n)
     size = n * dtype.itemsize
+    if n < 0:
+        raise ValueError(f"n is {n}; it must be at least 0")
+    if size > maxsize:
+        raise MemoryError(f"{n} values of {dtype} are {size} bytes")
     if size >= LARGE:
         return pages(size).view(dtype)
     raw = np.empty(size + ALIGNMENT, np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,7 @@ class Chunked:
 
         Raises ValueError or TypeError where they have another shape or dtype than the source had, or fewer.
         """
+        first, last = index(first), index(last)
         direct = getattr(self._rows, "read_into", None)
         if direct is not None and self._rows.dtype == out.dtype and out.flags.c_contiguous:
             direct(first, out)

@@ -41,7 +41,7 @@ def receptive_field(r: float = 0.25) -> Support:
     r = check_fraction(r, "r")
 
     def support(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-        check_count(K, D, count)
+        K, D, count = check_count(K, D, count)
         counts = evenly(count, K, rng)
         if r == 0.0 or count in (0, K * D):
             return pattern_of(_nearest(counts, D), K, D)
@@ -76,7 +76,7 @@ def small_world(beta: float = 0.25) -> Support:
     beta = check_fraction(beta, "beta")
 
     def support(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-        check_count(K, D, count)
+        K, D, count = check_count(K, D, count)
         near = _nearest(evenly(count, K, rng), D)
         kept = near[rng.random(count) >= beta]
         ranks = distinct(rng, K * D - len(kept), count - len(kept))
@@ -114,7 +114,7 @@ def degrees(fan_in: Sequence[float] | Array | None = None, fan_out: Sequence[flo
     of_rows, of_columns = _shares(fan_in, "fan_in"), _shares(fan_out, "fan_out")
 
     def support(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-        check_count(K, D, count)
+        K, D, count = check_count(K, D, count)
         for shares, name, length, what in (
             (of_rows, "fan_in", K, "outputs"),
             (of_columns, "fan_out", D, "inputs"),

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerva._kernels.memory import Array
+from nerva.validation import check_integer
 
 Pattern = tuple[Array, Array]
 Support = Callable[[int, int, int, np.random.Generator], Pattern]
@@ -14,10 +15,17 @@ Positions = npt.NDArray[np.int64]  # ascending: in a K x D matrix row x D + colu
 LARGEST = 2**31 - 1  # weights of a layer: what an int32 row pointer can count
 
 
-def check_count(K: int, D: int, count: int) -> None:
-    """Raise ValueError where K x D has no room for so many weights, or a row pointer cannot count them."""
+def check_count(K: int, D: int, count: int) -> tuple[int, int, int]:
+    """Return K, D and count as int.
+
+    Raises ValueError where K x D has no room for so many weights, or a row pointer cannot count them, or an index is
+    above int32, and TypeError for what is no integer.
+    """
+    K, D = (check_integer(value, name, least=1, most=LARGEST) for value, name in ((K, "K"), (D, "D")))
+    count = check_integer(count, "count")
     if not 0 <= count <= min(K * D, LARGEST):
         raise ValueError(f"count is {count}; {K} x {D} has 0 to {min(K * D, LARGEST)} positions for weights")
+    return K, D, count
 
 
 def evenly(count: int, rows: int, rng: np.random.Generator) -> Array:

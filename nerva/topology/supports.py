@@ -50,7 +50,7 @@ def random(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
     >>> len(indptr), len(indices)
     (4, 6)
     """
-    check_count(K, D, count)
+    K, D, count = check_count(K, D, count)
     indptr, indices = draw_support(K, D, count, rng)
     return indptr, indices
 
@@ -63,7 +63,7 @@ def fan_in(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
     >>> np.diff(nerva.supports.fan_in(3, 5, 6, np.random.default_rng(0))[0]).tolist()
     [2, 2, 2]
     """
-    check_count(K, D, count)
+    K, D, count = check_count(K, D, count)
     return pattern_of(draw_rows(evenly(count, K, rng), D, rng), K, D)
 
 
@@ -73,7 +73,7 @@ def fan_out(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
     >>> np.bincount(nerva.supports.fan_out(3, 5, 10, np.random.default_rng(0))[1]).tolist()
     [2, 2, 2, 2, 2]
     """
-    check_count(K, D, count)
+    K, D, count = check_count(K, D, count)
     columns, rows = np.divmod(draw_rows(evenly(count, D, rng), K, rng), K)
     return pattern_of(np.sort(rows * D + columns), K, D)
 
@@ -94,7 +94,7 @@ def skewed(exponent: float = 1.0, *, axis: int = 0) -> Support:
         raise ValueError(f"axis is {axis}; it must be 0 for rows or 1 for columns")
 
     def support(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-        check_count(K, D, count)
+        K, D, count = check_count(K, D, count)
         many, each = (K, D) if axis == 0 else (D, K)
         shares = rng.permutation(np.arange(1.0, many + 1.0) ** -exponent)
         keys = draw_rows(share_out(count, shares, each), each, rng)
@@ -118,7 +118,7 @@ def blocks(size: int = 16) -> Support:
     b = check_integer(size, "size", least=1)
 
     def support(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
-        check_count(K, D, count)
+        K, D, count = check_count(K, D, count)
         across = -(-D // b)
         total = -(-K // b) * across
         tried = min(total, count // (b * b) + 1)
