@@ -64,7 +64,7 @@ LADDERS = {  # of each room, its modules, the lowest rung first
         "search sweep",
     ],
     "datasets": [
-        "augment columns download extreme idx preprocess tasks",
+        "augment columns direct download extreme idx preprocess tasks",
         "dataset sources",
         "chunked cifar generated mnist npz shapes",
         "cifar10 cifar100 svmlight",

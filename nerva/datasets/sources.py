@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerva.datasets.columns import is_table, open_table
+from nerva.datasets.direct import open_direct
 from nerva.system.files import BAD_ZIP
 
 Array = NDArray[Any]
@@ -22,7 +23,8 @@ CSR_MEMBERS = ("data", "indices", "indptr", "shape", "format")  # of scipy.spars
 class FileArray:
     """An array in a file, C order, whose rows are read when they are asked for: the file is not mapped.
 
-    A mapped file counts as memory of the process, and one that is cut short ends the process.
+    A mapped file counts as memory of the process, and one that is cut short ends the process. One of more than half of
+    the machine's memory is read past the system's cache, where its file system can.
 
     Parameters
     ----------
@@ -41,6 +43,7 @@ class FileArray:
         there, wanted = os.fstat(self._descriptor).st_size, offset + shape[0] * self._row
         if there < wanted:
             raise ValueError(f"{path}: has {there:,} bytes; an array of shape {shape} ends at {wanted:,}")
+        self._direct = open_direct(self.path, wanted - offset)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -58,13 +61,18 @@ class FileArray:
         """
         left, at = memoryview(out.reshape(-1).view(np.uint8).data), self.offset + first * self._row
         while left.nbytes:
-            count = os.preadv(self._descriptor, [left], at)
+            if self._direct is not None:
+                count = self._direct.read_into(left, at)
+            else:
+                count = os.preadv(self._descriptor, [left], at)
             if count == 0:
                 raise EOFError(f"the file ends at byte {at:,}: it was cut short after it was opened")
             left, at = left[count:], at + count
 
     def will_need(self, first: int, last: int) -> None:
         """Let the system begin to read rows first to last - 1, which are read soon."""
+        if self._direct is not None:
+            return
         size = (last - first) * self._row
         os.posix_fadvise(self._descriptor, self.offset + first * self._row, size, os.POSIX_FADV_WILLNEED)
 
