@@ -3,7 +3,7 @@
     python tests/instrumented.py address  --build build/address    # addresses, undefined behaviour
     python tests/instrumented.py thread   --build build/thread     # races
     python tests/instrumented.py valgrind --build build/valgrind   # addresses, values that nobody set; AVX2
-    python tests/instrumented.py coverage --build build/coverage   # lines of native/ that the tests run
+    python tests/instrumented.py coverage --build build/coverage   # lines and branches that the tests run
 
 Needs gcc with its sanitizers (or valgrind), and what builds nerva: meson, ninja, Cython, MKL. Prints what the tool
 found, and ends with code 1 if there is something, or a test failed. What is no code of ours is in tests/suppressions,
@@ -58,6 +58,21 @@ TOOLS = {
     ),
     "coverage": Tool(["-Db_coverage=true", "-Doptimization=0"], tests=[]),
 }
+# Of coverage.py, for the processes of tests and those that they start.
+COVERAGE = """[run]
+branch = true
+parallel = true
+patch = subprocess
+source = {site}/nerva
+data_file = {folder}/python.coverage
+[report]
+exclude_also =
+    if _TYPE_CHECKING
+    if TYPE_CHECKING
+    raise NotImplementedError
+    @abstractmethod
+    \\.\\.\\.$
+"""
 
 
 def build(tool: Tool, folder: Path) -> Path:
@@ -86,7 +101,12 @@ def test(tool: Tool, site: Path, arguments: list[str], log: Path) -> int:
     if "valgrind" in command:
         command += [f"--xml-file={log.with_suffix('.xml')}"]
     command += ["env", f"LD_PRELOAD={' '.join(preloaded)}"] if preloaded else []
-    command += [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command += [sys.executable, "-P", "-m"]
+    if tool is TOOLS["coverage"]:
+        settings = log.parent / "coverage.ini"
+        settings.write_text(COVERAGE.format(site=site, folder=log.parent))
+        command += ["coverage", "run", f"--rcfile={settings}", "-m"]
+    command += ["pytest", "-p", "no:cacheprovider", *arguments]
     with log.open("w") as file:
         return subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT).returncode
 
@@ -113,6 +133,15 @@ def of_valgrind(log: Path) -> list[str]:
         places = [f"{frame.findtext('fn')} ({frame.findtext('line') or frame.findtext('obj')})" for frame in frames]
         found.add(f"{what}: {' < '.join(places)}")
     return sorted(found)
+
+
+def of_coverage(folder: Path) -> list[str]:
+    """Print the Python that was run; return nothing: the figure is the finding."""
+    command = [sys.executable, "-m", "coverage"]
+    settings = [f"--rcfile={folder / 'coverage.ini'}"]
+    subprocess.run([*command, "combine", "--quiet", *settings], check=True, cwd=folder)
+    subprocess.run([*command, "report", "--skip-covered", "--sort=-miss", *settings], check=True, cwd=folder)
+    return []
 
 
 def of_gcov(folder: Path) -> list[str]:
@@ -155,7 +184,7 @@ def main() -> int:
     code = test(tool, site, options.tests or tool.tests, log)
     found = of_valgrind(log) if options.tool == "valgrind" else of_sanitizer(log.parent)
     if options.tool == "coverage":
-        found = of_gcov(options.build.resolve())
+        found = of_coverage(log.parent) + of_gcov(log.parent)
     print(*found, sep="\n")
     print(f"{options.tool}: {log.read_text(errors='replace').splitlines()[-1]}; {len(found)} findings; log: {log}")
     return 1 if code or found else 0

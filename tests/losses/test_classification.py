@@ -70,3 +70,10 @@ def test_several_labels_end_to_end():
     assert history.epochs[-1].test_accuracy > 0.93
     np.testing.assert_array_equal(model.predict(X), model.predict_proba(X) > 0.5)
     assert model.evaluate(X[500:], Y[500:]).accuracy == history.epochs[-1].test_accuracy
+
+
+def test_a_label_is_right_from_a_logit_of_zero_on():
+    Z = np.array([[0.5, -0.5, 0.25], [2.0, -3.0, -0.25]])
+    y = np.array([[1, 1], [0, 0], [1, 1]])
+    evaluated = nerva.LogisticCrossEntropy()(Z, y)
+    assert evaluated.correct == 1 + 1 + 0.5

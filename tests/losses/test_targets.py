@@ -25,6 +25,7 @@ from ..loss_cases import LABELS, REAL, ROWS, SIGNS, K
         (nerva.SquaredError(classes=True), LABELS - 5, "y holds labels from -"),
         (nerva.LogisticCrossEntropy(classes=True), SIGNS, "y has shape"),
         (nerva.MeanSquaredError(), REAL.astype(complex), "y has dtype complex128"),
+        (nerva.SoftmaxCrossEntropy(), LABELS[None], r"y has shape \(1, 8\)"),
     ],
 )
 def test_wrong_targets_are_named(loss, targets, message):
@@ -43,6 +44,8 @@ def test_wrong_targets_are_named(loss, targets, message):
         np.full(8, np.inf),
         np.zeros(8),
         np.full(8, 1e308),
+        [-1, 1, 1, 1, 1, 1, 1, 1],
+        [np.nan, 1, 1, 1, 1, 1, 1, 1],
     ],
 )
 def test_wrong_sample_weights_are_named_and_nothing_changes(weights):
@@ -81,3 +84,12 @@ def test_weights_follow_their_samples_through_epochs():
     model = nerva.MLP([5, 16, 2], density=0.8, seed=0)
     model.fit(X, np.where(wrong, 1 - truth, truth), sample_weight=1.0 * ~wrong, epochs=30, schedule=0.1, batch_size=32)
     assert (model.predict(X) == truth).mean() > 0.95
+
+
+def test_labels_and_numbers_of_one_column_may_be_a_vector():
+    for loss in (nerva.SoftmaxCrossEntropy(), nerva.LogisticCrossEntropy(classes=True)):
+        np.testing.assert_array_equal(loss.check_targets(LABELS[:, None], 8, K), LABELS)
+    values = np.linspace(0, 1, 8)
+    np.testing.assert_array_equal(nerva.LogisticCrossEntropy().check_targets(values, 8, 1), values[:, None])
+    with pytest.raises(ValueError, match=r"y has shape \(8,\); it must be \(8, 2\)"):
+        nerva.LogisticCrossEntropy().check_targets(values, 8, 2)
