@@ -48,7 +48,7 @@ TOOLS = {
     "thread": Tool(
         ["-Db_sanitize=thread", "-Db_lundef=false", "-Doptimization=1"],
         ["libtsan.so"],
-        {"TSAN_OPTIONS": f"suppressions={SUPPRESSIONS / 'thread.txt'}:ignore_noninstrumented_modules=1:exitcode=0"},
+        {"TSAN_OPTIONS": f"suppressions={SUPPRESSIONS / 'thread.txt'}:exitcode=0"},
         ["setarch", platform.machine(), "-R"],  # it has no room among random addresses
     ),
     "valgrind": Tool(
