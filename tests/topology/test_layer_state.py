@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import nerva
 from nerva.topology import LayerState
 from nerva.topology.grow import distinct
-from nerva.topology.layer_state import Explored
+from nerva.topology.layer_state import Explored, _ascends
 
 
 @given(total=st.integers(1, 400), many=st.booleans(), seed=st.integers(0, 2**32))
@@ -64,3 +64,10 @@ def test_a_state_the_optimizer_does_not_keep_is_named(rng):
     state = LayerState(0, nerva.SparseLinear(9, 7, density=0.4, rng=0), rng)
     with pytest.raises(ValueError, match="the optimizer keeps no 'momentum'"):
         state.optimizer_state("momentum")
+
+
+def test_positions_ascend_within_the_layer():
+    for right in ([], [0], [3], [0, 3], [0, 1, 2, 3]):
+        assert _ascends(np.array(right, np.int64), 4), right
+    for wrong in ([-1], [4], [0, 0], [2, 1], [0, 4]):
+        assert not _ascends(np.array(wrong, np.int64), 4), wrong

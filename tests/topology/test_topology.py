@@ -71,3 +71,16 @@ def test_a_score_that_grows_a_kept_weight_is_refused(data):
 
     with pytest.raises(ValueError, match="grown"):
         fitted(nerva.Topology(nerva.When(every=10), lambda layer, n: np.arange(n), kept), data)
+
+
+@pytest.mark.parametrize("topology", METHODS, ids=repr)
+def test_a_layer_without_weights_stays_so(data, topology):
+    """Nothing leads to its positions: no method has scores of them, and none may wait for one."""
+    X, y = data
+    model = nerva.MLP([X.shape[1], 16, 14, 5], density=[0.4, 0.0, 0.4], seed=3)
+    history = model.fit(X, y, epochs=2, topology=topology, optimizer=nerva.Momentum(), rng=1, verbose=False)
+    own = [record for record in history.topology if record.layer == 1]
+    if not isinstance(topology, nerva.SNFS):  # which shares out what the others have dropped
+        assert model.layers[1].nnz == 0
+        assert all((record.dropped, record.grown) == (0, 0) for record in own)
+    assert all(np.isfinite(layer.weight.values).all() for layer in model.layers)

@@ -1,5 +1,7 @@
 """Checkpoints of runs with Adam whose weights move: the ages of the weights are in them, older ones have none."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,19 @@ def test_ages_that_cannot_be_are_refused_before_anything_is_changed(tmp_path, bo
         model.fit(X, y, checkpoint=tmp_path, resume=True, optimizer=nerva.Adam(), schedule=0.01, topology=RUNS["set"](),
                   **SETTINGS)  # fmt: skip
     assert state(model) == before
+
+
+def test_epochs_are_warned_of_where_a_topology_reckons_with_them(tmp_path):
+    X, y = np.random.default_rng(0).standard_normal((40, 6)), np.arange(40) % 3
+    for topology in (None, nerva.SET(every=3, unit="step")):
+        folder, settings = (
+            tmp_path / f"{topology}",
+            {"batch_size": 10, "rng": 1, "verbose": False, "topology": topology},
+        )
+        for epochs, expected in ((2, False), (3, topology is not None)):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                model = nerva.MLP([6, 8, 3], density=0.5, seed=1)
+                model.fit(X, y, epochs=epochs, checkpoint=folder, resume=epochs > 2, **settings)
+            told = [str(each.message) for each in caught if "epochs is 3, and was 2" in str(each.message)]
+            assert bool(told) == expected
