@@ -156,16 +156,20 @@ def pytorch() -> dict[str, Any]:
 
 
 def busy() -> dict[str, Any]:
-    """Fit on all cores beside a process that keeps one of them busy."""
-    model, alone, beside = network(), [], []
-    fit(model)
-    for _ in range(ROUNDS):
-        alone.append(seconds(lambda: fit(model)))
-        other = subprocess.Popen([sys.executable, "-c", BUSY])
-        beside.append(seconds(lambda: fit(model)))
-        other.kill()
-        other.wait()
-    return {"fit beside a busy process, of its time alone": _ratio(beside, alone), "cores": os.cpu_count()}
+    """Fit on all cores, and on all but one, beside a process that keeps one of them busy."""
+    cores, found = len(os.sched_getaffinity(0)), {}
+    for count in sorted({cores, max(cores - 1, 1)}, reverse=True):
+        nerva.set_num_threads(count)
+        model, alone, beside = network(), [], []
+        fit(model)
+        for _ in range(ROUNDS):
+            alone.append(seconds(lambda model=model: fit(model)))
+            other = subprocess.Popen([sys.executable, "-c", BUSY])
+            beside.append(seconds(lambda model=model: fit(model)))
+            other.kill()
+            other.wait()
+        found[f"fit beside a busy process, of its time alone, threads: {count}"] = _ratio(beside, alone)
+    return {**found, "cores": cores}
 
 
 def _ratio(above: list[float], below: list[float]) -> float:
