@@ -39,6 +39,9 @@ def test_loss_backend_precision_and_generator_go_along(tmp_path):
     found = nerva.load(tmp_path / "m")
     assert (found.layers[0].backend, found.loss.positive_weights.tolist()) == ("native", [1, 2])
     assert found.rng.integers(2**60) == model.rng.integers(2**60)
+    model.loss = nerva.LogisticCrossEntropy(positive_weights=[3.0])  # one for both outputs
+    nerva.save(model, tmp_path / "m")
+    assert nerva.load(tmp_path / "m").loss.positive_weights.tolist() == [3]
 
 
 def test_a_loss_of_the_users_own_is_warned_of(tmp_path):

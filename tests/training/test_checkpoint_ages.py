@@ -7,6 +7,7 @@ import pytest
 
 import nerva
 from nerva.system.tensors import read_tensors, write_tensors
+from nerva.training.checkpoints import Checkpoints
 
 from ..training_reference import network, samples, state
 from .test_checkpoints import SETTINGS, Kill, Killed
@@ -115,3 +116,13 @@ def test_epochs_are_warned_of_where_a_topology_reckons_with_them(tmp_path):
                 model.fit(X, y, epochs=epochs, checkpoint=folder, resume=epochs > 2, **settings)
             told = [str(each.message) for each in caught if "epochs is 3, and was 2" in str(each.message)]
             assert bool(told) == expected
+
+
+def test_only_checkpoints_that_have_diverged_are_set_aside(tmp_path):
+    kept = Checkpoints(tmp_path, every=1)
+    with kept:
+        for step in (5, 10):
+            kept.write({"step": step}, step)
+        kept.set_aside(5)
+        assert [path.name for path in kept.files()] == ["step-5.safetensors"]
+    assert (tmp_path / "step-10.diverged").exists()
