@@ -5,9 +5,9 @@
     python tests/instrumented.py valgrind --build build/valgrind   # addresses, values that nobody set; AVX2
     python tests/instrumented.py coverage --build build/coverage   # lines and branches that the tests run
 
-Needs gcc with its sanitizers (or valgrind), and what builds nerva: meson, ninja, Cython, MKL. Prints what the tool
-found, and ends with code 1 if there is something, or a test failed. What is no code of ours is in tests/suppressions,
-with its reason. docs/reliability.md has the results.
+Needs gcc with its sanitizers (or valgrind), and what builds nerva: meson, ninja, Cython, MKL; `coverage` also needs
+coverage.py (`pip install 'coverage>=7.10'`). Prints what the tool found, and ends with code 1 if there is something, or
+a test failed. What is no code of ours is in tests/suppressions, with its reason. docs/reliability.md has the results.
 """
 
 import argparse
