@@ -10,6 +10,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -199,14 +200,17 @@ def main() -> int:
     failed = 0
     for name in options.case or CASES:
         command = [sys.executable, "-P", str(Path(__file__).resolve()), "--here", "--case", name]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LONGEST)
+            output, _ = process.communicate(timeout=LONGEST)
         except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its children, too, which have its output
+            process.communicate()
             print(json.dumps({"case": name, "hung": True}), flush=True)
             failed += 1
             continue
-        failed += done.returncode != 0
-        found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"exit code": done.returncode}
+        failed += process.returncode != 0
+        found = json.loads(output.splitlines()[-1]) if process.returncode == 0 else {"exit code": process.returncode}
         print(json.dumps({"case": name, **found}), flush=True)
     return int(failed > 0)
 

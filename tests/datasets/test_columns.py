@@ -133,5 +133,6 @@ def test_a_broken_file_is_refused_or_its_samples_are_named(path):
 def test_without_pyarrow_the_extra_is_named(path):
     write(path, {"a": np.zeros(3)})
     program = f"import sys; sys.modules['pyarrow'] = None; import nerva; nerva.datasets.Chunked({str(path)!r})"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert "needs pyarrow: pip install 'nerva-sparse[parquet]'" in done.stderr
