@@ -113,16 +113,9 @@ class ParquetRows(TableRows):
 
 
 class ArrowRows(TableRows):
-    """Of an Arrow IPC file (.arrow, or .feather of version 2), by its record batches. The file is read, not mapped."""
+    """Of an Arrow IPC file (.arrow, or .feather of version 2), by its record batches. Its rows are read, not mapped."""
 
     kind = "Arrow IPC"
-
-    def _reader(self, names: list[str]) -> Any:
-        """Return a reader of these columns alone; of all where none are given."""
-        from pyarrow import ipc
-
-        wanted = sorted({self._schema.get_field_index(name) for name in names})
-        return ipc.open_file(self._stream, options=ipc.IpcReadOptions(included_fields=wanted, use_threads=False))
 
     def _open(self) -> Any:
         from pyarrow import OSFile, ipc
@@ -133,13 +126,20 @@ class ArrowRows(TableRows):
         return self._schema
 
     def _sizes(self, schema: Any) -> list[int]:
-        reader = self._reader(self.columns[:1])
-        return [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
+        """Return the rows of the batches; of a column that is not compressed, only its description is read."""
+        from pyarrow import ipc, memory_map
+
+        narrow = min(range(len(schema)), key=lambda i: _width_of(schema.field(i).type), default=0)
+        options = ipc.IpcReadOptions(included_fields=[narrow] if len(schema) else [], use_threads=False)
+        with memory_map(self.path) as mapped, ipc.open_file(mapped, options=options) as reader:
+            return [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
 
     def _read(self, groups: list[int]) -> Any:
-        from pyarrow import Table
+        from pyarrow import Table, ipc
 
-        reader = self._reader(self.columns)
+        wanted = sorted({self._schema.get_field_index(name) for name in self.columns})  # nothing else is read
+        options = ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
+        reader = ipc.open_file(self._stream, options=options)
         table = Table.from_batches([reader.get_batch(i) for i in groups])
         table.validate()  # buffers of a damaged file may be shorter than it says
         return table
