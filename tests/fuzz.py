@@ -13,6 +13,7 @@ download are left out. The suite makes a few (tests/test_fuzz.py).
 
 import argparse
 import faulthandler
+import importlib
 import inspect
 import json
 import os
@@ -149,7 +150,7 @@ def odd(rng: np.random.Generator) -> Any:
 def public() -> Iterator[tuple[str, Callable[..., Any]]]:
     """All functions and classes that are public."""
     for name in MODULES:
-        module = getattr(nerva, name, None) or __import__(f"nerva.{name}", fromlist=["x"]) if name else nerva
+        module = importlib.import_module(f"nerva.{name}".rstrip("."))
         for own in getattr(module, "__all__", [key for key in vars(module) if not key.startswith("_")]):
             value = getattr(module, own)
             is_error = isinstance(value, type) and issubclass(value, BaseException)

@@ -115,7 +115,7 @@ def python_mutants(area: str, file: str, text: str) -> Iterator[Mutant]:
     for name in OPERATORS:
         operator = get_operator(f"core/{name}")()
         for occurrence in range(10_000):
-            changed = mutate_code(text.encode() if isinstance(text, bytes) else text, operator, occurrence)
+            changed = mutate_code(text, operator, occurrence)
             if changed is None:
                 break
             yield Mutant(area, file, changed, name)

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 import nerva
-from nerva._kernels.partition import crews, row_shares, shares
+from nerva._kernels.partition import ROW_COST, crews, row_shares, shares
 from nerva._kernels.slices import pays_to_share, shares_rows, slices_of
 
-ROW_COST = 4  # of native/ranges.h
 LINE = 16  # float32 in a cache line
 THREADS = (1, 2, 4, 8, 16, 32, 64, 128)
 NETWORKS = {

@@ -55,7 +55,7 @@ class Contestant:
         )
         settings: dict[str, Any] = {"batch_size": options["batch"], "schedule": RATE, "verbose": False}
         seconds = model.fit(X, Y, epochs=1, **settings)["seconds"][0]
-        return {"weights": model.nnz, "rate": len(X.indptr[1:]) / seconds, "memory": memory()}
+        return {"weights": model.nnz, "rate": X.shape[0] / seconds, "memory": memory()}
 
     def pytorch(self, options: dict[str, Any]) -> dict[str, float]:
         """Take an epoch with dense weights; logits of a batch are a matrix."""
@@ -76,12 +76,11 @@ class Contestant:
                 torch.from_numpy(x.indices.astype(np.int64)), offsets, per_sample_weights=torch.from_numpy(x.data)
             )
             logits = above(torch.relu(bags))
+            own = logits[torch.from_numpy(y.row.astype(np.int64)), torch.from_numpy(y.col.astype(np.int64))]
             if options["loss"] == "squared-hinge":  # labels are few: the loss as if none applied, and what they change
                 all_of = torch.relu(1 + logits).square().sum()
-                own = logits[torch.from_numpy(y.row.astype(np.int64)), torch.from_numpy(y.col.astype(np.int64))]
                 loss = all_of + (torch.relu(1 - own).square() - torch.relu(1 + own).square()).sum()
             else:
-                own = logits[torch.from_numpy(y.row.astype(np.int64)), torch.from_numpy(y.col.astype(np.int64))]
                 loss = torch.nn.functional.softplus(logits).sum() - own.sum()
             (loss / x.shape[0]).backward()
             optimizer.step()
@@ -136,10 +135,8 @@ def omikuji(options: argparse.Namespace) -> None:
         with quiet():
             model = trees.Model.train_on_data(str(path), settings, n_threads=options.threads)
         seconds = time.perf_counter() - started
-        pairs = [
-            list(zip(row.indices.tolist(), row.data.tolist(), strict=True))
-            for row in map(test.__getitem__, _rows(2000))
-        ]
+        samples = (test[i : i + 1] for i in range(test.shape[0]))
+        pairs = [list(zip(row.indices.tolist(), row.data.tolist(), strict=True)) for row in samples]
         top = [[label for label, _ in model.predict(own, top_k=5)] for own in pairs]
         top = np.array([(own + [0] * 5)[:5] for own in top])
         scores = [f"{precision_at_k(truth, top, k):.3f}" for k in (1, 3, 5)]
@@ -159,10 +156,6 @@ def omikuji(options: argparse.Namespace) -> None:
         rows.append([f"nerva, {epoch} epochs", f"{seconds:.1f}", *scores, f"{memory():.2f}"])
         print(markdown(header, rows[-1:]), flush=True)
     print(markdown(header, rows))
-
-
-def _rows(n: int) -> list[slice]:
-    return [slice(i, i + 1) for i in range(n)]
 
 
 def main() -> None:

@@ -17,6 +17,9 @@ cdef extern from "ranges.h" nogil:
     ctypedef struct nerva_range:
         int64_t first, last
 
+    enum:
+        NERVA_ROW_COST
+
     nerva_range share(int64_t count, int64_t unit, int thread, int threads)
     nerva_range share_rows(const nerva_csr *W, int thread, int threads)
 
@@ -28,6 +31,8 @@ cdef extern from "crew.h" nogil:
         int number, thread, size
 
     nerva_crew crew_of(int crews, int thread, int team, nerva_barrier *barriers)
+
+ROW_COST = NERVA_ROW_COST  # of a row, in non-zeros, beside its own
 
 
 cdef int counted(object value, str name) except -1:

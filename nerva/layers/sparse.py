@@ -240,9 +240,8 @@ class SparseLinear(Affine):
     def take_features(self, kept: Features, inputs: Features | None = None) -> "SparseLinear":
         """Return a copy for some of its outputs and, unless None, some of its inputs; optimizer state is not copied."""
         kept = check_numbers(kept, "kept", self.out_features)
-        every = np.arange(self.in_features)
-        columns = every if inputs is None else check_numbers(inputs, "inputs", self.in_features)
-        return self._copy_rest(self._with_weight(submatrix(self.weight, kept, columns)), kept)
+        inputs = np.arange(self.in_features) if inputs is None else check_numbers(inputs, "inputs", self.in_features)
+        return self._copy_rest(self._with_weight(submatrix(self.weight, kept, inputs)), kept)
 
     def _with_weight(self, weight: CSR) -> "SparseLinear":
         """Return a layer of another matrix with the settings of this one."""

@@ -23,8 +23,10 @@ def check_count(K: int, D: int, count: int) -> tuple[int, int, int]:
     """
     K, D = (check_integer(value, name, least=1, most=LARGEST) for value, name in ((K, "K"), (D, "D")))
     count = check_integer(count, "count")
-    if not 0 <= count <= min(K * D, LARGEST):
-        raise ValueError(f"count is {count}; {K} x {D} has 0 to {min(K * D, LARGEST)} positions for weights")
+    if not 0 <= count <= K * D:
+        raise ValueError(f"count is {count}; {K} x {D} has 0 to {K * D} positions for weights")
+    if count > LARGEST:
+        raise ValueError(f"count is {count}; a layer holds at most {LARGEST} weights")
     return K, D, count
 
 

@@ -13,7 +13,6 @@ from nerva._kernels.csr import CSR
 from nerva._kernels.supports import draw_support
 from nerva.topology.networks import degrees, like, receptive_field, small_world
 from nerva.topology.patterns import (
-    LARGEST,
     Pattern,
     Positions,
     Support,
@@ -51,10 +50,7 @@ def random(K: int, D: int, count: int, rng: np.random.Generator) -> Pattern:
     >>> len(indptr), len(indices)
     (4, 6)
     """
-    K, D = (check_integer(value, name, least=1, most=LARGEST) for value, name in ((K, "K"), (D, "D")))
-    if abs(count := check_integer(count, "count")) >= 2**63:  # which the kernel does not take to refuse it
-        check_count(K, D, count)
-    indptr, indices = draw_support(K, D, count, rng)
+    indptr, indices = draw_support(*check_count(K, D, count), rng)
     return indptr, indices
 
 

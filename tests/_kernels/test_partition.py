@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import nerva
-from nerva._kernels.partition import crews, row_shares, shares
+from nerva._kernels.partition import ROW_COST, crews, row_shares, shares
 
-from ..partition import NETWORKS, ROW_COST, by_rows, pointers, step_work
+from ..partition import NETWORKS, by_rows, pointers, step_work
 
 THREADS = [*range(1, 20), 31, 32, 33, 48, 64, 96, 127, 128]
 INT32 = 2**31 - 1
