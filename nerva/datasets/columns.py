@@ -29,6 +29,7 @@ class TableRows:
     """
 
     kind = ""
+    hint = ""  # behind the message that a file is none of its kind
 
     def __init__(self, path: str | os.PathLike[str], columns: list[str] | None = None) -> None:
         try:
@@ -46,7 +47,7 @@ class TableRows:
             fields = [(schema.field(column).type, f"{path}: column {column!r}") for column in self.columns]
             self.starts = np.concatenate([[0], np.cumsum(self._sizes(schema))]).astype(np.int64)
         except ArrowInvalid as error:
-            raise ValueError(f"{path}: is no {self.kind} file ({error})") from error
+            raise ValueError(f"{path}: is no {self.kind} file ({error}){self.hint}") from error
         kinds = [_dtype_of(kind, name) for kind, name in fields]
         self.dtype = np.result_type(*kinds) if kinds else np.dtype(np.float32)
         self._widths = [_width_of(kind) for kind, _ in fields]
@@ -116,6 +117,7 @@ class ArrowRows(TableRows):
     """Of an Arrow IPC file (.arrow, or .feather of version 2), by its record batches. Its rows are read, not mapped."""
 
     kind = "Arrow IPC"
+    hint = "; one written as a stream has no index of its batches: write it anew with pyarrow.ipc.new_file"
 
     def _open(self) -> Any:
         from pyarrow import OSFile, ipc

@@ -136,3 +136,12 @@ def test_without_pyarrow_the_extra_is_named(path):
     command = [sys.executable, "-P", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert "needs pyarrow: pip install 'nerva-sparse[parquet]'" in done.stderr
+
+
+def test_a_stream_is_told_from_a_file(tmp_path):
+    """As data sets of the Hugging Face Hub are kept."""
+    path, table = tmp_path / "X.arrow", pyarrow.table({"a": np.zeros(3)})
+    with pyarrow.ipc.new_stream(path, table.schema) as stream:
+        stream.write_table(table)
+    with pytest.raises(ValueError, match=r"X.arrow: is no Arrow IPC file .*; one written as a stream has no index"):
+        Chunked(path)
