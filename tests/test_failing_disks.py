@@ -14,7 +14,6 @@ def test_writes_that_fail_leave_what_was_there(tmp_path):
     assert done.returncode == 0, done.stderr
     found = {row["writer"]: row for row in map(json.loads, done.stdout.splitlines())}
     assert len(found) == 11
-    logs = ("Metrics", "CSVLogger")  # they hold times, of other lengths in each run, and the first one does not sync
     for name, row in found.items():
-        least = row["cases"] // 2 if name in logs else row["cases"]
+        least = row["cases"] // 2 if name == "Metrics" else row["cases"]  # it neither syncs nor renames
         assert row["failed"] >= least, row
