@@ -108,6 +108,7 @@ def _in_child(method: str, wanted: np.ndarray) -> bool:
     reader, writer = context.Pipe(duplex=False)
     child = context.Process(target=_send, args=(writer,))
     child.start()
+    writer.close()  # so that a child that ends without a word is an EOFError here
     found = reader.recv()
     child.join()
     return bool(np.array_equal(found, wanted) and np.array_equal(outputs(), wanted))
